@@ -1,0 +1,199 @@
+import type { LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from './identity.ts';
+import type { Head, Served, Stage } from './site.ts';
+
+// ——— The forge, in three ports. Every adapter implements all of each; one contract suite runs against every adapter. ———
+
+/** GitLab's Guest is `none`, Reporter `read`, Developer `write`, Maintainer `maintain`, Owner `admin`. */
+export type Permission = 'none' | 'read' | 'write' | 'maintain' | 'admin';
+
+/** A pull as the forge has it right now. */
+export type PullNow = {
+  readonly number: number;
+  readonly state: 'open' | 'closed' | 'merged';
+  readonly draft: boolean;
+  readonly labels: readonly string[];
+  readonly head: Head;
+};
+
+/** What is asked of the forge. Throws Fault `forge-unreachable`, `forge-refused`, `forge-limited` or `access-gone`. */
+export interface Facts {
+  /** What the forge lets this user do in the repository now. */
+  permission(repository: Repository, user: { readonly id: number; readonly login: string }): Promise<Permission>;
+  /** The text of a file at a branch or commit; undefined when there is none. A file over `maxBytes` is Fault `forge-refused`. */
+  file(repository: Repository, at: { readonly ref: string; readonly path: string; readonly maxBytes: number }): Promise<string | undefined>;
+  /** Undefined when there is no such pull. */
+  pull(repository: Repository, number: number): Promise<PullNow | undefined>;
+  /** Every open pull, all pages. */
+  openPulls(repository: Repository): Promise<readonly PullNow[]>;
+  /** The repository under its name of today; undefined when it is gone or out of our reach. */
+  repository(repository: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<Repository | undefined>;
+}
+
+/** Where on the forge a site speaks. */
+export type Place = { readonly repository: Repository; readonly number: number; readonly site: SiteId };
+
+export type Check = {
+  readonly sha: Sha;
+  readonly status: 'queued' | 'inProgress' | 'success' | 'failure' | 'neutral' | 'cancelled';
+  readonly title: string;
+  /** Markdown. */
+  readonly summary: string;
+  /** Markdown with the log's tail; may be empty. */
+  readonly text: string;
+  readonly url: string | null;
+};
+
+export type Deployment = {
+  readonly sha: Sha;
+  readonly state: 'queued' | 'inProgress' | 'success' | 'failure';
+  readonly url: string | null;
+  readonly description: string;
+};
+
+/** What is said on the forge. `known` is the id that an earlier call returned; a stale or missing one is searched for. */
+export interface Voice {
+  /** Creates or edits the one comment that bears `marker` and is ours; the oldest if there are several. Returns its id and address. */
+  ensureComment(
+    place: Place,
+    comment: { readonly marker: string; readonly body: string; readonly known: string | null },
+  ): Promise<{ readonly id: string; readonly url: string }>;
+  /** Creates or updates the check `mayfly` of that commit. */
+  ensureCheck(place: Place, check: Check, known: string | null): Promise<{ readonly id: string; readonly url: string }>;
+  /** Creates the commit's deployment or gives it a new state; when it is `success`, the pull's older ones are made inactive. */
+  ensureDeployment(place: Place, deployment: Deployment, known: string | null): Promise<{ readonly id: string }>;
+  /** Makes every deployment that we made for this site inactive, and deletes it. */
+  removeDeployments(place: Place): Promise<void>;
+  /** 👀 👍 👎 😕 on a comment; the earlier of ours on it gives way. */
+  react(repository: Repository, comment: string, reaction: 'taken' | 'done' | 'refused' | 'confused'): Promise<void>;
+}
+
+/** How git reaches a repository. */
+export interface Source {
+  /** `url` never holds a secret; `authorization` is the value of that header, minted for this call. */
+  address(repository: Repository): Promise<{ readonly url: string; readonly authorization: string | null }>;
+}
+
+// ——— The target ———
+
+/** Proof that we hold a lease. What is safe only under it takes it as an argument. */
+export interface Held {
+  readonly name: string;
+  readonly holder: string;
+  /** Grows with each holder; writes of an older epoch are refused. */
+  readonly epoch: number;
+  /** Aborted when the lease is lost. */
+  readonly signal: AbortSignal;
+}
+
+/** What a build made and a target can run. A folder that nobody writes to any more. */
+export type Artefact = {
+  /** Hash over the built trees, the effective build settings, the Node version and the trust. */
+  readonly key: string;
+  readonly folder: string;
+  /** `command` is run by `sh -c` in `folder/cwd`; a static folder is served by the gate. Paths are relative to `folder`. */
+  readonly runtime:
+    | { readonly kind: 'process'; readonly command: string; readonly cwd: string }
+    | { readonly kind: 'static'; readonly output: string };
+  /** What was detected, for the comment: `npm, \`npm run build\`, \`npm start\``. */
+  readonly detected: string;
+};
+
+export type RunSettings = {
+  readonly env: Readonly<Record<string, string>>;
+  readonly port: number;
+  /** Path that is polled until it answers 2xx or 3xx. */
+  readonly health: string;
+  readonly idleMs: number;
+};
+
+/** `seed` is the absolute path of a file named for the SHA-256 of its content, or null for an empty database. */
+export type DatabaseWish = {
+  readonly engine: 'postgres';
+  readonly seed: { readonly name: string; readonly file: string; readonly sha256: string } | null;
+};
+
+export type DeployOrder = {
+  readonly site: SiteId;
+  readonly pull: PullRef;
+  readonly revision: LaunchId;
+  /** What visitors get until this order succeeds; it stays untouched until `settle`. */
+  readonly live: LaunchId | null;
+  readonly artefact: Artefact;
+  readonly run: RunSettings;
+  readonly database: DatabaseWish | null;
+  readonly region: string;
+  readonly trust: Head['trust'];
+};
+
+export type Watch = { readonly signal: AbortSignal; readonly log: (chunk: string) => void; readonly entered: (stage: Stage) => void };
+
+/** Something on the target that wears our label. `site` is null when it cannot be told whose it is. */
+export type Found = {
+  readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket';
+  readonly name: string;
+  readonly site: SiteId | null;
+};
+
+export interface Target {
+  /**
+   * Puts the order up beside what is live, and polls its health. Resolves when it would answer visitors; nothing was switched yet.
+   * Throws Fault `start-failed`, `health-timeout`, `seed-failed`, `deploy-failed`, `disk-full`; then what was live is as it was.
+   */
+  deploy(held: Held, order: DeployOrder, watch: Watch): Promise<Served>;
+  /** Stops every revision of the site but `keep`. Idempotent. */
+  settle(held: Held, site: SiteId, keep: LaunchId | null): Promise<void>;
+  /** Removes all that the site has on the target: processes, sockets, database, role, stack. Idempotent. */
+  destroy(held: Held, site: SiteId, watch: Pick<Watch, 'signal'>): Promise<void>;
+  /** Everything there that is ours. */
+  survey(): Promise<readonly Found[]>;
+}
+
+// ——— The supervisor of local processes, which the target orders and the gate reaches ———
+
+export type ServiceSpec = {
+  /** `<site>/<revision>`; the same name with the same spec is the same service. */
+  readonly name: string;
+  readonly site: SiteId;
+  readonly folder: string;
+  readonly cwd: string;
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly port: number;
+  readonly health: string;
+  readonly idleMs: number;
+  /** The sites' PostgreSQL is reachable inside on 127.0.0.1:5432 when true. */
+  readonly database: 'none' | 'postgres';
+};
+
+export type ServiceState = {
+  readonly name: string;
+  readonly site: SiteId;
+  readonly state: 'asleep' | 'starting' | 'running' | 'crashed';
+  readonly pid: number | null;
+  readonly restarts: number;
+};
+
+export interface Supervisor {
+  /** Starts it and polls its health; resolves when it answers. Throws Fault `start-failed` or `health-timeout`. Idempotent. */
+  start(spec: ServiceSpec, watch: { readonly signal: AbortSignal; readonly log: (chunk: string) => void }): Promise<void>;
+  /** Stops it (SIGTERM, 5 s, SIGKILL of everything in its sandbox) and forgets it. Idempotent. */
+  remove(name: string): Promise<void>;
+  list(): Promise<readonly ServiceState[]>;
+}
+
+/** What the gate asks of whoever runs the processes. */
+export interface Runner {
+  /** The unix socket behind which the service answers; wakes it first if it sleeps. Throws Fault `wake-failed`. */
+  reach(service: string): Promise<{ readonly socket: string }>;
+  /** Keeps it awake until disposed of; its idle time starts then. */
+  visit(service: string): Disposable;
+  /** Whether `reach` would have to wait. */
+  isAwake(service: string): boolean;
+}
+
+/** Time and ids, injected so that tests are their master. */
+export interface Clock {
+  now(): Date;
+}
+export type NewId = () => string;
+export type { RepositoryId };

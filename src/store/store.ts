@@ -1,0 +1,188 @@
+// The store's shape: what the rest of Mayfly may ask of PostgreSQL. `openStore` (db.ts) puts the parts together.
+import type { Forge, ForgeId, LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from '../site/identity.ts';
+import type { Held } from '../site/ports.ts';
+import type { Details, ProblemCode } from '../site/problem.ts';
+import type { Effect, EndReason, Site, SiteNews, Stage, Status } from '../site/site.ts';
+
+/** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
+export type Launch = {
+  readonly id: LaunchId;
+  readonly site: SiteId;
+  readonly sha: Sha;
+  readonly outcome: 'succeeded' | 'failed' | 'superseded' | 'abandoned' | null;
+  readonly reason: { readonly during: Stage; readonly code: ProblemCode; readonly details: Details } | null;
+  readonly startedAt: Date;
+  readonly finishedAt: Date | null;
+  /** Milliseconds; a stage that was not reached is absent. */
+  readonly stages: Partial<Readonly<Record<'queued' | Stage, number>>>;
+  readonly notes: LaunchNotes;
+  /** The end of the log, masked and cleaned of control characters; at most 200 lines and 48 KiB. */
+  readonly tail: string;
+};
+
+/** What the comment tells about a launch in small print. */
+export type LaunchNotes = {
+  readonly detected?: string;
+  readonly cache?: 'artefact' | 'dependencies' | 'none';
+  /** Keys of the pull's own `.mayfly.yml` that were not honoured. */
+  readonly ignored?: readonly string[];
+  /** Everything wrong with the base branch's `.mayfly.yml`, a sentence each, with line and column. */
+  readonly mistakes?: readonly string[];
+};
+
+export type Applied = { readonly site: Site; readonly changed: boolean; readonly effects: readonly Effect[] };
+
+/** Why a site is written and by whom: kept in its history. */
+export type Because = {
+  /** The lease under which a worker writes; checked in the transaction: an older epoch is Fault `lease-lost`. */
+  readonly held?: Held;
+  /** A delivery that is marked handled in the same transaction. */
+  readonly delivery?: string;
+};
+
+export type SiteFilter = {
+  readonly repository?: string;
+  readonly status?: Status;
+  readonly pull?: number;
+  readonly after?: string;
+  readonly limit: number;
+};
+
+export interface Sites {
+  get(id: SiteId): Promise<Site>;
+  find(id: SiteId): Promise<Site | undefined>;
+  findByPull(pull: PullRef): Promise<Site | undefined>;
+  /** By first DNS label. An ended site is found too: its name is nobody else's. */
+  findByHost(label: string): Promise<Site | undefined>;
+  /** Newest first. `next` is the cursor of the following page. */
+  list(filter: SiteFilter): Promise<{ readonly sites: readonly Site[]; readonly next: string | null }>;
+  /** Every site that is not `ended`, in pages by id. */
+  standing(page: {
+    readonly after: SiteId | null;
+    readonly limit: number;
+    readonly repository?: Pick<Repository, 'forge' | 'id'>;
+  }): Promise<readonly Site[]>;
+  /** Past `endsAt` by the database's clock and not ending yet. */
+  expired(limit: number): Promise<readonly SiteId[]>;
+  /** Unsettled (`isUnsettled`) sites whose lease nobody holds, or whose report is behind their version. */
+  unsettled(limit: number): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
+  counts(): Promise<Readonly<Record<Status, number>>>;
+}
+
+/** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */
+export type Apply = (site: SiteId, news: SiteNews, because?: Because) => Promise<Applied>;
+/** News of a pull that may have no site yet: `headSeen` creates one, anything else on none is nothing (undefined). */
+export type ApplyToPull = (
+  to: { readonly pull: PullRef; readonly host: string },
+  news: Extract<SiteNews, { type: 'headSeen' | 'pullClosed' }>,
+  because?: Because,
+) => Promise<Applied | undefined>;
+
+export interface Launches {
+  /** Also marks the site's earlier launch that never finished as `abandoned`. */
+  start(launch: { readonly id: LaunchId; readonly site: SiteId; readonly sha: Sha; readonly queuedMs: number }): Promise<void>;
+  note(id: LaunchId, change: { readonly stages?: Launch['stages']; readonly notes?: LaunchNotes }): Promise<void>;
+  finish(id: LaunchId, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void>;
+  /** Newest first. */
+  of(site: SiteId, limit: number): Promise<readonly Launch[]>;
+  /** When the site's newest launch started, and the database's clock now. */
+  lastStart(site: SiteId): Promise<{ readonly startedAt: Date | null; readonly now: Date }>;
+}
+
+export interface Inbox {
+  /**
+   * Stores a delivery before it is answered. `stored`: new, or its first processing died before it was handled (process it);
+   * `handled`: done already; `conflict`: the same id with another body (the first wins).
+   */
+  put(delivery: {
+    readonly id: string;
+    readonly forge: ForgeId;
+    readonly event: unknown;
+    readonly digest: string;
+  }): Promise<'stored' | 'again' | 'handled' | 'conflict'>;
+  get(id: string): Promise<{ readonly event: unknown; readonly attempts: number; readonly handledAt: Date | null } | undefined>;
+  handled(id: string): Promise<void>;
+  /** A delivery that failed as a bug, or too often: kept, with the reason, for the operator. */
+  dead(id: string, reason: string): Promise<void>;
+  attempted(id: string): Promise<number>;
+  /** Stored longer than `olderThanMs` ago and neither handled nor dead. */
+  pending(olderThanMs: number, limit: number): Promise<readonly string[]>;
+  /** Drops handled ones older than 30 days. */
+  sweep(): Promise<number>;
+}
+
+export interface HistoryEntry {
+  readonly at: Date;
+  readonly version: number;
+  readonly type: string;
+  readonly news: unknown;
+}
+
+export interface Repositories {
+  ensureForge(forge: Forge): Promise<void>;
+  forges(): Promise<readonly Forge[]>;
+  /** Inserts or updates name and access; the id stays. */
+  seen(repository: Repository): Promise<void>;
+  find(forge: ForgeId, id: RepositoryId): Promise<Repository | undefined>;
+  all(): Promise<readonly Repository[]>;
+  /** The repositories of one GitHub installation. */
+  ofAccess(forge: ForgeId, access: string): Promise<readonly Repository[]>;
+  forget(forge: ForgeId, id: RepositoryId): Promise<void>;
+  /** The next number of a look at the forge; see `Site.observation`. */
+  nextObservation(): Promise<number>;
+}
+
+/** What we have said on the forge about a site. `version` is the newest site version that it tells. */
+export type Said = {
+  readonly commentId: string | null;
+  readonly commentUrl: string | null;
+  readonly comment: string | null;
+  /** Check id and address, by commit. */
+  readonly checks: Readonly<Record<string, { readonly id: string; readonly url: string; readonly digest: string }>>;
+  readonly deployments: Readonly<Record<string, { readonly id: string; readonly digest: string }>>;
+  readonly version: number;
+};
+export interface Reports {
+  get(site: SiteId): Promise<Said>;
+  save(site: SiteId, said: Said): Promise<void>;
+}
+
+export interface Leases {
+  /**
+   * Takes the lease `name` if nobody alive holds it: 15 s of life by the database's clock, renewed every 5 s until disposed of.
+   * Taking over from a dead holder bumps the epoch and ends that holder's database sessions (by `application_name`).
+   * Undefined when somebody alive holds it.
+   */
+  take(name: string): Promise<(Held & AsyncDisposable & { readonly tookOverFrom: string | null }) | undefined>;
+  /** Throws Fault `lease-lost` unless `held` is still the newest epoch and unexpired. */
+  check(held: Pick<Held, 'name' | 'epoch'>): Promise<void>;
+}
+
+/** Small things that are made once: the instance's name, fingerprints. */
+export interface Keepsakes {
+  ensure(key: string, make: () => string): Promise<string>;
+}
+
+/** A line that PostgreSQL tells every process about after a commit. */
+export type SiteChanged = { readonly site: SiteId; readonly host: string; readonly version: number };
+
+export interface Store extends AsyncDisposable {
+  readonly sites: Sites;
+  readonly apply: Apply;
+  readonly applyToPull: ApplyToPull;
+  readonly launches: Launches;
+  readonly inbox: Inbox;
+  readonly repositories: Repositories;
+  readonly reports: Reports;
+  readonly leases: Leases;
+  readonly keepsakes: Keepsakes;
+  history(site: SiteId, limit: number): Promise<readonly HistoryEntry[]>;
+  /** Where effects go after a commit; set once by `main`. */
+  onEffects(handler: (site: Site, effects: readonly Effect[]) => Promise<void>): void;
+  /** LISTEN; listeners are told of `resync` when the connection was away and lines may have been missed. */
+  onChange(listener: (change: SiteChanged | 'resync') => void): Disposable;
+  now(): Promise<Date>;
+  /** Whether the database answers, within `ms`. */
+  isReachable(ms: number): Promise<boolean>;
+}
+export type { EndReason };

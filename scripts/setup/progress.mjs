@@ -46,7 +46,7 @@ export function run(command, args, options = {}) {
 export async function mustRun(command, args, options = {}) {
   const { code, output } = await run(command, args, options);
   if (code === 0) return output;
-  const tail = output.trim().split('\n').slice(-25).join('\n  ');
+  const tail = output.trim().split('\n').slice(-60).join('\n  ');
   throw new SetupError(`\`${[command, ...args].join(' ')}\` ended with ${code}:\n  ${tail}`);
 }
 

@@ -1,0 +1,107 @@
+import type { Terms } from './deadline.ts';
+import type { ForgeEvent } from './forge-event.ts';
+import { isAllowed, type Pattern } from './policy.ts';
+import type { PullNow } from './ports.ts';
+import { type RegionRefusal, resolveRegion } from './region.ts';
+import type { RepoConfig, Settings } from './repo-config.ts';
+import type { SiteNews } from './site.ts';
+
+/** What the operator decided for every repository. */
+export type OperatorPolicy = {
+  readonly repositories: readonly Pattern[];
+  readonly terms: Terms;
+  /** Name, alias or group that a repository gets which asks for none. */
+  readonly region: string;
+  /** Google's names, most wanted first. */
+  readonly regions: readonly string[];
+  readonly target: 'local' | 'gcp';
+};
+
+/**
+ * What the forge answered, asked after the event. `observation` was drawn before asking, so that the answer is at least as new as its number.
+ */
+export type PullFacts = {
+  readonly observation: number;
+  /** Undefined when there is no such pull any more. */
+  readonly pull: PullNow | undefined;
+  /** Of the base branch, now. */
+  readonly settings: Settings;
+  /** Whether the pull has a site already, whatever its status. */
+  readonly hasSite: boolean;
+  /** Paths that the pull changes; null when they are not known, or were not asked for (see `asksForChanges`). */
+  readonly changes: readonly string[] | null;
+};
+
+export type Decision =
+  | { readonly do: 'bring'; readonly news: Extract<SiteNews, { type: 'headSeen' }> }
+  | { readonly do: 'end'; readonly news: Extract<SiteNews, { type: 'pullClosed' }> }
+  | { readonly do: 'nothing'; readonly why: 'repository-not-allowed' | 'draft' | 'no-label' | 'awaits-command' | 'nothing-touched' };
+
+/**
+ * What an event about a pull comes to. Rests on what the forge says now; of the event only that it was a reopening counts, which the
+ * facts alone cannot tell. Settings with mistakes do not keep a site from coming: its launch fails and says what to mend.
+ */
+export function decide(
+  event: Pick<Extract<ForgeEvent, { type: 'pullChanged' }>, 'action' | 'repository'>,
+  facts: PullFacts,
+  policy: OperatorPolicy,
+): Decision {
+  const { observation, pull } = facts;
+  if (pull === undefined || pull.state !== 'open')
+    return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged' } };
+  if (!isAllowed(policy.repositories, event.repository.name)) return { do: 'nothing', why: 'repository-not-allowed' };
+  const config = 'config' in facts.settings ? facts.settings.config : undefined;
+  const why = facts.hasSite || !config ? undefined : reasonAgainst(config, pull, facts.changes);
+  if (why !== undefined) return { do: 'nothing', why };
+  const terms = effectiveTerms(config, policy);
+  const region = effectiveRegion(config, policy);
+  return {
+    do: 'bring',
+    news: {
+      type: 'headSeen',
+      observation,
+      head: pull.head,
+      terms,
+      region: 'region' in region ? region.region : policy.region,
+      reopened: event.action === 'reopened',
+    },
+  };
+}
+
+type Against = Extract<Decision, { do: 'nothing' }>['why'];
+
+/** Why an open pull gets no site of its own accord; a pull that has one keeps it up to date whatever these say. */
+function reasonAgainst(config: RepoConfig, pull: PullNow, changes: readonly string[] | null): Against | undefined {
+  if (pull.draft && !config.drafts) return 'draft';
+  if (config.previews === 'command') return 'awaits-command';
+  if (config.previews === 'label' && !pull.labels.some((label) => label.toLowerCase() === config.label.toLowerCase())) return 'no-label';
+  return changes !== null && asksForChanges(config) && !touches(config, changes) ? 'nothing-touched' : undefined;
+}
+
+/** Whether it matters which files a pull changes: only when a part of the repository is built. */
+export const asksForChanges = (config: RepoConfig): boolean => config.root !== '.' && !config.include.includes('.');
+
+/** Whether any of the changed paths is built: under `root` or an `include`; the seed counts, and so do the settings themselves. */
+export function touches(config: RepoConfig, changes: readonly string[]): boolean {
+  const seed = config.database?.seed;
+  const built = [config.root, ...config.include, '.mayfly.yml', ...(seed ? [seed] : [])];
+  return changes.some((path) => built.some((folder) => folder === '.' || path === folder || path.startsWith(`${folder}/`)));
+}
+
+/** How long the site may live: what the settings say within the operator's limit, else the operator's default. */
+export function effectiveTerms(config: RepoConfig | undefined, policy: Pick<OperatorPolicy, 'terms'>): Terms {
+  const { ttlMs, maxTtlMs } = policy.terms;
+  return { ttlMs: Math.min(config?.ttl ?? ttlMs, maxTtlMs), maxTtlMs };
+}
+
+/**
+ * Where the site runs. On this machine every region of the table is as good as any; on a cloud one that is not allowed is refused,
+ * which fails the launch with that problem.
+ */
+export function effectiveRegion(
+  config: RepoConfig | undefined,
+  policy: Pick<OperatorPolicy, 'region' | 'regions' | 'target'>,
+): { readonly region: string } | { readonly refusal: RegionRefusal } {
+  if (policy.target === 'local') return { region: config?.region ?? policy.region };
+  return resolveRegion(config?.region ?? policy.region, policy.regions);
+}

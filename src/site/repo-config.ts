@@ -1,0 +1,103 @@
+import { FIELDS, type RepoConfig } from './config-fields.ts';
+import { type Mistake, type Position, position, type Raw, type RawEntry, readYaml, sorted } from './config-yaml.ts';
+import { nearest } from './nearest.ts';
+
+export type { Mistake, RepoConfig };
+export const CONFIG_FILE = '.mayfly.yml';
+export { MAX_BYTES as CONFIG_MAX_BYTES } from './config-yaml.ts';
+
+/** A repository's settings, or everything that is wrong with them. */
+export type Settings = { readonly config: RepoConfig } | { readonly mistakes: readonly Mistake[] };
+
+type Key = keyof RepoConfig;
+const KEYS = Object.keys(FIELDS).filter(isKey);
+/** What describes the commit itself, and so is taken from the commit's own file. */
+const OWN_KEYS: readonly Key[] = ['build', 'start', 'output', 'port', 'health', 'env'];
+
+function isKey(text: string): text is Key {
+  return Object.hasOwn(FIELDS, text);
+}
+
+/** The text of `.mayfly.yml` as settings; undefined (no file) and an empty file are the defaults. Never throws. */
+export function parseRepoConfig(text: string | undefined): Settings {
+  const yaml = readYaml(text ?? '');
+  if ('mistakes' in yaml) return yaml;
+  const mistakes: Mistake[] = [];
+  const known = entriesOf(yaml.root).filter((entry) => {
+    if (isKey(entry.key)) return true;
+    mistakes.push({ ...position(entry), message: unknownKey(entry.key) });
+    return false;
+  });
+  const config = readFields(known, mistakes);
+  return mistakes.length > 0 ? { mistakes: sorted(mistakes) } : { config };
+}
+
+/** Without a file: everything is found out from the commit itself. */
+export const DEFAULT_CONFIG: RepoConfig = readFields([], []);
+
+/** What the commit's own file changes, or what is wrong with the part of it that counts. */
+export type Merged = { readonly config: RepoConfig; readonly ignored: readonly string[] } | { readonly mistakes: readonly Mistake[] };
+
+/**
+ * The base branch's settings with `build`, `start`, `output`, `port`, `health` and `env` taken from the commit's own file where it has
+ * them (a key without a value there means: find out again). Every other key of that file that says something else than the base is
+ * named in `ignored`, whatever its value; a mistake in it is no mistake.
+ */
+export function mergeOwn(base: RepoConfig, ownText: string | undefined): Merged {
+  const yaml = readYaml(ownText ?? '');
+  if ('mistakes' in yaml) return yaml;
+  const entries = entriesOf(yaml.root);
+  const mistakes: Mistake[] = [];
+  const own = entries.filter((entry) => OWN_KEYS.some((key) => key === entry.key));
+  const read = readFields(own, mistakes);
+  if (mistakes.length > 0) return { mistakes: sorted(mistakes) };
+  const taken = Object.fromEntries(OWN_KEYS.filter((key) => own.some((entry) => entry.key === key)).map((key) => [key, read[key]]));
+  const ignored = entries.filter((entry) => !own.includes(entry) && differs(base, entry)).map((entry) => entry.key);
+  return { config: { ...base, ...taken }, ignored };
+}
+
+/** `line 3, column 5: …`, plain text. */
+export const mistakeLine = (mistake: Mistake): string => `line ${mistake.line}, column ${mistake.column}: ${mistake.message}`;
+
+const entriesOf = (root: Raw | undefined): readonly RawEntry[] => (root?.kind === 'map' ? root.entries : []);
+
+function differs(base: RepoConfig, entry: RawEntry): boolean {
+  if (!isKey(entry.key)) return true;
+  const mistakes: Mistake[] = [];
+  const value = readFields([entry], mistakes)[entry.key];
+  return mistakes.length > 0 || JSON.stringify(value) !== JSON.stringify(base[entry.key]);
+}
+
+function unknownKey(key: string): string {
+  const near = nearest(key, KEYS);
+  return near === undefined ? `there is no setting "${key}"` : `there is no setting "${key}"; did you mean "${near}"?`;
+}
+
+function readFields(entries: readonly RawEntry[], mistakes: Mistake[]): RepoConfig {
+  const tell = (at: Position, message: string): void => {
+    mistakes.push({ ...position(at), message });
+  };
+  const value = <K extends Key>(key: K): RepoConfig[K] => {
+    const field = FIELDS[key];
+    const raw = entries.find((entry) => entry.key === key)?.value;
+    if (raw === undefined || (raw.kind === 'nothing' && key !== 'database')) return field.fallback;
+    return field.read(raw, (at, message) => tell(at, `"${key}" ${message}`)) ?? field.fallback;
+  };
+  return {
+    previews: value('previews'),
+    label: value('label'),
+    drafts: value('drafts'),
+    root: value('root'),
+    include: value('include'),
+    build: value('build'),
+    start: value('start'),
+    output: value('output'),
+    port: value('port'),
+    health: value('health'),
+    env: value('env'),
+    database: value('database'),
+    ttl: value('ttl'),
+    idle: value('idle'),
+    region: value('region'),
+  };
+}

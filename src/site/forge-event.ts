@@ -27,6 +27,11 @@ export type ForgeEvent =
   | { readonly type: 'branchPushed'; readonly repository: Repository; readonly branch: string; readonly touchesSettings: boolean }
   | { readonly type: 'repositoryRenamed'; readonly repository: Repository }
   | { readonly type: 'repositoriesAdded'; readonly repositories: readonly Repository[] }
-  | { readonly type: 'repositoriesRemoved'; readonly forge: ForgeId; readonly access: string; readonly repositories: readonly RepositoryId[] }
+  | {
+      readonly type: 'repositoriesRemoved';
+      readonly forge: ForgeId;
+      readonly access: string;
+      readonly repositories: readonly RepositoryId[];
+    }
   /** The app was uninstalled or suspended, or its token revoked. */
   | { readonly type: 'accessRemoved'; readonly forge: ForgeId; readonly access: string };

@@ -101,3 +101,16 @@ export function lastLines(text: string, count: number): readonly string[] {
   const lines = text.replace(/\s+$/, '').split('\n');
   return lines.length === 1 && lines[0] === '' ? [] : lines.slice(-count);
 }
+
+/** Text in which backticks mark code, made safe: `npm, \`npm start\`` shows the same, whatever else is in it. */
+export function markUp(text: string, max = 300): string {
+  const parts = clip(plainLine(text), max).split('`');
+  // An odd backtick has no partner: it is text.
+  const whole = parts.length % 2 === 1 ? parts : [...parts.slice(0, -2), parts.slice(-2).join('`')];
+  return whole.map((part, index) => (index % 2 === 1 ? codeSpan(part) : spaced(part))).join('');
+}
+
+/** `escapeText` trims; what stands between two pieces of code must keep its spaces. */
+function spaced(part: string): string {
+  return `${part.startsWith(' ') ? ' ' : ''}${escapeText(part)}${part.length > 1 && part.endsWith(' ') ? ' ' : ''}`;
+}

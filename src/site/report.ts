@@ -1,0 +1,181 @@
+import type { SiteId } from './identity.ts';
+import { regionLabel } from './region.ts';
+import { afterWords, endedWords } from './report-endings.ts';
+import type { LaunchView, SiteView } from './report-view.ts';
+import { clockTime, commitLink, counted, DOING, launchOf, launchTimes, moment, problemSentence, WHILE } from './report-words.ts';
+import type { Site } from './site.ts';
+import { clip, codeSpan, escapeText, fence, lastLines, markUp } from './text.ts';
+
+/** The hidden first line by which our comment is known. */
+export const commentMarker = (id: SiteId): string => `<!-- mayfly:site=${id} -->`;
+
+/** GitHub refuses longer comments. Every part below is bounded, so that all of them together stay under it. */
+export const COMMENT_MAX = 65_536;
+const LOG_LINES = 30;
+const LOG_LINE_MAX = 500;
+const TITLE_MAX = 80;
+const NAMES_MAX = 12;
+const MISTAKES_MAX = 20;
+
+type Ending = Extract<Site, { status: 'ending' | 'ended' }>;
+type Failed = Extract<Site, { status: 'failed' }>;
+
+/** The one comment on the pull, as Markdown: state first, address second, everything else small. `now` is for the distances in words. */
+export function renderComment(view: SiteView, now: Date): string {
+  const paragraphs = [...paragraphsOf(view, now)].filter((paragraph) => paragraph !== '');
+  return `${commentMarker(view.site.id)}\n${paragraphs.join('\n\n')}\n`;
+}
+
+function paragraphsOf(view: SiteView, now: Date): readonly string[] {
+  const { site } = view;
+  switch (site.status) {
+    case 'held':
+      return held(view, now);
+    case 'queued':
+      return ['### ⏳ Preview is queued', address(view), queued(view), table(view, now), small(ignored(view)), commands(view, ON_THE_WAY)];
+    case 'building':
+    case 'deploying': {
+      const doing = `${DOING[site.stage]} since ${clockTime(site.since, now)}.${stillServed(view, ' Until it is ready, visitors get')}`;
+      const notes = small(detected(view), ignored(view));
+      return ['### 🛠 Preview is being built', address(view), doing, table(view, now), notes, commands(view, ON_THE_WAY)];
+    }
+    case 'ready':
+      return [
+        '### 🟢 Preview is ready',
+        address(view),
+        table(view, now),
+        small(launched(view), detected(view), ignored(view)),
+        commands(view, ['extend 2d', 'stop', 'rebuild', 'logs', 'help']),
+      ];
+    case 'failed':
+      return failed(view, site, now);
+    case 'ending':
+    case 'ended':
+      return ended(view, site, now);
+    default:
+      return site satisfies never;
+  }
+}
+
+const ON_THE_WAY = ['status', 'stop', 'help'] as const;
+
+function held(view: SiteView, now: Date): readonly string[] {
+  const { site, word } = view;
+  const approve = `\`${word} approve ${site.head.sha.slice(0, 7)}\``;
+  return [
+    '### 🔒 Preview waits for approval',
+    'This commit comes from outside the repository, so nothing of it has been fetched, built or run.',
+    `${approve} from somebody with write access allows this one commit: it is then built and run in a sandbox, without secrets. The next push waits again.`,
+    stillServed(view, 'Until then, visitors get').trim(),
+    table(view, now),
+    commands(view, [`approve ${site.head.sha.slice(0, 7)}`, 'stop', 'help']),
+  ];
+}
+
+function queued(view: SiteView): string {
+  const place =
+    view.place === null || view.place <= 1 ? 'It is next, and starts in a moment.' : `${counted(view.place - 1, 'preview')} before it.`;
+  return `${place}${stillServed(view, ' Until it is ready, visitors get')}`;
+}
+
+function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
+  const launch = launchIn(view);
+  const isSettings = site.code === 'config-invalid';
+  const tail = lastLines(launch?.tail ?? '', LOG_LINES).map((line) =>
+    line.length > LOG_LINE_MAX ? `…${line.slice(1 - LOG_LINE_MAX)}` : line,
+  );
+  return [
+    `### 🔴 Preview failed while ${isSettings ? 'reading its settings' : WHILE[site.during]}`,
+    problemSentence(site.code, site.details, view),
+    mistakes(launch),
+    stillServed(view, 'Visitors still get').trim(),
+    table(view, now),
+    tail.length === 0
+      ? ''
+      : `<details><summary>Log, last ${counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
+    small(launched(view), detected(view), ignored(view)),
+    commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
+  ];
+}
+
+function ended(view: SiteView, site: Ending, now: Date): readonly string[] {
+  const when = site.status === 'ended' ? ` · ended ${moment(site.endedAt, now)}` : '';
+  const commit = `${commitLink(view, site.head.sha)} ${escapeText(site.head.commitTitle, TITLE_MAX)}`;
+  return ['### ⚪ Preview has ended', `${endedWords(site, view)} ${afterWords(site, view)}`, `<sub>${commit}${when}</sub>`];
+}
+
+const address = (view: SiteView): string => (view.url === null ? '' : `**${view.url}**`);
+
+/** What visitors get although the newest commit is not it; empty when nothing is served. */
+function stillServed(view: SiteView, start: string): string {
+  const { live } = view.site;
+  if (live === null) return '';
+  const where = view.site.status === 'failed' && view.url !== null ? ` at **${view.url}**` : '';
+  return `${start} ${commitLink(view, live.sha)}${where}.`;
+}
+
+function table(view: SiteView, now: Date): string {
+  const { head, endsAt } = view.site;
+  const region = view.target === 'local' ? 'this machine' : escapeText(regionLabel(view.site.region));
+  const commit = `${commitLink(view, head.sha)} ${escapeText(head.commitTitle, TITLE_MAX)}`.trimEnd();
+  return `| Commit | Region | Ends |\n|---|---|---|\n| ${commit} | ${region} | ${moment(endsAt, now)} |`;
+}
+
+function launchIn(view: SiteView): LaunchView | undefined {
+  const id = launchOf(view.site);
+  return id === undefined ? undefined : view.launches.find((launch) => launch.id === id);
+}
+
+const FROM_CACHE = {
+  artefact: 'nothing to build, as nothing built has changed',
+  dependencies: 'dependencies from cache',
+  none: '',
+} as const;
+
+function launched(view: SiteView): string {
+  const launch = launchIn(view);
+  const times = launch && launchTimes(launch);
+  const took = times ? `${view.site.status === 'ready' ? 'Launched in' : 'Failed after'} ${times.total}: ${times.parts}` : '';
+  const cache = view.site.status === 'ready' ? FROM_CACHE[launch?.notes.cache ?? 'none'] : '';
+  const log = view.checkUrl === null ? '' : `[log](${view.checkUrl})`;
+  return [took, cache, log].filter((part) => part !== '').join(' · ');
+}
+
+function detected(view: SiteView): string {
+  const runtime = launchIn(view)?.notes.detected;
+  if (runtime === undefined || runtime === '') return '';
+  return `Found: ${markUp(runtime)}. \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` say otherwise.`;
+}
+
+function ignored(view: SiteView): string {
+  const names = launchIn(view)?.notes.ignored ?? [];
+  if (names.length === 0) return '';
+  const shown = names.slice(0, NAMES_MAX).map((name) => codeSpan(name, 60));
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
+  return `Ignored in this branch's \`.mayfly.yml\`: ${shown.join(', ')}${more}. The base branch decides ${names.length === 1 ? 'that' : 'those'}.`;
+}
+
+function mistakes(launch: LaunchView | undefined): string {
+  const all = launch?.notes.mistakes ?? [];
+  const shown = all.slice(0, MISTAKES_MAX).map((mistake) => `- ${escapeText(mistake)}`);
+  return [...shown, ...(all.length > shown.length ? [`- and ${all.length - shown.length} more`] : [])].join('\n');
+}
+
+/** Lines in small print. */
+function small(...lines: readonly string[]): string {
+  const kept = lines.filter((line) => line !== '');
+  return kept.length === 0 ? '' : `<sub>${kept.join('<br>\n')}</sub>`;
+}
+
+function commands(view: SiteView, verbs: readonly string[]): string {
+  const list = verbs.map((verb) => `\`${view.word} ${verb}\``).join(' · ');
+  return `<details><summary>Commands</summary>\n\n${list}\n</details>`;
+}
+
+/** Text of at most `max` characters that keeps whole lines of its end. */
+export function keepEnd(text: string, max: number): string {
+  if (text.length <= max) return text;
+  const end = text.slice(-max);
+  const cut = end.indexOf('\n');
+  return cut < 0 ? clip(end, max) : end.slice(cut + 1);
+}

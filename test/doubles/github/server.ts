@@ -1,0 +1,147 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { IncomingMessage, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import type { Hono, MiddlewareHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { refuseJwt, tokenOf } from './auth.ts';
+import { type Env, no } from './door.ts';
+import type { State } from './state.ts';
+
+export type Seen = {
+  readonly at: number;
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly query: string;
+  readonly body: string;
+  /** Installation whose token came with it; null for the app itself and for strangers. */
+  readonly installation: number | null;
+  /** 0 when it was never answered. */
+  status: number;
+};
+
+/** What goes wrong with the next `times` requests that match. `cut`: the work is done, the answer never arrives. */
+export type Failure = {
+  readonly match?: (request: { readonly method: string; readonly path: string }) => boolean;
+  readonly times?: number;
+  readonly answer: 'hang' | 'cut' | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string };
+};
+
+export type Failures = {
+  plan(failure: Failure): void;
+  take(request: { readonly method: string; readonly path: string }): Failure | undefined;
+};
+
+export function createFailures(): Failures {
+  const planned: { failure: Failure; left: number }[] = [];
+  return {
+    plan: (failure) => void planned.push({ failure, left: failure.times ?? 1 }),
+    take(request) {
+      const hit = planned.find(({ failure, left }) => left > 0 && (failure.match?.(request) ?? true));
+      if (hit) hit.left -= 1;
+      return hit?.failure;
+    },
+  };
+}
+
+const closed = (incoming: IncomingMessage): Promise<unknown> =>
+  incoming.socket.destroyed ? Promise.resolve() : once(incoming.socket, 'close');
+
+/** Notes every request, and lets it fail where a failure is planned. */
+export function watching(seen: Seen[], failures: Failures, state: State): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    const { pathname, search } = new URL(c.req.url);
+    const token = tokenOf(state, /^(?:token|bearer) (.+)$/i.exec(c.req.header('authorization') ?? '')?.[1] ?? '');
+    const installation = token?.installation.id ?? null;
+    const isText = (c.req.header('content-type') ?? 'application/json').startsWith('application/json');
+    const body = isText ? await c.req.text() : '';
+    const entry: Seen = { at: Date.now(), method: c.req.method, path: pathname, query: search, body, installation, status: 0 };
+    seen.push(entry);
+    const failure = failures.take(entry);
+    if (failure?.answer === 'hang') {
+      await closed(c.env.incoming);
+      return c.body(null, 408);
+    }
+    if (typeof failure?.answer === 'object') {
+      const { status, headers = {}, message = 'Planned failure' } = failure.answer;
+      entry.status = status;
+      return Response.json({ message, documentation_url: 'https://docs.github.com/rest' }, { status, headers });
+    }
+    await next();
+    if (failure?.answer === 'cut') {
+      c.env.incoming.socket.destroy();
+      return;
+    }
+    entry.status = c.res.status;
+    return;
+  };
+}
+
+/** What GitHub asks of every request to its API, and who is asking. */
+export function apiDoor(state: State, publicKey: string): MiddlewareHandler<Env> {
+  return async (c, next) => {
+    if (!c.req.header('user-agent'))
+      throw no(403, 'Request forbidden by administrative rules. Please make sure your request has a User-Agent header');
+    if (!/application\/(?:vnd\.github[.+a-z0-9-]*\+?json|json)|\*\/\*/.test(c.req.header('accept') ?? ''))
+      throw no(415, 'Unsupported Accept header');
+    const [, kind, credential = ''] = /^(token|bearer) (.+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
+    if (kind && credential.split('.').length === 3) {
+      const refusal = refuseJwt(credential, { id: state.app.id, publicKey });
+      if (refusal) throw no(401, refusal);
+      c.set('app', true);
+    } else if (kind || c.req.header('authorization')) {
+      const token = tokenOf(state, credential);
+      if (!token) throw no(401, 'Bad credentials');
+      c.set('token', token);
+    }
+    await next();
+    c.header('x-github-media-type', 'github.v3; format=json');
+    c.header('x-ratelimit-limit', '5000');
+    c.header('x-ratelimit-remaining', '4900');
+    c.header('x-ratelimit-reset', String(Math.ceil(Date.now() / 1000) + 3600));
+    if (c.req.method !== 'GET' || c.res.status !== 200) return;
+    const etag = `W/"${createHash('sha256')
+      .update(Buffer.from(await c.res.clone().arrayBuffer()))
+      .digest('hex')}"`;
+    c.header('etag', etag);
+    if (c.req.header('if-none-match') === etag) c.res = new Response(null, { status: 304, headers: c.res.headers });
+  };
+}
+
+/** GitHub's limits on making content: 80 a minute and 500 an hour, for each installation. */
+export function contentLimit(): MiddlewareHandler<Env> {
+  const made = new Map<number, number[]>();
+  return async (c, next) => {
+    const token = c.get('token');
+    if (!token || !['POST', 'PATCH', 'PUT'].includes(c.req.method)) return next();
+    const now = Date.now();
+    const times = (made.get(token.installation.id) ?? []).filter((at) => at > now - 3_600_000);
+    const lastMinute = times.filter((at) => at > now - 60_000);
+    if (lastMinute.length >= 80 || times.length >= 500) {
+      const url = 'https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits';
+      throw no(403, 'You have exceeded a secondary rate limit.', { headers: { 'retry-after': '60' }, url });
+    }
+    made.set(token.installation.id, [...times, now]);
+    return next();
+  };
+}
+
+/** Routes behind a free port of 127.0.0.1, until disposed of. */
+export async function listen(app: Hono<Env>): Promise<{ readonly port: number } & AsyncDisposable> {
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse();
+    return c.json({ message: `The double failed: ${error.stack}` }, 500);
+  });
+  const server = createAdaptorServer({ fetch: app.fetch, hostname: '127.0.0.1' }) as Server;
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -148,6 +148,8 @@ export interface Reports {
 }
 
 export interface Leases {
+  /** `application_name` of this process's sessions. Give it to a child that opens its own (Pulumi), so that they end with ours. */
+  readonly sessionName: string;
   /**
    * Takes the lease `name` if nobody alive holds it: 15 s of life by the database's clock, renewed every 5 s until disposed of.
    * Taking over from a dead holder bumps the epoch and ends that holder's database sessions (by `application_name`).

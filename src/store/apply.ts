@@ -1,0 +1,140 @@
+import { type Kysely, sql, type Transaction } from 'kysely';
+import type { Logger } from 'pino';
+import { type SiteId, toSiteId } from '../site/identity.ts';
+import type { NewId } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
+import { begin, type Change, type Effect, type Site, type SiteEvent, type SiteNews, transition } from '../site/site.ts';
+import { CHANGED_CHANNEL, type Database } from './schema.ts';
+import { toRow, toSite } from './sites.ts';
+import type { Applied, Apply, ApplyToPull, Because, SiteChanged } from './store.ts';
+
+type Tx = Transaction<Database>;
+export type EffectsHandler = (site: Site, effects: readonly Effect[]) => Promise<void>;
+type Parts = { readonly db: Kysely<Database>; readonly newId: NewId; readonly log: Logger; readonly effects: EffectsHandler };
+
+/** Makes the only two writers of a site. One transaction each: fence, lock, `transition`, save, history, NOTIFY, "handled". */
+export function openApply({ db, newId, log, effects }: Parts): { readonly apply: Apply; readonly applyToPull: ApplyToPull } {
+  const committed = async (applied: Applied): Promise<Applied> => {
+    if (applied.effects.length === 0) return applied;
+    // The row is committed and is the outbox: effects that are lost here are found again as an unsettled or unreported site.
+    await effects(applied.site, applied.effects).catch((error: unknown) =>
+      log.warn({ err: error, site: applied.site.id, effects: applied.effects }, 'effects were not handed on; the sweep finds them'),
+    );
+    return applied;
+  };
+  return {
+    async apply(id, news, because = {}) {
+      const applied = await db.transaction().execute(async (tx) => {
+        await settle(tx, because);
+        const locked = await lock(tx, id);
+        const event = { ...news, at: locked.at };
+        return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
+      });
+      return committed(applied);
+    },
+    async applyToPull({ pull, host }, news, because = {}) {
+      const applied = await db.transaction().execute(async (tx) => {
+        await settle(tx, because);
+        const known = await findByPull(tx, pull);
+        if (known === undefined && news.type === 'headSeen') {
+          const event = { ...news, at: await clock(tx) };
+          const born = begin({ id: toSiteId(newId()), pull, host }, event);
+          if (await insert(tx, born, event)) return { site: born.next, changed: true, effects: born.effects };
+        }
+        // Not there a moment ago: another delivery of the same pull was quicker.
+        const id = known ?? (await findByPull(tx, pull));
+        if (id === undefined) return undefined;
+        const locked = await lock(tx, id);
+        const event = { ...news, at: locked.at };
+        return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
+      });
+      return applied && committed(applied);
+    },
+  };
+}
+
+/** What has to be true or done in the same transaction: the writer still holds its lease; its delivery is handled. */
+async function settle(tx: Tx, { held, delivery }: Because): Promise<void> {
+  if (held) {
+    // FOR SHARE: whoever takes the lease over waits until this transaction is through, and so sees what it wrote.
+    const alive = await tx
+      .selectFrom('leases')
+      .select('name')
+      .where('name', '=', held.name)
+      .where('holder', '=', held.holder)
+      .where('epoch', '=', held.epoch)
+      .where('expires_at', '>', sql<Date>`clock_timestamp()`)
+      .forShare()
+      .executeTakeFirst();
+    if (!alive) throw new Fault('lease-lost', { details: { lease: held.name } });
+  }
+  if (delivery !== undefined) {
+    await tx
+      .updateTable('deliveries')
+      .set({ handled_at: sql<Date>`clock_timestamp()` })
+      .where('id', '=', delivery)
+      .where('handled_at', 'is', null)
+      .execute();
+  }
+}
+
+/** The row, ours until the end of the transaction, and the database's time after the wait for it. */
+async function lock(tx: Tx, id: SiteId): Promise<{ readonly site: Site; readonly at: Date }> {
+  const row = await tx.selectFrom('sites').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+  if (!row) throw new Error(`No site ${id}`);
+  return { site: toSite(row), at: await clock(tx) };
+}
+
+async function clock(tx: Tx): Promise<Date> {
+  const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(tx);
+  const now = rows[0]?.now;
+  if (!now) throw new Error('The database did not tell the time');
+  return now;
+}
+
+async function findByPull(tx: Tx, pull: Site['pull']): Promise<SiteId | undefined> {
+  const row = await tx
+    .selectFrom('sites')
+    .select('id')
+    .where('forge', '=', pull.forge)
+    .where('repository', '=', pull.repository)
+    .where('number', '=', pull.number)
+    .executeTakeFirst();
+  return row && toSiteId(row.id);
+}
+
+async function insert(tx: Tx, born: Change, event: SiteEvent): Promise<boolean> {
+  const inserted = await tx
+    .insertInto('sites')
+    .values({ ...toRow(born.next), report_due: born.next.version })
+    .onConflict((conflict) => conflict.columns(['forge', 'repository', 'number']).doNothing())
+    .returning('id')
+    .executeTakeFirst();
+  if (inserted) await tell(tx, born.next, event);
+  return inserted !== undefined;
+}
+
+type Step = { readonly before: Site; readonly event: SiteEvent; readonly change: Change };
+async function save(tx: Tx, { before, event, change }: Step): Promise<Applied> {
+  if (change.next === before) return { site: before, changed: false, effects: change.effects };
+  const site: Site = { ...change.next, version: before.version + 1 };
+  const due = change.effects.includes('report') ? { report_due: site.version } : {};
+  const { id, created_at: _, ...columns } = toRow(site);
+  await tx
+    .updateTable('sites')
+    .set({ ...columns, ...due })
+    .where('id', '=', id)
+    .execute();
+  await tell(tx, site, event);
+  return { site, changed: true, effects: change.effects };
+}
+
+async function tell(tx: Tx, site: Site, event: SiteEvent): Promise<void> {
+  const { at, ...news }: SiteNews & { at: Date } = event;
+  await tx
+    .insertInto('site_history')
+    .values({ site: site.id, version: site.version, at, type: event.type, news: JSON.stringify(news) })
+    .execute();
+  const line: SiteChanged = { site: site.id, host: site.host, version: site.version };
+  await sql`select pg_notify(${CHANGED_CHANNEL}, ${JSON.stringify(line)})`.execute(tx);
+}

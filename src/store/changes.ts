@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { toSiteId } from '../site/identity.ts';
+import { CHANGED_CHANNEL } from './schema.ts';
+import type { SiteChanged, Store } from './store.ts';
+
+/** Pause before a lost connection is opened again; doubled each time up to the second number. */
+const RECONNECT_MS = { first: 100, longest: 5_000 };
+type Listener = Parameters<Store['onChange']>[0];
+
+/** LISTENs on a connection of its own, for as long as it is open; after each time away the listeners are told `resync`. */
+export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, 'onChange'> & AsyncDisposable {
+  const listeners = new Set<Listener>();
+  const closing = new AbortController();
+  const tell = (change: SiteChanged | 'resync'): void => {
+    for (const listener of listeners) listener(change);
+  };
+  const session = async (onReady: () => void): Promise<void> => {
+    const client = new pg.Client({ ...config, keepAlive: true });
+    const gone = new Promise<void>((resolve) => {
+      // The error is the reason of the `end` that follows, or of the connect that throws.
+      client.on('error', (error) => log.warn({ err: error }, 'the LISTEN connection was lost')).on('end', resolve);
+      closing.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    client.on('notification', ({ payload }) => tell(parseLine(payload ?? '')));
+    try {
+      await client.connect();
+      await client.query(`listen ${CHANGED_CHANNEL}`);
+      onReady();
+      await gone;
+    } finally {
+      // It may be gone already.
+      await client.end().catch(() => undefined);
+    }
+  };
+  const loop = async (): Promise<void> => {
+    let wasAway = false;
+    let waitMs = RECONNECT_MS.first;
+    while (!closing.signal.aborted) {
+      const ready = (): void => {
+        if (wasAway) tell('resync');
+        waitMs = RECONNECT_MS.first;
+      };
+      // Tried again below: the database may be starting.
+      await session(ready).catch((error: unknown) => log.debug({ err: error }, 'LISTEN failed'));
+      wasAway = true;
+      // Aborted: we close.
+      await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);
+      waitMs = Math.min(waitMs * 2, RECONNECT_MS.longest);
+    }
+  };
+  const looping = loop();
+  return {
+    onChange(listener) {
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await looping;
+    },
+  };
+}
+
+/** Anything that is not a line of ours stands for "something changed". */
+function parseLine(payload: string): SiteChanged | 'resync' {
+  try {
+    const { site, host, version }: { site: string; host: string; version: number } = JSON.parse(payload);
+    return { site: toSiteId(site), host, version };
+  } catch {
+    // Whoever else notifies on our channel does not know its form.
+    return 'resync';
+  }
+}

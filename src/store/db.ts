@@ -1,0 +1,108 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import type { NewId } from '../site/ports.ts';
+import { type EffectsHandler, openApply } from './apply.ts';
+import { openChanges } from './changes.ts';
+import { openInbox } from './inbox.ts';
+import { openKeepsakes } from './keepsakes.ts';
+import { openLaunches } from './launches.ts';
+import { LEASE_TIMES, type LeaseTimes, openLeases } from './leases.ts';
+import { migrate } from './migrate.ts';
+import { openReports } from './reports.ts';
+import { openRepositories } from './repositories.ts';
+import { type Database, SCHEMA } from './schema.ts';
+import { openSites } from './sites.ts';
+import type { Store } from './store.ts';
+
+export type StoreOptions = {
+  /** `postgres://…`; PostgreSQL 15 or newer. */
+  readonly url: string;
+  /** First part of the sessions' `application_name`; the holder's id follows: `mayfly:<holder>`. */
+  readonly applicationName: string;
+  readonly log: Logger;
+  readonly newId: NewId;
+  /** Shorter in tests. */
+  readonly leaseTimes?: LeaseTimes;
+};
+
+const POOL_SIZE = 10;
+/** No statement of ours takes long; one that does is stuck. */
+const STATEMENT_LIMIT_MS = 30_000;
+/** A transaction of a frozen process lets go of its rows after this time even when nobody takes its lease over. */
+const IDLE_TRANSACTION_LIMIT_MS = 10_000;
+const CONNECT_LIMIT_MS = 5_000;
+
+const INT8 = 20;
+/** Our `bigint`s are counters: numbers. (Repository ids, which may be larger than a number holds, are `text`.) */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) => (oid === INT8 ? Number : pg.types.getTypeParser(oid, format)),
+};
+
+/**
+ * Migrates the database if it is behind and opens every part of the store on it. A database that goes away makes statements throw; once
+ * it is back, later ones work.
+ */
+export async function openStore({ url, applicationName, log, newId, leaseTimes = LEASE_TIMES }: StoreOptions): Promise<Store> {
+  const holder = newId();
+  const sessionName = (of: string): string => `${applicationName}:${of}`;
+  const connection = { connectionString: url, application_name: sessionName(holder), connectionTimeoutMillis: CONNECT_LIMIT_MS, types };
+  await using opening = new AsyncDisposableStack();
+  const pool = opening.adopt(openPool({ ...connection, max: POOL_SIZE }, log), (it) => it.end());
+  const bare = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
+  await migrate(bare);
+  const db = bare.withSchema(SCHEMA);
+  const leasePool = opening.adopt(openPool({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), (it) => it.end());
+  const leases = opening.use(openLeases({ pool: leasePool, holder, sessionName, times: leaseTimes, log }));
+  const changes = opening.use(openChanges(connection, log));
+  let effects: EffectsHandler = async () => undefined;
+  const writers = openApply({ db, newId, log, effects: (site, due) => effects(site, due) });
+  const opened = opening.move();
+  return {
+    sites: openSites(db),
+    ...writers,
+    launches: openLaunches(db),
+    inbox: openInbox(db),
+    repositories: openRepositories(db),
+    reports: openReports(db),
+    leases,
+    keepsakes: openKeepsakes(db),
+    async history(site, limit) {
+      const rows = await db.selectFrom('site_history').selectAll().where('site', '=', site).orderBy('id', 'desc').limit(limit).execute();
+      return rows.map(({ at, version, type, news }) => ({ at, version, type, news }));
+    },
+    onEffects(handler) {
+      effects = handler;
+    },
+    onChange: (listener) => changes.onChange(listener),
+    async now() {
+      const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);
+      const now = rows[0]?.now;
+      if (!now) throw new Error('The database did not tell the time');
+      return now;
+    },
+    isReachable: (ms) => isReachable(pool, ms),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+function openPool(config: pg.PoolConfig, log: Logger): pg.Pool {
+  const limits = `-c statement_timeout=${STATEMENT_LIMIT_MS} -c idle_in_transaction_session_timeout=${IDLE_TRANSACTION_LIMIT_MS}`;
+  const pool = new pg.Pool({ ...config, keepAlive: true, options: limits });
+  // Without a listener the loss of an idle connection would end the process. The pool drops it and opens another when asked.
+  return pool.on('error', (error) => log.warn({ err: error }, 'a database connection was lost'));
+}
+
+async function isReachable(pool: pg.Pool, ms: number): Promise<boolean> {
+  const timer = new AbortController();
+  const answer = pool.query('select 1').then(
+    () => true,
+    // Whatever the reason: it does not answer.
+    () => false,
+  );
+  const tooLate = delay(ms, false, { signal: timer.signal, ref: false }).catch(() => false);
+  const reached = await Promise.race([answer, tooLate]);
+  timer.abort();
+  return reached;
+}

@@ -1,0 +1,86 @@
+import { type Kysely, type Selectable, sql } from 'kysely';
+import { parseSha, toLaunchId, toSiteId } from '../site/identity.ts';
+import type { Database, LaunchTable } from './schema.ts';
+import type { Launch, Launches } from './store.ts';
+
+const OUTCOMES = ['succeeded', 'failed', 'superseded', 'abandoned'] as const;
+const clock = sql<Date>`clock_timestamp()`;
+
+function toLaunch(row: Selectable<LaunchTable>): Launch {
+  const sha = parseSha(row.sha);
+  if (!sha) throw new Error(`The row of launch ${row.id} is damaged`);
+  return {
+    id: toLaunchId(row.id),
+    site: toSiteId(row.site),
+    sha,
+    outcome: OUTCOMES.find((outcome) => outcome === row.outcome) ?? null,
+    // Parse boundary: only this file writes these columns.
+    reason: row.reason as Launch['reason'],
+    startedAt: row.started_at,
+    finishedAt: row.finished_at,
+    stages: row.stages as Launch['stages'],
+    notes: row.notes as Launch['notes'],
+    tail: row.tail,
+  };
+}
+
+/** One row a launch. */
+export function openLaunches(db: Kysely<Database>): Launches {
+  return {
+    async start({ id, site, sha, queuedMs }) {
+      await db.transaction().execute(async (tx) => {
+        await tx
+          .updateTable('launches')
+          .set({ outcome: 'abandoned', finished_at: clock })
+          .where('site', '=', site)
+          .where('outcome', 'is', null)
+          .execute();
+        await tx
+          .insertInto('launches')
+          .values({ id, site, sha, stages: JSON.stringify({ queued: queuedMs }), notes: '{}' })
+          .execute();
+      });
+    },
+    async note(id, { stages, notes }) {
+      await db.transaction().execute(async (tx) => {
+        const row = await tx.selectFrom('launches').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+        const before = toLaunch(row);
+        await tx
+          .updateTable('launches')
+          .set({ stages: JSON.stringify({ ...before.stages, ...stages }), notes: JSON.stringify({ ...before.notes, ...notes }) })
+          .where('id', '=', id)
+          .execute();
+      });
+    },
+    async finish(id, { outcome, reason, tail }) {
+      await db
+        .updateTable('launches')
+        .set({
+          outcome,
+          reason: reason && JSON.stringify(reason),
+          tail: tail.replaceAll('\0', '\u{fffd}'),
+          finished_at: clock,
+        })
+        .where('id', '=', id)
+        .execute();
+    },
+    async of(site, limit) {
+      const rows = await db
+        .selectFrom('launches')
+        .selectAll()
+        .where('site', '=', site)
+        .orderBy('started_at', 'desc')
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute();
+      return rows.map(toLaunch);
+    },
+    async lastStart(site) {
+      const { rows } = await sql<{ started_at: Date | null; now: Date }>`
+        select clock_timestamp() as now, (select max(started_at) from mayfly.launches where site = ${site}) as started_at`.execute(db);
+      const row = rows[0];
+      if (!row) throw new Error('The database did not tell the time');
+      return { startedAt: row.started_at, now: row.now };
+    },
+  };
+}

@@ -1,0 +1,44 @@
+import { type Kysely, sql } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+import { first } from './migrations/0001-first.ts';
+import { type Database, SCHEMA } from './schema.ts';
+
+/** In order of their names; a migration that was ever released is never changed. */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-first': { up: first } };
+const LEDGER = 'migrations';
+/** Session advisory lock of whoever migrates: `MAYF` in ASCII. Kysely's own lock starts only after it has made its tables. */
+const MIGRATION_LOCK = 0x4d415946;
+
+/**
+ * Brings the database to this program's schema; several processes may try at once, the others wait. Refuses a database that a newer
+ * Mayfly has written.
+ * @param upTo name of the last migration to apply; all when absent
+ */
+export async function migrate(db: Kysely<Database>, upTo?: string): Promise<void> {
+  await db.connection().execute(async (connection) => {
+    await sql`select pg_advisory_lock(${MIGRATION_LOCK})`.execute(connection);
+    try {
+      await refuseNewer(connection);
+      const migrator = new Migrator({
+        db: connection,
+        provider: { getMigrations: async () => ({ ...MIGRATIONS }) },
+        migrationTableSchema: SCHEMA,
+        migrationTableName: LEDGER,
+        migrationLockTableName: `${LEDGER}_lock`,
+      });
+      const { error } = await (upTo === undefined ? migrator.migrateToLatest() : migrator.migrateTo(upTo));
+      if (error) throw error;
+    } finally {
+      await sql`select pg_advisory_unlock(${MIGRATION_LOCK})`.execute(connection);
+    }
+  });
+}
+
+async function refuseNewer(db: Kysely<Database>): Promise<void> {
+  const { rows } = await sql<{ known: boolean }>`select to_regclass(${`${SCHEMA}.${LEDGER}`}) is not null as known`.execute(db);
+  if (!rows[0]?.known) return;
+  const applied = await sql<{ name: string }>`select name from ${sql.id(SCHEMA, LEDGER)} order by name`.execute(db);
+  const unknown = applied.rows.map((row) => row.name).filter((name) => !Object.hasOwn(MIGRATIONS, name));
+  if (unknown.length === 0) return;
+  throw new Error(`The database was written by a newer Mayfly (it has ${unknown.join(', ')}). Run that version or a newer one on it.`);
+}

@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import type { TestProject } from 'vitest/node';
+import { openEmbeddedPostgres } from '../src/store/embedded.ts';
+import { prepareTemplate } from './postgres.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** Superuser's address of the run's PostgreSQL; its database `mayfly_template` is migrated. */
+    readonly postgresUrl: string;
+    /** Unix socket of the run's Redis. */
+    readonly redisSocket: string;
+  }
+}
+
+/** One PostgreSQL and one Redis for the whole run; both end with the process that runs the tests, however it ends. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const log = pino({ level: process.stdout.isTTY ? 'warn' : 'error' });
+  await using opening = new AsyncDisposableStack();
+  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-test-')), (path) => rm(path, { recursive: true, force: true }));
+  // Nothing here has to survive a power cut.
+  const settings = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', max_connections: '200' };
+  const postgres = opening.use(await openEmbeddedPostgres({ folder: join(folder, 'postgres'), name: 'tests', log, settings }));
+  const postgresUrl = postgres.url('postgres');
+  await prepareTemplate(postgresUrl);
+  const redis = opening.use(await openRedis(folder));
+  project.provide('postgresUrl', postgresUrl);
+  project.provide('redisSocket', redis.socket);
+  const opened = opening.move();
+  return () => opened.disposeAsync();
+}
+
+async function openRedis(folder: string): Promise<AsyncDisposable & { readonly socket: string }> {
+  const socket = join(folder, 'redis.sock');
+  const settings = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'];
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'redis-server', ...settings, '--dir', folder], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const client = new Redis({ path: socket, retryStrategy: () => 20, maxRetriesPerRequest: null });
+  // Refused until the server listens: the client tries again.
+  client.on('error', () => undefined);
+  await Promise.race([client.ping(), ended.then(() => Promise.reject(new Error('redis-server did not start')))]);
+  client.disconnect();
+  return {
+    socket,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,146 @@
+import type { ForgeEvent } from '../site/forge-event.ts';
+import type { ForgeId, Repository, RepositoryId } from '../site/identity.ts';
+import { isAllowed } from '../site/policy.ts';
+import { Fault, PROBLEMS } from '../site/problem.ts';
+import type { Site } from '../site/site.ts';
+import type { Store } from '../store/store.ts';
+import { type CommandParts, handleComment } from './commands.ts';
+import type { Metrics } from './metrics.ts';
+import { getLink, lookAtOpenPulls, lookAtPull } from './pulls.ts';
+import { parseStoredEvent } from './stored-event.ts';
+
+export type IntakeParts = CommandParts & {
+  readonly store: CommandParts['store'] & Pick<Store, 'inbox'>;
+  readonly metrics: Pick<Metrics, 'intook'>;
+};
+
+export interface Intake {
+  /** Does what a stored delivery asks for; throws when it has to be tried again, by whoever runs the job. */
+  handleDelivery(delivery: string): Promise<void>;
+  /** The same look at one pull without a delivery. */
+  lookAtPull(repository: Repository, number: number): Promise<void>;
+}
+
+/** With a forge that is away these are hours; reconcile brings in what a dead delivery would have. */
+const MAX_ATTEMPTS = 60;
+/** A bug does not go away by trying; a race that looks like one may. */
+const MAX_ATTEMPTS_BUG = 5;
+const PAGE = 500;
+
+export function openIntake(parts: IntakeParts): Intake {
+  return {
+    lookAtPull: (repository, number) => lookAtPull(parts, { repository, number }, { reopened: false }),
+    async handleDelivery(delivery) {
+      const { inbox } = parts.store;
+      const stored = await inbox.get(delivery);
+      if (stored === undefined || stored.handledAt !== null) return;
+      const event = parseStoredEvent(stored.event);
+      if (event === undefined) return bury(parts, delivery, { reason: 'The stored event is not one that this version knows.' });
+      const attempts = await inbox.attempted(delivery);
+      try {
+        await handle({ ...parts, log: parts.log.child({ delivery }) }, event, delivery);
+        parts.metrics.intook('handled');
+      } catch (error) {
+        await afterFailure(parts, { delivery, event, attempts, error });
+      }
+    },
+  };
+}
+
+type Failure = { readonly delivery: string; readonly event: ForgeEvent; readonly attempts: number; readonly error: unknown };
+
+async function afterFailure(parts: IntakeParts, { delivery, event, attempts, error }: Failure): Promise<void> {
+  if (error instanceof Fault && error.code === 'access-gone') {
+    // We were told of a repository that is closed to us by now: that it was is news of its own, brought by another delivery or reconcile.
+    parts.log.info({ delivery, event: event.type }, 'the repository of a delivery is out of our reach');
+    await parts.store.inbox.handled(delivery);
+    return parts.metrics.intook('handled');
+  }
+  const lost = error instanceof Fault ? PROBLEMS[error.code].retry === 'never' : false;
+  const limit = error instanceof Fault ? MAX_ATTEMPTS : MAX_ATTEMPTS_BUG;
+  if (!lost && attempts < limit) throw error;
+  await bury(parts, delivery, { reason: `${event.type}: ${error instanceof Error ? error.message : String(error)}`, error });
+}
+
+async function bury(
+  parts: IntakeParts,
+  delivery: string,
+  { reason, error }: { readonly reason: string; readonly error?: unknown },
+): Promise<void> {
+  parts.log.error({ delivery, reason, err: error }, 'a delivery was given up');
+  await parts.store.inbox.dead(delivery, reason);
+  parts.metrics.intook('dead');
+}
+
+async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): Promise<void> {
+  const { repositories, inbox } = parts.store;
+  switch (event.type) {
+    case 'pullChanged':
+      await repositories.seen(event.repository);
+      return lookAtPull(parts, event, { reopened: event.action === 'reopened', delivery });
+    case 'commentWritten':
+      return handleComment(parts, event, delivery);
+    case 'branchPushed':
+      if (event.touchesSettings) await settingsChanged(parts, event.repository, event.branch);
+      break;
+    case 'repositoryRenamed':
+      // One that we never heard of is none of ours: it may be off the allow-list.
+      if (await repositories.find(event.repository.forge, event.repository.id)) await repositories.seen(event.repository);
+      break;
+    case 'repositoriesAdded':
+      for (const repository of event.repositories) await repositoryAdded(parts, repository);
+      break;
+    case 'repositoriesRemoved':
+      for (const id of event.repositories) await repositoryRemoved(parts, { forge: event.forge, id, access: event.access });
+      break;
+    case 'accessRemoved':
+      for (const repository of await repositories.ofAccess(event.forge, event.access)) await repositoryRemoved(parts, repository);
+      break;
+    default:
+      return event satisfies never;
+  }
+  await inbox.handled(delivery);
+}
+
+/** The settings are those of the base branch, so every pull onto it is looked at anew; what failed because of them is tried again. */
+async function settingsChanged(parts: IntakeParts, repository: Repository, branch: string): Promise<void> {
+  await parts.store.repositories.seen(repository);
+  for (const { number } of await lookAtOpenPulls(parts, repository, branch)) {
+    const site = await parts.store.sites.findByPull({ forge: repository.forge, repository: repository.id, number });
+    if (site) await parts.store.apply(site.id, { type: 'deployAsked', by: 'settings', only: 'config-invalid' });
+  }
+}
+
+async function repositoryAdded(parts: IntakeParts, repository: Repository): Promise<void> {
+  // Asked again: the allow-list may have been narrowed since it was stored.
+  if (!isAllowed(parts.policy.repositories, repository.name)) return;
+  await parts.store.repositories.seen(repository);
+  await lookAtOpenPulls(parts, repository);
+}
+
+/** Ends every site of a repository that is out of our reach, and forgets it. The forge is asked: the news may be older than a return. */
+async function repositoryRemoved(
+  parts: IntakeParts,
+  gone: { readonly forge: ForgeId; readonly id: RepositoryId; readonly access: string },
+): Promise<void> {
+  if (await isInReach(parts, gone)) return;
+  let after: Site['id'] | null = null;
+  for (;;) {
+    const page: readonly Site[] = await parts.store.sites.standing({ after, limit: PAGE, repository: gone });
+    for (const site of page) await parts.store.apply(site.id, { type: 'repositoryRemoved' });
+    const last = page.at(-1);
+    if (page.length < PAGE || last === undefined) break;
+    after = last.id;
+  }
+  await parts.store.repositories.forget(gone.forge, gone.id);
+}
+
+async function isInReach(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<boolean> {
+  try {
+    return (await getLink(parts.links, gone.forge).facts.repository(gone)) !== undefined;
+  } catch (error) {
+    // An access that is gone is the answer, not a failure.
+    if (error instanceof Fault && error.code === 'access-gone') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,103 @@
+import type { Logger } from 'pino';
+import { type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
+import { type Forge, type ForgeId, hostLabel, type Repository } from '../site/identity.ts';
+import type { Facts, PullNow, Voice } from '../site/ports.ts';
+import { CONFIG_FILE, parseRepoConfig, type Settings } from '../site/repo-config.ts';
+import type { Because, Store } from '../store/store.ts';
+
+/** One forge that this Mayfly serves, with what reads and what speaks there. */
+export type ForgeLink = { readonly forge: Forge; readonly facts: Facts; readonly voice: Voice };
+
+export type PullParts = {
+  readonly store: Pick<Store, 'applyToPull' | 'sites' | 'repositories' | 'inbox'>;
+  readonly links: ReadonlyMap<ForgeId, ForgeLink>;
+  readonly policy: OperatorPolicy;
+  readonly log: Logger;
+};
+
+/** The settings' own limit is lower, and its message names the file; this only keeps a monster from being downloaded. */
+const MAX_SETTINGS_BYTES = 1_000_000;
+
+/** @throws Error when the forge is not configured any more: nothing can be asked there */
+export function getLink(links: ReadonlyMap<ForgeId, ForgeLink>, forge: ForgeId): ForgeLink {
+  const link = links.get(forge);
+  if (link === undefined) throw new Error(`The forge ${forge} is not configured`);
+  return link;
+}
+
+/** What made us look: of the event itself only a reopening counts, all else is asked. */
+export type Look = { readonly reopened: boolean; readonly delivery?: string };
+
+/** Looks at one pull as the forge has it now, and moves its site there. */
+export async function lookAtPull(
+  parts: PullParts,
+  at: { readonly repository: Repository; readonly number: number },
+  look: Look,
+): Promise<void> {
+  const { facts } = getLink(parts.links, at.repository.forge);
+  // Drawn before asking: what we are told then is at least this new.
+  const observation = await parts.store.repositories.nextObservation();
+  const pull = await facts.pull(at.repository, at.number);
+  const settings = pull?.state === 'open' ? await settingsOf(facts, at.repository, pull.head.base) : parseRepoConfig(undefined);
+  await bring(parts, { ...at, observation, pull, settings }, look);
+}
+
+/** Looks at every open pull of a repository; with `base`, at those onto that branch. */
+export async function lookAtOpenPulls(parts: PullParts, repository: Repository, base?: string): Promise<readonly PullNow[]> {
+  const { facts } = getLink(parts.links, repository.forge);
+  const observation = await parts.store.repositories.nextObservation();
+  const pulls = (await facts.openPulls(repository)).filter((pull) => base === undefined || pull.head.base === base);
+  const settings = new Map<string, Settings>();
+  for (const pull of pulls) {
+    const known = settings.get(pull.head.base) ?? (await settingsOf(facts, repository, pull.head.base));
+    settings.set(pull.head.base, known);
+    await bring(parts, { repository, number: pull.number, observation, pull, settings: known }, { reopened: false });
+  }
+  return pulls;
+}
+
+async function settingsOf(facts: Facts, repository: Repository, base: string): Promise<Settings> {
+  return parseRepoConfig(await facts.file(repository, { ref: base, path: CONFIG_FILE, maxBytes: MAX_SETTINGS_BYTES }));
+}
+
+type Seen = {
+  readonly repository: Repository;
+  readonly number: number;
+  readonly observation: number;
+  readonly pull: PullNow | undefined;
+  readonly settings: Settings;
+};
+
+async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
+  const { repository, number } = seen;
+  const ref = { forge: repository.forge, repository: repository.id, number };
+  const hasSite = (await parts.store.sites.findByPull(ref)) !== undefined;
+  const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes: null }, parts.policy);
+  const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };
+  if (decision.do === 'nothing') {
+    parts.log.debug({ pull: `${repository.name}#${number}`, why: decision.why }, 'no site for this pull');
+    if (look.delivery !== undefined) await parts.store.inbox.handled(look.delivery);
+    return;
+  }
+  await apply(parts, { repository, ref, news: decision.news, because });
+}
+
+type Step = {
+  readonly repository: Repository;
+  readonly ref: Parameters<Store['applyToPull']>[0]['pull'];
+  readonly news: Exclude<Decision, { do: 'nothing' }>['news'];
+  readonly because: Because;
+};
+
+async function apply(parts: PullParts, { repository, ref, news, because }: Step): Promise<void> {
+  const { forge } = getLink(parts.links, repository.forge);
+  const host = hostLabel(forge, repository.name, { repository: ref.repository, number: ref.number });
+  const applied = await parts.store.applyToPull({ pull: ref, host }, news, because);
+  if (applied?.changed === true) {
+    const { id, status, head } = applied.site;
+    parts.log.info(
+      { site: id, sha: head.sha, status, news: news.type, pull: `${repository.name}#${ref.number}` },
+      'the pull changed its site',
+    );
+  }
+}

@@ -17,6 +17,11 @@ export function endAfterExtension(before: Date, byMs: number, clock: { readonly 
   return extended < before ? before : extended;
 }
 
+/** The end under terms that may have become shorter: never past the limit, else as it was. */
+export function endWithin(end: Date, clock: { readonly clockStart: Date; readonly terms: Terms }): Date {
+  return capped(end.getTime(), clock.clockStart, clock.terms);
+}
+
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const;
 /** A duration longer than this is a typing mistake, and a Date could not hold its sums. */
 const LONGEST_MS = 3_650 * UNITS.d;

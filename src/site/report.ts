@@ -32,12 +32,11 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
     case 'held':
       return held(view, now);
     case 'queued':
-      return ['### ⏳ Preview is queued', address(view), queued(view), table(view, now), small(ignored(view)), commands(view, ON_THE_WAY)];
+      return ['### ⏳ Preview is queued', address(view), queued(view), table(view, now), commands(view, ON_THE_WAY)];
     case 'building':
     case 'deploying': {
       const doing = `${DOING[site.stage]} since ${clockTime(site.since, now)}.${stillServed(view, ' Until it is ready, visitors get')}`;
-      const notes = small(detected(view), ignored(view));
-      return ['### 🛠 Preview is being built', address(view), doing, table(view, now), notes, commands(view, ON_THE_WAY)];
+      return ['### 🛠 Preview is being built', address(view), doing, table(view, now), commands(view, ON_THE_WAY)];
     }
     case 'ready':
       return [
@@ -144,7 +143,7 @@ function launched(view: SiteView): string {
 function detected(view: SiteView): string {
   const runtime = launchIn(view)?.notes.detected;
   if (runtime === undefined || runtime === '') return '';
-  return `Found: ${markUp(runtime)}. \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` say otherwise.`;
+  return `Detected ${markUp(runtime)}; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.`;
 }
 
 function ignored(view: SiteView): string {
@@ -164,7 +163,7 @@ function mistakes(launch: LaunchView | undefined): string {
 /** Lines in small print. */
 function small(...lines: readonly string[]): string {
   const kept = lines.filter((line) => line !== '');
-  return kept.length === 0 ? '' : `<sub>${kept.join('<br>\n')}</sub>`;
+  return kept.length === 0 ? '' : `<sub>${kept.join('<br>')}</sub>`;
 }
 
 function commands(view: SiteView, verbs: readonly string[]): string {

@@ -1,6 +1,21 @@
-import { endAfterExtension, endAfterRestart, type Terms } from './deadline.ts';
+import { endAfterRestart, type Terms } from './deadline.ts';
 import type { LaunchId, PullRef, RepositoryId, Sha, SiteId } from './identity.ts';
 import type { Details, ProblemCode } from './problem.ts';
+import {
+  afterClose,
+  afterDeployAsked,
+  afterEnd,
+  afterExtension,
+  afterFailure,
+  afterHead,
+  afterLaunchStarted,
+  afterRemoval,
+  afterStage,
+  afterSuccess,
+  BOTH,
+  unchanged,
+  waiting,
+} from './site-changes.ts';
 
 /** Untrusted: the head is another repository, or is gone. */
 export type Trust = 'trusted' | 'untrusted';
@@ -41,7 +56,7 @@ export type EndReason =
   | { readonly kind: 'removed' };
 
 /** True in every state. `live` is what visitors get now, whatever `status` says we are doing; `endsAt` is never absent. */
-type Common = {
+export type Common = {
   readonly id: SiteId;
   readonly pull: PullRef;
   /** First DNS label of the address. */
@@ -133,23 +148,11 @@ export type SiteEvent = SiteNews & { readonly at: Date };
 export type Effect = 'provision' | 'report';
 export type Change = { readonly next: Site; readonly effects: readonly Effect[] };
 
-type HeadSeen = Extract<SiteEvent, { type: 'headSeen' }>;
-
-const BOTH = ['provision', 'report'] as const satisfies readonly Effect[];
-const REPORT = ['report'] as const satisfies readonly Effect[];
-const unchanged = (site: Site): Change => ({ next: site, effects: [] });
-
-/** The fields of `Common` alone, so that no field of the status before lingers. */
-function common(site: Site): Common {
-  const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, createdAt, version } = site;
-  return { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, createdAt, version };
-}
-
-const waiting = (base: Common, at: Date): Site =>
-  base.head.trust === 'untrusted' ? { ...base, status: 'held' } : { ...base, status: 'queued', since: at };
-
 /** The first life of a site: `queued`, or `held` for a fork's commit. */
-export function begin(birth: { readonly id: SiteId; readonly pull: PullRef; readonly host: string }, seen: HeadSeen): Change {
+export function begin(
+  birth: { readonly id: SiteId; readonly pull: PullRef; readonly host: string },
+  seen: Extract<SiteEvent, { type: 'headSeen' }>,
+): Change {
   const base: Common = {
     ...birth,
     head: seen.head,
@@ -166,108 +169,6 @@ export function begin(birth: { readonly id: SiteId; readonly pull: PullRef; read
   return { next: waiting(base, seen.at), effects: BOTH };
 }
 
-function restarted(base: Common, seen: Pick<HeadSeen, 'head' | 'terms' | 'region' | 'at'>, endsAt: Date | null): Common {
-  return {
-    ...base,
-    head: seen.head,
-    terms: seen.terms,
-    region: seen.region,
-    pushedAt: seen.at,
-    clockStart: seen.at,
-    endsAt: endAfterRestart(endsAt, seen.terms, seen.at),
-  };
-}
-
-function afterHead(site: Site, seen: HeadSeen): Change {
-  if (seen.observation <= site.observation) return unchanged(site);
-  const base = { ...common(site), observation: seen.observation };
-  const pushed = seen.head.sha !== site.head.sha || seen.head.base !== site.head.base || seen.head.trust !== site.head.trust;
-  const renamed = JSON.stringify(seen.head) !== JSON.stringify(site.head);
-  const stay: Change = { next: { ...site, observation: seen.observation, head: seen.head }, effects: renamed ? REPORT : [] };
-  switch (site.status) {
-    case 'held':
-    case 'queued':
-    case 'building':
-    case 'deploying':
-    case 'ready':
-    case 'failed':
-      return pushed ? { next: waiting(restarted(base, seen, site.endsAt), seen.at), effects: BOTH } : stay;
-    case 'ending': {
-      if (!comesBack(site.reason, pushed, seen.reopened)) return stay;
-      return { next: { ...restarted(base, seen, null), status: 'ending', reason: site.reason, revive: true }, effects: REPORT };
-    }
-    case 'ended':
-      if (!comesBack(site.reason, pushed, seen.reopened)) return stay;
-      return { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH };
-    default:
-      return site satisfies never;
-  }
-}
-
-/** Whether an open pull brings back a site that ended for this reason. After `stop`, only `deploy` does. */
-function comesBack(reason: EndReason, pushed: boolean, reopened: boolean): boolean {
-  switch (reason.kind) {
-    case 'closed':
-    case 'merged':
-    case 'removed':
-      return true;
-    case 'expired':
-      return pushed || reopened;
-    case 'stopped':
-      return false;
-    default:
-      return reason satisfies never;
-  }
-}
-
-function afterEnd(site: Site, reason: EndReason): Change {
-  if (site.status === 'ended' || site.status === 'ending') {
-    const kept = site.reason.kind === 'stopped' && reason.kind !== 'removed';
-    const revived = site.status === 'ending' && site.revive;
-    if (!revived && (kept || site.reason.kind === reason.kind)) return unchanged(site);
-    const next = kept ? site.reason : reason;
-    return { next: site.status === 'ended' ? { ...site, reason: next } : { ...site, reason: next, revive: false }, effects: REPORT };
-  }
-  return { next: { ...common(site), status: 'ending', reason, revive: false }, effects: BOTH };
-}
-
-/** The launch that the site is in the middle of, if it is in one. */
-export function currentLaunch(site: Site): LaunchId | undefined {
-  return site.status === 'building' || site.status === 'deploying' ? site.launch : undefined;
-}
-
-const isCurrent = (site: Site, news: { launch: LaunchId; sha: Sha }): boolean =>
-  currentLaunch(site) === news.launch && site.head.sha === news.sha;
-
-function afterStage(site: Site, event: Extract<SiteEvent, { type: 'stageEntered' }>): Change {
-  if (!isCurrent(site, event)) return unchanged(site);
-  const base = common(site);
-  const { launch, stage, at: since } = event;
-  const next: Site =
-    stage === 'fetch' || stage === 'build'
-      ? { ...base, status: 'building', launch, stage, since }
-      : { ...base, status: 'deploying', launch, stage, since };
-  return { next, effects: REPORT };
-}
-
-/** Gives a site that is down or failed another try; one that is on its way is left alone. */
-function afterDeployAsked(site: Site, event: Extract<SiteEvent, { type: 'deployAsked' }>): Change {
-  const restart = { head: site.head, terms: site.terms, region: site.region, at: event.at };
-  switch (site.status) {
-    case 'failed':
-      if (event.only !== 'any' && event.only !== site.code) return unchanged(site);
-      return { next: waiting(restarted(common(site), restart, site.endsAt), event.at), effects: BOTH };
-    case 'ended':
-      if (event.only !== 'any') return unchanged(site);
-      return { next: waiting(restarted(common(site), restart, null), event.at), effects: BOTH };
-    case 'ending':
-      if (event.only !== 'any' || site.revive) return unchanged(site);
-      return { next: { ...restarted(common(site), restart, null), status: 'ending', reason: site.reason, revive: true }, effects: REPORT };
-    default:
-      return unchanged(site);
-  }
-}
-
 /**
  * The one place where a site changes. Pure. An event that does not apply, or is news of a superseded commit or launch, returns the
  * same object and no effects.
@@ -276,50 +177,30 @@ export function transition(site: Site, event: SiteEvent): Change {
   switch (event.type) {
     case 'headSeen':
       return afterHead(site, event);
-    case 'pullClosed': {
-      if (event.observation <= site.observation) return unchanged(site);
-      const change = afterEnd(site, { kind: event.merged ? 'merged' : 'closed' });
-      return { ...change, next: { ...change.next, observation: event.observation } };
-    }
+    case 'pullClosed':
+      return afterClose(site, event);
     case 'repositoryRemoved':
       return afterEnd(site, { kind: 'removed' });
     case 'stopped':
-      return site.status === 'ended' ? unchanged(site) : afterEnd(site, { kind: 'stopped', by: event.by });
-    case 'endReached': {
-      if (event.at < site.endsAt || site.status === 'ended' || site.status === 'ending') return unchanged(site);
-      return afterEnd(site, { kind: 'expired' });
-    }
-    case 'launchStarted': {
-      if (site.status !== 'queued' && site.status !== 'building' && site.status !== 'deploying') return unchanged(site);
-      if (site.head.sha !== event.sha) return unchanged(site);
-      return { next: { ...common(site), status: 'building', launch: event.launch, stage: 'fetch', since: event.at }, effects: REPORT };
-    }
+      return afterEnd(site, { kind: 'stopped', by: event.by });
+    case 'endReached':
+      return event.at < site.endsAt || site.status === 'ended' || site.status === 'ending'
+        ? unchanged(site)
+        : afterEnd(site, { kind: 'expired' });
+    case 'launchStarted':
+      return afterLaunchStarted(site, event);
     case 'stageEntered':
       return afterStage(site, event);
-    case 'launchSucceeded': {
-      if (!isCurrent(site, event)) return unchanged(site);
-      const live: Live = { ...event.live, sha: event.sha, revision: event.launch, since: event.at };
-      const base = { ...common(site), clockStart: event.at, endsAt: endAfterRestart(site.endsAt, site.terms, event.at) };
-      return { next: { ...base, status: 'ready', live, launch: event.launch }, effects: REPORT };
-    }
-    case 'launchFailed': {
-      if (!isCurrent(site, event)) return unchanged(site);
-      const { launch, during, code, details } = event;
-      return { next: { ...common(site), status: 'failed', launch, during, code, details }, effects: REPORT };
-    }
+    case 'launchSucceeded':
+      return afterSuccess(site, event);
+    case 'launchFailed':
+      return afterFailure(site, event);
     case 'deployAsked':
       return afterDeployAsked(site, event);
-    case 'extended': {
-      if (site.status === 'ended' || site.status === 'ending') return unchanged(site);
-      const endsAt = endAfterExtension(site.endsAt, event.byMs, { clockStart: site.clockStart, terms: site.terms });
-      return endsAt.getTime() === site.endsAt.getTime() ? unchanged(site) : { next: { ...site, endsAt }, effects: REPORT };
-    }
-    case 'removalFinished': {
-      if (site.status !== 'ending') return unchanged(site);
-      const base = { ...common(site), live: null };
-      if (site.revive) return { next: waiting({ ...base, pushedAt: event.at }, event.at), effects: BOTH };
-      return { next: { ...base, status: 'ended', reason: site.reason, endedAt: event.at }, effects: REPORT };
-    }
+    case 'extended':
+      return afterExtension(site, event);
+    case 'removalFinished':
+      return afterRemoval(site, event.at);
     default:
       return event satisfies never;
   }

@@ -1,0 +1,113 @@
+import type { Visitor } from './visitor.ts';
+
+/** What is between two neighbours only (RFC 9110 §7.6.1). Framing is rewritten by whoever sends. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+/** Said by us alone, whatever came. */
+const OURS_TO_APP = new Set([
+  'host',
+  'forwarded',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-proto',
+  'x-forwarded-ssl',
+  'x-forwarded-scheme',
+  'x-real-ip',
+  'x-robots-tag',
+]);
+const OURS_TO_VISITOR = new Set(['x-robots-tag']);
+/** RFC 9110 §6.5.1: a trailer must not change framing, routing or what was decided already. */
+const NOT_IN_TRAILERS = new Set(['content-length', 'content-encoding', 'content-type', 'content-range', 'set-cookie', 'authorization']);
+
+export const ROBOTS = ['X-Robots-Tag', 'noindex, nofollow'] as const;
+
+/** Name and value, again and again, as node:http has raw headers: order, case and repetition survive. */
+type Raw = readonly string[];
+
+function* pairs(raw: Raw): Generator<readonly [string, string]> {
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const [name, value] = [raw[index], raw[index + 1]];
+    if (name !== undefined && value !== undefined) yield [name, value];
+  }
+}
+
+/** The names that this message's `Connection` declares to be for the neighbour only. `Content-Length` stays: it frames the body. */
+function nominated(raw: Raw): Set<string> {
+  const names = new Set<string>();
+  for (const [name, value] of pairs(raw)) {
+    if (name.toLowerCase() !== 'connection') continue;
+    for (const item of value.split(',')) names.add(item.trim().toLowerCase());
+  }
+  names.delete('content-length');
+  return names;
+}
+
+function passed(raw: Raw, ours: ReadonlySet<string>): string[] {
+  const named = nominated(raw);
+  const kept: string[] = [];
+  for (const [name, value] of pairs(raw)) {
+    const key = name.toLowerCase();
+    if (!HOP_BY_HOP.has(key) && !ours.has(key) && !named.has(key)) kept.push(name, value);
+  }
+  return kept;
+}
+
+/** RFC 7239 §6: an IPv6 address in brackets and quotes. */
+const node = (address: string): string => (address.includes(':') ? `"[${address}]"` : address);
+
+/** How the body, if any, is framed towards the app. */
+export type Body = 'none' | 'empty' | 'chunked' | 'sized';
+
+/**
+ * The request's headers as the app gets them.
+ * @param upgrade the protocol that is asked for, when the connection is to be handed over
+ */
+export function toAppHeaders(
+  raw: Raw,
+  said: { readonly authority: string; readonly visitor: Visitor; readonly body: Body; readonly upgrade: string | null },
+): string[] {
+  const { authority, visitor } = said;
+  const headers = ['Host', authority, ...passed(raw, OURS_TO_APP)];
+  const { proto } = visitor;
+  const forwarded = visitor.chain.map((address, index) =>
+    index === 0 ? `for=${node(address)};host="${authority.replace(/["\\]/g, '')}";proto=${proto}` : `for=${node(address)}`,
+  );
+  headers.push('X-Forwarded-For', visitor.chain.join(', '), 'X-Forwarded-Proto', proto, 'X-Forwarded-Host', authority);
+  headers.push('X-Forwarded-Port', visitor.port, 'X-Real-IP', visitor.address, 'Forwarded', forwarded.join(', '));
+  // A trailer may be the point of the answer (gRPC-web and the like); no other TE survives a hop.
+  if (asksForTrailers(raw)) headers.push('TE', 'trailers');
+  if (said.body === 'chunked') headers.push('Transfer-Encoding', 'chunked');
+  if (said.body === 'empty') headers.push('Content-Length', '0');
+  if (said.upgrade !== null) headers.push('Connection', 'Upgrade', 'Upgrade', said.upgrade);
+  return headers;
+}
+
+function asksForTrailers(raw: Raw): boolean {
+  for (const [name, value] of pairs(raw)) if (name.toLowerCase() === 'te' && /\btrailers\b/i.test(value)) return true;
+  return false;
+}
+
+/** The app's headers as the visitor gets them, with our word to search engines instead of the app's. */
+export function toVisitorHeaders(raw: Raw): string[] {
+  return [...passed(raw, OURS_TO_VISITOR), ...ROBOTS];
+}
+
+/** What of a trailer section may be passed on. */
+export function toTrailers(raw: Raw): [string, string][] {
+  const kept: [string, string][] = [];
+  for (const [name, value] of pairs(raw)) {
+    const key = name.toLowerCase();
+    if (!HOP_BY_HOP.has(key) && !OURS_TO_APP.has(key) && !NOT_IN_TRAILERS.has(key)) kept.push([name, value]);
+  }
+  return kept;
+}

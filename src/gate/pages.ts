@@ -1,0 +1,213 @@
+import { shortSha } from '../site/identity.ts';
+import { sentence } from '../site/problem.ts';
+import type { EndReason, Site, Stage } from '../site/site.ts';
+import type { Notice } from './notice.ts';
+
+/** How often a page looks again by itself, and how soon a program should, in seconds. */
+const SOON = 3;
+const LATER = 30;
+const WAKING = 2;
+
+const nothing = { lines: [], link: null, refresh: null, retryAfter: null };
+const working = { tone: 'working', status: 503, refresh: SOON, retryAfter: SOON } as const;
+
+const toLink = (url: string | null): Notice['link'] => (url === null ? null : { href: url, text: 'To the pull request' });
+
+/** What is shown for a site that has nothing to show itself. */
+export function noticeOf(site: Site, { command, pullUrl }: { readonly command: string; readonly pullUrl: string | null }): Notice {
+  const link = toLink(pullUrl);
+  const commit = `Commit \`${shortSha(site.head.sha)}\``;
+  switch (site.status) {
+    case 'held':
+      return held(site, { command, link });
+    case 'queued':
+      return {
+        ...nothing,
+        ...working,
+        code: 'queued',
+        title: 'This preview is about to be built',
+        lines: [`${commit} waits for its turn.`, RELOADS],
+        link,
+      };
+    case 'building':
+    case 'deploying':
+    case 'ready':
+      return {
+        ...nothing,
+        ...working,
+        code: 'building',
+        title: 'This preview is being built',
+        lines: [`${commit} ${site.status === 'ready' ? 'is on its way' : DOING[site.stage]}.`, RELOADS],
+        link,
+      };
+    case 'failed':
+      return {
+        ...nothing,
+        code: 'failed',
+        tone: 'failed',
+        status: 503,
+        title: `This preview failed ${DURING[site.during]}`,
+        lines: [sentence(site.code, site.details).replace('The log below', 'The log'), `${commit}. The pull request has the log.`],
+        link,
+        refresh: LATER,
+        retryAfter: LATER,
+      };
+    case 'ending':
+      return site.revive ? returning(link) : ended(site.reason, command, link);
+    case 'ended':
+      return ended(site.reason, command, link);
+    default:
+      return site satisfies never;
+  }
+}
+
+const RELOADS = 'This page reloads by itself; the site appears here when it is ready.';
+const DOING = {
+  fetch: 'is being fetched',
+  build: 'is being built',
+  deploy: 'is built and is being started',
+  check: 'was started and is being checked',
+} as const satisfies Record<Stage, string>;
+const DURING = {
+  fetch: 'while fetching',
+  build: 'while building',
+  deploy: 'while starting',
+  check: 'while being checked',
+} as const satisfies Record<Stage, string>;
+
+type Around = { readonly command: string; readonly link: Notice['link'] };
+
+const held = (site: Site, { command, link }: Around): Notice => ({
+  ...nothing,
+  code: 'held',
+  tone: 'waiting',
+  status: 503,
+  title: 'This preview waits for approval',
+  lines: [
+    'The pull request comes from a fork, so none of its code runs before a maintainer has approved the commit.',
+    `Who may: \`${command} approve ${shortSha(site.head.sha)}\` in a comment on the pull request.`,
+  ],
+  link,
+  refresh: LATER,
+  retryAfter: LATER,
+});
+
+const returning = (link: Notice['link']): Notice => ({
+  ...nothing,
+  ...working,
+  code: 'queued',
+  title: 'This preview is coming back',
+  lines: ['What was there before is being removed; then it is built anew.', RELOADS],
+  link,
+});
+
+function ended(reason: EndReason, command: string, link: Notice['link']): Notice {
+  const deploy = `\`${command} deploy\` in a comment on the pull request`;
+  return { ...nothing, code: 'ended', tone: 'gone', status: 410, title: 'This preview has ended', lines: whyEnded(reason, deploy), link };
+}
+
+function whyEnded(reason: EndReason, deploy: string): readonly string[] {
+  switch (reason.kind) {
+    case 'closed':
+      return ['Its pull request was closed.', `Reopening it brings the preview back; so does ${deploy}.`];
+    case 'merged':
+      return ['Its pull request was merged.', `To see it once more: ${deploy}.`];
+    case 'expired':
+      return ['Its time was up.', `To bring it back: ${deploy}, a push, or reopening the pull request.`];
+    case 'stopped':
+      return ['It was stopped by hand.', `To bring it back: ${deploy}.`];
+    case 'removed':
+      return ['Previews were switched off for its repository.'];
+    default:
+      return reason satisfies never;
+  }
+}
+
+export const unknownHost = (): Notice => ({
+  ...nothing,
+  code: 'unknown-host',
+  tone: 'gone',
+  status: 404,
+  title: 'There is no preview here',
+  lines: ['Look for the address in the comment on the pull request.'],
+});
+
+export const notFound = (): Notice => ({
+  ...nothing,
+  code: 'not-found',
+  tone: 'gone',
+  status: 404,
+  title: 'Page not found',
+  lines: ['This preview has no such page.'],
+  link: { href: '/', text: 'To its start page' },
+});
+
+export const methodNotAllowed = (): Notice => ({
+  ...nothing,
+  code: 'method-not-allowed',
+  tone: 'failed',
+  status: 405,
+  title: 'Not possible here',
+  lines: ['This preview is made of files: they can be read, and nothing else.'],
+});
+
+export const malformed = (): Notice => ({
+  ...nothing,
+  code: 'bad-request',
+  tone: 'failed',
+  status: 400,
+  title: 'This request makes no sense',
+  lines: ['Its address or its headers are malformed.'],
+});
+
+export const appWaking = (): Notice => ({
+  ...nothing,
+  tone: 'working',
+  status: 503,
+  code: 'waking',
+  title: 'This preview is waking up',
+  lines: ['It slept because nobody was here for a while. This page reloads by itself.'],
+  refresh: WAKING,
+  retryAfter: WAKING,
+});
+
+export const wakeFailed = (): Notice => ({
+  ...nothing,
+  code: 'wake-failed',
+  tone: 'failed',
+  status: 503,
+  title: 'This preview did not wake up',
+  lines: [sentence('wake-failed', {})],
+  retryAfter: LATER,
+});
+
+export const appBroken = (): Notice => ({
+  ...nothing,
+  code: 'app-unreachable',
+  tone: 'failed',
+  status: 502,
+  title: 'The app did not answer',
+  lines: ['It crashed or closed the connection. It is started again by itself, and this page reloads.'],
+  refresh: SOON,
+  retryAfter: SOON,
+});
+
+export const appLate = (): Notice => ({
+  ...nothing,
+  code: 'app-late',
+  tone: 'failed',
+  status: 504,
+  title: 'The app took too long',
+  lines: ['It accepted the request, but did not begin to answer in time.'],
+});
+
+export const overloaded = (): Notice => ({
+  ...nothing,
+  code: 'unavailable',
+  tone: 'failed',
+  status: 503,
+  title: 'Previews cannot be looked up right now',
+  lines: ['This page tries again by itself.'],
+  refresh: SOON,
+  retryAfter: SOON,
+});

@@ -8,7 +8,7 @@ import type { Store } from '../store/store.ts';
 import { type ForgeLink, getLink, type PullParts } from './pulls.ts';
 
 export type CommandParts = PullParts & {
-  readonly store: PullParts['store'] & Pick<Store, 'apply' | 'leases'>;
+  readonly store: PullParts['store'] & Pick<Store, 'apply'>;
   /** The word that commands start with. */
   readonly word: string;
 };
@@ -27,9 +27,6 @@ export async function handleComment(parts: CommandParts, event: Comment, deliver
   const { commands, mistakes } =
     event.author.kind === 'bot' ? { commands: [], mistakes: [] } : parseCommands(event.comment.body, parts.word);
   if (commands.length === 0 && mistakes.length === 0) return parts.store.inbox.handled(delivery);
-  // A job may run twice when its worker was thought dead; extending twice is not extending once.
-  await using held = await parts.store.leases.take(`delivery:${delivery}`);
-  if (held === undefined || (await parts.store.inbox.get(delivery))?.handledAt != null) return;
   const link = getLink(parts.links, event.repository.forge);
   const log = parts.log.child({ delivery });
   const permission = await link.facts.permission(event.repository, event.author);

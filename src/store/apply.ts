@@ -25,8 +25,9 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
   return {
     async apply(id, news, because = {}) {
       const applied = await db.transaction().execute(async (tx) => {
-        await settle(tx, because);
+        const fresh = await settle(tx, because);
         const locked = await lock(tx, id);
+        if (!fresh) return { site: locked.site, changed: false, effects: [] };
         const event = { ...news, at: locked.at };
         return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
       });
@@ -34,7 +35,7 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
     },
     async applyToPull({ pull, host }, news, because = {}) {
       const applied = await db.transaction().execute(async (tx) => {
-        await settle(tx, because);
+        if (!(await settle(tx, because))) return undefined;
         const known = await findByPull(tx, pull);
         if (known === undefined && news.type === 'headSeen') {
           const event = { ...news, at: await clock(tx) };
@@ -53,8 +54,11 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
   };
 }
 
-/** What has to be true or done in the same transaction: the writer still holds its lease; its delivery is handled. */
-async function settle(tx: Tx, { held, delivery }: Because): Promise<void> {
+/**
+ * What has to be true or done in the same transaction: the writer still holds its lease; its delivery is handled.
+ * @returns false when the delivery was handled before: a job may run twice, and what it asks for is done once
+ */
+async function settle(tx: Tx, { held, delivery }: Because): Promise<boolean> {
   if (held) {
     // FOR SHARE: whoever takes the lease over waits until this transaction is through, and so sees what it wrote.
     const alive = await tx
@@ -68,14 +72,14 @@ async function settle(tx: Tx, { held, delivery }: Because): Promise<void> {
       .executeTakeFirst();
     if (!alive) throw new Fault('lease-lost', { details: { lease: held.name } });
   }
-  if (delivery !== undefined) {
-    await tx
-      .updateTable('deliveries')
-      .set({ handled_at: sql<Date>`clock_timestamp()` })
-      .where('id', '=', delivery)
-      .where('handled_at', 'is', null)
-      .execute();
-  }
+  if (delivery === undefined) return true;
+  const { numUpdatedRows } = await tx
+    .updateTable('deliveries')
+    .set({ handled_at: sql<Date>`clock_timestamp()` })
+    .where('id', '=', delivery)
+    .where('handled_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows > 0n;
 }
 
 /** The row, ours until the end of the transaction, and the database's time after the wait for it. */

@@ -36,7 +36,7 @@ export type Applied = { readonly site: Site; readonly changed: boolean; readonly
 export type Because = {
   /** The lease under which a worker writes; checked in the transaction: an older epoch is Fault `lease-lost`. */
   readonly held?: Held;
-  /** A delivery that is marked handled in the same transaction. */
+  /** A delivery that is marked handled in the same transaction; when it was before, nothing is changed (and `applyToPull` says undefined). */
   readonly delivery?: string;
 };
 

@@ -1,0 +1,175 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { HttpBindings } from '@hono/node-server';
+import { type Context, Hono } from 'hono';
+import { z } from 'zod';
+import { parseDuration } from '../site/deadline.ts';
+import { type Repository, toSiteId } from '../site/identity.ts';
+import { sentence } from '../site/problem.ts';
+import { type Site, STATUSES } from '../site/site.ts';
+import type { Launch, SiteFilter, Store } from '../store/store.ts';
+import { readBody } from './body.ts';
+import { HTTP_PROBLEMS, type HttpProblem, PROBLEM_TYPE, problemBody } from './problems.ts';
+import { siteUrl } from './reporter.ts';
+
+export type ApiParts = {
+  readonly store: Pick<Store, 'sites' | 'launches' | 'repositories' | 'apply'>;
+  /** Null: nobody gets in. */
+  readonly token: string | null;
+  readonly previewUrl: URL;
+};
+
+type Env = { readonly Bindings: HttpBindings };
+const PAGE = 20;
+const MAX_PAGE = 100;
+const LAUNCHES_SHOWN = 20;
+const BODY_LIMITS = { maxBytes: 16 * 1024, withinMs: 10_000 };
+/** Who history names for what the operator's token did. */
+const OPERATOR = 'the operator';
+
+const wholeNumber = (max: number) =>
+  z
+    .string()
+    .regex(/^[1-9][0-9]{0,9}$/)
+    .transform(Number)
+    .pipe(z.number().max(max));
+const listQuery = z.strictObject({
+  repository: z.string().min(1).max(500).optional(),
+  status: z.enum(STATUSES).optional(),
+  pull: wholeNumber(2_147_483_647).optional(),
+  cursor: z.string().min(1).max(200).optional(),
+  limit: wholeNumber(MAX_PAGE).optional(),
+});
+const extendBody = z.strictObject({ for: z.string() });
+
+/** `/api/v1`: the operator's way to see, extend and end sites. */
+export function createApi(parts: ApiParts): Hono<Env> {
+  const api = new Hono<Env>();
+  api.use(async (c, next) => {
+    if (isOperator(parts.token, c.req.header('authorization'))) return next();
+    return problem(c, 'unauthorized');
+  });
+  api.get('/sites', async (c) => {
+    const query = listQuery.safeParse(c.req.query());
+    if (!query.success) return problem(c, 'query-invalid', query.error.issues.map(toDetail).join('; '));
+    const { sites, next } = await parts.store.sites.list(toFilter(query.data));
+    return c.json({ sites: await Promise.all(sites.map((site) => show(parts, site))), next });
+  });
+  api.get('/sites/:id', async (c) => {
+    const site = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    return site ? c.json(await show(parts, site)) : problem(c, 'site-unknown');
+  });
+  api.post('/sites/:id/extend', async (c) => {
+    const byMs = await readExtension(c);
+    if (typeof byMs === 'string') return problem(c, byMs);
+    const found = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    if (!found) return problem(c, 'site-unknown');
+    const { site, changed } = await parts.store.apply(found.id, { type: 'extended', byMs, by: OPERATOR });
+    if (site.status === 'ending' || site.status === 'ended') return problem(c, 'site-over');
+    return changed ? c.json(await show(parts, site)) : problem(c, 'limit-reached', `It ends at ${site.endsAt.toISOString()}.`);
+  });
+  api.delete('/sites/:id', async (c) => {
+    const found = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    if (!found) return problem(c, 'site-unknown');
+    const { site } = await parts.store.apply(found.id, { type: 'stopped', by: OPERATOR });
+    return c.json(await show(parts, site), site.status === 'ended' ? 200 : 202);
+  });
+  for (const path of ['/sites', '/sites/:id', '/sites/:id/extend']) api.all(path, (c) => problem(c, 'method-not-allowed'));
+  return api;
+}
+
+/** Compares digests, so that neither content nor length of the token shows in the time it takes. */
+function isOperator(token: string | null, header: string | undefined): boolean {
+  const given = /^Bearer +(\S+)$/i.exec(header ?? '')?.[1];
+  if (token === null || given === undefined) return false;
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(given), digest(token));
+}
+
+/** An answer as RFC 9457 has it. */
+export function problem(c: Context, code: HttpProblem, detail?: string): Response {
+  const headers = { 'Content-Type': PROBLEM_TYPE, ...(code === 'unauthorized' ? { 'WWW-Authenticate': 'Bearer realm="mayfly"' } : {}) };
+  return c.body(problemBody(code, detail), HTTP_PROBLEMS[code].status, headers);
+}
+
+const toDetail = (issue: z.core.$ZodIssue): string => `${issue.path.join('.') || 'query'}: ${issue.message}`;
+
+function toFilter({ repository, status, pull, cursor, limit }: z.infer<typeof listQuery>): SiteFilter {
+  return {
+    ...(repository === undefined ? {} : { repository }),
+    ...(status === undefined ? {} : { status }),
+    ...(pull === undefined ? {} : { pull }),
+    ...(cursor === undefined ? {} : { after: cursor }),
+    limit: limit ?? PAGE,
+  };
+}
+
+async function readExtension(c: Context<Env>): Promise<number | HttpProblem> {
+  const body = await readBody(c.env.incoming, BODY_LIMITS);
+  if (body === 'gone') return 'not-json';
+  if (typeof body === 'string') return body;
+  try {
+    const parsed = extendBody.safeParse(JSON.parse(body.toString('utf8')));
+    return (parsed.success ? parseDuration(parsed.data.for) : undefined) ?? 'duration-invalid';
+  } catch {
+    // Text from outside: not JSON is one of the things it may be.
+    return 'not-json';
+  }
+}
+
+async function show(parts: ApiParts, site: Site) {
+  const [repository, launches] = await Promise.all([
+    parts.store.repositories.find(site.pull.forge, site.pull.repository),
+    parts.store.launches.of(site.id, LAUNCHES_SHOWN),
+  ]);
+  return {
+    id: site.id,
+    forge: site.pull.forge,
+    repository: nameOf(site, repository),
+    pull: site.pull.number,
+    branch: site.head.branch,
+    sha: site.head.sha,
+    status: site.status,
+    live: site.live && { sha: site.live.sha, url: site.live.url, since: site.live.since.toISOString() },
+    url: siteUrl(parts.previewUrl, site.host),
+    region: site.region,
+    endsAt: site.endsAt.toISOString(),
+    createdAt: site.createdAt.toISOString(),
+    reason: reasonOf(site),
+    launches: launches.map(showLaunch),
+  };
+}
+
+/** A repository that we had to forget keeps its number. */
+const nameOf = (site: Site, repository: Repository | undefined): string => repository?.name ?? site.pull.repository;
+
+/** Why it is in the state it is in, where that needs a why: a sentence after a failure, a word after an end. */
+function reasonOf(site: Site): string | null {
+  switch (site.status) {
+    case 'failed':
+      return sentence(site.code, site.details);
+    case 'ending':
+    case 'ended':
+      return site.reason.kind === 'stopped' ? `stopped by ${site.reason.by}` : site.reason.kind;
+    case 'held':
+    case 'queued':
+    case 'building':
+    case 'deploying':
+    case 'ready':
+      return null;
+    default:
+      return site satisfies never;
+  }
+}
+
+function showLaunch(launch: Launch) {
+  const { queued = null, fetch = null, build = null, deploy = null, check = null } = launch.stages;
+  return {
+    id: launch.id,
+    sha: launch.sha,
+    outcome: launch.outcome,
+    reason: launch.reason && sentence(launch.reason.code, launch.reason.details),
+    startedAt: launch.startedAt.toISOString(),
+    finishedAt: launch.finishedAt?.toISOString() ?? null,
+    stages: { queued, fetch, build, deploy, check },
+  };
+}

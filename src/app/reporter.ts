@@ -1,0 +1,132 @@
+import type { Logger } from 'pino';
+import type { ForgeId, SiteId } from '../site/identity.ts';
+import type { Fault } from '../site/problem.ts';
+import type { Site } from '../site/site.ts';
+import type { Said, Store } from '../store/store.ts';
+import type { Metrics } from './metrics.ts';
+import type { ForgeLink } from './pulls.ts';
+import { type Saying, sayEverything } from './saying.ts';
+
+export type ReporterParts = {
+  readonly store: Pick<Store, 'sites' | 'launches' | 'repositories' | 'reports' | 'leases' | 'now'>;
+  readonly links: ReadonlyMap<ForgeId, ForgeLink>;
+  /** Adds a report job that starts after `ms`. */
+  readonly later: (site: SiteId, ms: number) => Promise<void>;
+  /** Base under which every site has its host. */
+  readonly previewUrl: URL;
+  readonly word: string;
+  readonly target: 'local' | 'gcp';
+  readonly metrics: Pick<Metrics, 'reported'>;
+  readonly log: Logger;
+};
+
+export interface Reporter {
+  /**
+   * Brings what the forge shows of a site to the row's version; nothing when it is there already. Safe to repeat and to run in many
+   * processes at once. Throws Fault when the forge is away, for the job to be tried again.
+   */
+  report(site: SiteId): Promise<void>;
+}
+
+/** Edits of one comment in between its first and a final state are at least this far apart. */
+const PAUSE_MS = 3_000;
+/** Somebody else is saying it; they see a newer version themselves, unless they are done this very moment. */
+const BUSY_MS = 1_000;
+const LAUNCHES_TOLD = 20;
+/** A pause that a forge asks for is believed up to here. */
+const LONGEST_PAUSE_MS = 15 * 60_000;
+
+/** The address of a site: its label in front of the base's host. */
+export function siteUrl(previewUrl: URL, label: string): string {
+  return `${previewUrl.protocol}//${label}.${previewUrl.host}`;
+}
+
+export function openReporter(parts: ReporterParts): Reporter {
+  /** When this process last said something of a site; only a brake, so it may be forgotten. */
+  const spoke = new Map<SiteId, number>();
+  return {
+    async report(id) {
+      await using held = await parts.store.leases.take(`report:${id}`);
+      if (held === undefined) return parts.later(id, BUSY_MS);
+      for (;;) {
+        const [site, said] = await Promise.all([parts.store.sites.get(id), parts.store.reports.get(id)]);
+        if (said.version >= site.version) return;
+        const wait = isUrgent(site, said) ? 0 : PAUSE_MS - (performance.now() - (spoke.get(id) ?? Number.NEGATIVE_INFINITY));
+        if (wait > 0) return parts.later(id, Math.ceil(wait));
+        const changed = await say(parts, site, said);
+        if (changed === 'paused') return;
+        if (changed) spoke.set(id, performance.now());
+        forgetOld(spoke);
+      }
+    },
+  };
+}
+
+function forgetOld(spoke: Map<SiteId, number>): void {
+  const old = performance.now() - PAUSE_MS;
+  for (const [id, at] of spoke) if (at < old) spoke.delete(id);
+}
+
+/** The first word and the last ones are not kept waiting. */
+function isUrgent(site: Site, said: Said): boolean {
+  switch (site.status) {
+    case 'held':
+    case 'ready':
+    case 'failed':
+    case 'ending':
+    case 'ended':
+      return true;
+    case 'queued':
+    case 'building':
+    case 'deploying':
+      return said.commentId === null;
+    default:
+      return site satisfies never;
+  }
+}
+
+const isRemoved = (site: Site): boolean => (site.status === 'ending' || site.status === 'ended') && site.reason.kind === 'removed';
+
+/** @returns whether anything was said */
+async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolean | 'paused'> {
+  const log = parts.log.child({ site: site.id, sha: site.head.sha });
+  const link = parts.links.get(site.pull.forge);
+  const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
+  // Out of our reach, for ever or until it is added again: what is on the forge stays as it is.
+  if (isRemoved(site) || link === undefined || repository === undefined) {
+    await parts.store.reports.save(site.id, { ...said, version: site.version });
+    return false;
+  }
+  const [launches, now] = await Promise.all([parts.store.launches.of(site.id, LAUNCHES_TOLD), parts.store.now()]);
+  const view = {
+    site,
+    launches,
+    repository: repository.name,
+    forge: link.forge,
+    url: siteUrl(parts.previewUrl, site.host),
+    place: null,
+    checkUrl: said.checks[site.head.sha]?.url ?? null,
+    word: parts.word,
+    target: parts.target,
+  };
+  const saying: Saying = { voice: link.voice, place: { repository, number: site.pull.number, site: site.id }, view, now, said, log };
+  const { said: reached, fault, changed } = await sayEverything(saying);
+  // What was said is kept even when the rest could not be: said twice, it would be two comments.
+  await parts.store.reports.save(site.id, { ...reached, version: fault === undefined ? site.version : said.version });
+  if (fault === undefined) {
+    parts.metrics.reported(changed ? 'said' : 'unchanged');
+    return changed;
+  }
+  parts.metrics.reported('failed');
+  if (fault.code !== 'forge-limited') throw fault;
+  const pause = pauseOf(fault, now);
+  log.info({ err: fault, ms: pause }, 'the forge asks for a pause; the report waits');
+  await parts.later(site.id, pause);
+  return 'paused';
+}
+
+function pauseOf(fault: Fault, now: Date): number {
+  const until = Date.parse(fault.details.until ?? '');
+  const asked = Number.isNaN(until) ? 60_000 : until - now.getTime();
+  return Math.min(Math.max(asked, BUSY_MS), LONGEST_PAUSE_MS);
+}

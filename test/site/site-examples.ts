@@ -28,11 +28,11 @@ export const HEAD: Head = {
   trust: 'trusted',
 };
 
-export const URL_ = 'https://pr-12-shop-k3f9abcd.preview.acme.dev';
+export const PREVIEW_URL = 'https://pr-12-shop-k3f9abcd.preview.acme.dev';
 export const LIVE: Live = {
   sha: HEAD.sha,
   revision: LAUNCH,
-  url: URL_,
+  url: PREVIEW_URL,
   since: NOW,
   served: { kind: 'process', service: 'shop' },
   idleMs: 900_000,
@@ -96,7 +96,7 @@ export const view = (site: Site, change: Partial<SiteView> = {}): SiteView => ({
   launches: [],
   repository: 'acme/shop',
   forge: { kind: 'github', address: 'https://github.com' },
-  url: URL_,
+  url: PREVIEW_URL,
   place: null,
   checkUrl: 'https://github.com/acme/shop/runs/1',
   word: '/preview',

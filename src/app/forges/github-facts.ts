@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { parseRepositoryId, parseSha, type Repository, type Sha } from '../../site/identity.ts';
+import type { Facts, Permission, PullNow } from '../../site/ports.ts';
+import { Fault } from '../../site/problem.ts';
+import type { Caller } from './github-call.ts';
+
+/** What we read of a pull; a list has it as a single answer does. */
+const pullAnswer = z.object({
+  number: z.number().int().positive(),
+  state: z.enum(['open', 'closed']),
+  title: z.string(),
+  draft: z.boolean().catch(false),
+  merged_at: z.string().nullable().catch(null),
+  user: z.object({ login: z.string() }).nullable().catch(null),
+  labels: z.array(z.object({ name: z.string() })).catch([]),
+  head: z.object({ ref: z.string(), sha: z.string(), repo: z.object({ id: z.number() }).nullable().catch(null) }),
+  base: z.object({ ref: z.string(), repo: z.object({ id: z.number() }) }),
+});
+type PullAnswer = z.infer<typeof pullAnswer>;
+
+const permissionAnswer = z.object({
+  role_name: z.string().optional(),
+  user: z.object({ id: z.number(), permissions: z.record(z.string(), z.boolean()).optional() }).nullable(),
+});
+const ROLES: Readonly<Record<string, Permission>> = { admin: 'admin', maintain: 'maintain', push: 'write', triage: 'read', pull: 'read' };
+/** The same by `role_name`, for servers that leave `permissions` out. A role with a name of its own counts for nothing. */
+const ROLE_NAMES: Readonly<Record<string, Permission>> = { ...ROLES, write: 'write', read: 'read' };
+
+const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encoding: z.string(), content: z.string() });
+
+/** Commits do not change: the titles of so many are kept. */
+const MAX_TITLES = 5_000;
+const STRANGE = { cause: 'an answer of an unknown shape' };
+
+const strict = <T>(schema: z.ZodType<T>, data: unknown): T => {
+  const parsed = schema.safeParse(data);
+  if (!parsed.success) throw new Fault('forge-unreachable', { details: STRANGE, cause: parsed.error });
+  return parsed.data;
+};
+
+export function githubFacts(caller: Caller): Facts {
+  const titles = new Map<Sha, string>();
+
+  async function titleOf(repository: Repository, sha: Sha): Promise<string> {
+    const known = titles.get(sha);
+    if (known !== undefined) return known;
+    const title = await readTitle(repository, sha);
+    if (titles.size >= MAX_TITLES) titles.clear();
+    titles.set(sha, title);
+    return title;
+  }
+
+  async function readTitle(repository: Repository, sha: Sha): Promise<string> {
+    const answer = await caller.read(repository, (octokit, named) => octokit.rest.repos.getCommit({ ...named, ref: sha, per_page: 1 }));
+    if (answer.kind === 'missing') return '';
+    return strict(z.object({ commit: z.object({ message: z.string() }) }), answer.data).commit.message.split('\n', 1)[0] ?? '';
+  }
+
+  async function toPull(repository: Repository, answer: PullAnswer): Promise<PullNow> {
+    const sha = parseSha(answer.head.sha);
+    if (!sha) throw new Fault('forge-unreachable', { details: STRANGE });
+    const head = {
+      sha,
+      branch: answer.head.ref,
+      base: answer.base.ref,
+      title: answer.title,
+      commitTitle: await titleOf(repository, sha),
+      author: answer.user?.login ?? 'ghost',
+      repository: parseRepositoryId(answer.head.repo?.id) ?? null,
+      // A head in another repository, or in one that is gone, is somebody else's code.
+      trust: answer.head.repo?.id === answer.base.repo.id ? ('trusted' as const) : ('untrusted' as const),
+    };
+    const state = answer.merged_at !== null ? 'merged' : answer.state;
+    return { number: answer.number, state, draft: answer.draft, labels: answer.labels.map(({ name }) => name), head };
+  }
+
+  /** Undefined when the name has come to belong to another repository. */
+  const isOurs = (repository: Repository, answer: PullAnswer): boolean => String(answer.base.repo.id) === repository.id;
+
+  return {
+    async permission(repository, user) {
+      const answer = await caller.read(repository, (octokit, named) =>
+        octokit.rest.repos.getCollaboratorPermissionLevel({ ...named, username: user.login }),
+      );
+      if (answer.kind === 'missing') return 'none';
+      const seen = strict(permissionAnswer, answer.data);
+      // A login may have passed to somebody else since the event.
+      if (seen.user?.id !== user.id) return 'none';
+      const granted = seen.user.permissions;
+      if (!granted) return ROLE_NAMES[seen.role_name ?? ''] ?? 'none';
+      const highest = Object.keys(ROLES).find((role) => granted[role] === true);
+      return ROLES[highest ?? ''] ?? 'none';
+    },
+
+    async file(repository, { ref, path, maxBytes }) {
+      const answer = await caller.read(repository, (octokit, named) => octokit.rest.repos.getContent({ ...named, path, ref }));
+      if (answer.kind === 'missing') return undefined;
+      const file = fileAnswer.safeParse(answer.data);
+      if (!file.success) return undefined; // a folder, a submodule, a link that leads nowhere
+      const tooLarge = () => new Fault('forge-refused', { details: { cause: `${path} is larger than ${maxBytes} bytes` } });
+      // GitHub leaves the content of files over 1 MB out.
+      if (file.data.size > maxBytes || file.data.encoding !== 'base64') throw tooLarge();
+      return Buffer.from(file.data.content, 'base64').toString('utf8');
+    },
+
+    async pull(repository, number) {
+      const ask = (where: Repository) => caller.read(where, (octokit, named) => octokit.rest.pulls.get({ ...named, pull_number: number }));
+      const answer = await ask(repository);
+      if (answer.kind === 'missing') return undefined;
+      const seen = strict(pullAnswer, answer.data);
+      if (isOurs(repository, seen)) return toPull(repository, seen);
+      const today = await caller.locate(repository);
+      const again = today && (await ask(today));
+      if (!today || !again) throw new Fault('access-gone');
+      if (again.kind === 'missing') return undefined;
+      const second = strict(pullAnswer, again.data);
+      if (!isOurs(today, second)) throw new Fault('access-gone');
+      return toPull(today, second);
+    },
+
+    async openPulls(repository) {
+      // Oldest first: a pull that opens meanwhile moves none to a page that was read.
+      const order = { state: 'open', sort: 'created', direction: 'asc' } as const;
+      const answer = await caller.readAll(repository, {
+        ask: (octokit, at) => octokit.rest.pulls.list({ ...at, ...order }),
+        items: (data) => data,
+      });
+      if (answer.kind === 'missing') return [];
+      const seen = answer.data.map((one) => strict(pullAnswer, one)).filter((one) => isOurs(repository, one));
+      const pulls: PullNow[] = [];
+      for (const one of seen) pulls.push(await toPull(repository, one));
+      return pulls;
+    },
+
+    async repository(repository) {
+      return caller.locate(repository);
+    },
+  };
+}

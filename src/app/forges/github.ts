@@ -1,0 +1,38 @@
+import type { Facts, Source, Voice } from '../../site/ports.ts';
+import { Fault } from '../../site/problem.ts';
+import type { GitHubApp } from '../probot.ts';
+import { createCaller } from './github-call.ts';
+import { githubCheck } from './github-check.ts';
+import { githubComment } from './github-comment.ts';
+import { githubDeployment } from './github-deployment.ts';
+import { githubFacts } from './github-facts.ts';
+import { githubReaction } from './github-reaction.ts';
+import { createUs } from './github-us.ts';
+
+export type GitHubForge = { readonly facts: Facts; readonly voice: Voice; readonly source: Source };
+
+/** Owner and repository as GitHub allows them; nothing else gets into an address. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
+
+/** The three forge ports over GitHub. Every method throws Faults only; anything else is a bug. */
+export function createGitHubForge(github: GitHubApp): GitHubForge {
+  const caller = createCaller(github);
+  const us = createUs(github, caller);
+  const source: Source = {
+    async address(repository) {
+      // Git follows no rename by itself, so the name is asked for.
+      const today = await caller.locate(repository);
+      if (!today || !NAME.test(today.name)) throw new Fault('access-gone');
+      const token = await caller.guarded(repository.access, () => github.token(Number(repository.access)));
+      const authorization = `basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`;
+      return { url: `${github.serverUrl}/${today.name}.git`, authorization };
+    },
+  };
+  const voice: Voice = {
+    ...githubComment(caller, us),
+    ...githubCheck(caller, github.appId),
+    ...githubDeployment(caller, us),
+    ...githubReaction(caller),
+  };
+  return { facts: githubFacts(caller), voice, source };
+}

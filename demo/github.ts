@@ -45,10 +45,14 @@ async function handleGit(root: string, pushes: Pushes, { request, response }: Ex
   await served;
 }
 
-const gapsFor = (url: string, pushes: Pushes): Gaps =>
+const gapsFor = (url: string, emulator: Emulator, pushes: Pushes): Gaps =>
   createGaps({
     url,
-    actor: (c) => actorOf(c.req.header('authorization')),
+    app: APP,
+    actor: async (c) => {
+      const login = actorOf(c.req.header('authorization'));
+      return login === undefined ? undefined : emulator.findUser(login);
+    },
     resolve: async (ref) => pushes.facts().branches.get(ref) ?? (/^[0-9a-f]{40}$/.test(ref) ? ref : undefined),
   });
 
@@ -71,7 +75,7 @@ export async function startGitHub({ port, folder: root, webhookUrl }: GitHubOpti
   const onFailure = (error: unknown) => refusals.push(`a push was not carried over: ${error}`);
   const folder = await createBareRepository(root, REPOSITORY);
   const pushes = followPushes({ folder, call: emulator.call, send: webhooks.send, onFailure });
-  const gaps = gapsFor(url, pushes);
+  const gaps = gapsFor(url, emulator, pushes);
   let pages: Pages | undefined;
   const site = createSite(
     () => pages,

@@ -2,6 +2,7 @@ import { createEmulator } from 'emulate';
 import { z } from 'zod';
 import { parseJson } from '../json.ts';
 import { freePort } from '../ports.ts';
+import type { User as Person } from './gaps.ts';
 import type { Call } from './mirror.ts';
 import type { App } from './polish.ts';
 
@@ -18,7 +19,6 @@ const PERMISSIONS = {
   checks: 'write',
   contents: 'read',
   deployments: 'write',
-  issues: 'write',
   metadata: 'read',
   pull_requests: 'write',
 };
@@ -62,11 +62,15 @@ function createCall(url: string): Call {
   };
 }
 
+const User = z.object({ id: z.number(), login: z.string(), type: z.string() });
+
 export type Emulator = {
   readonly url: string;
   readonly call: Call;
   readonly repositoryId: number;
   readonly privateKey: string;
+  /** Undefined for who has done nothing yet: the emulator makes an App's bot with its first comment or check. */
+  readonly findUser: (login: string) => Promise<Person | undefined>;
   readonly close: () => Promise<void>;
 };
 
@@ -79,5 +83,9 @@ export async function startEmulator(publicUrl: string): Promise<Emulator> {
   const url = `http://127.0.0.1:${port}`;
   const call = createCall(url);
   const { id } = z.object({ id: z.number() }).parse(await call('GET', ''));
-  return { url, call, repositoryId: id, privateKey, close: () => emulator.close() };
+  const findUser = async (login: string) => {
+    const response = await fetch(`${url}/users/${encodeURIComponent(login)}`, { headers: { authorization: `token ${DEVELOPER.token}` } });
+    return response.ok ? User.parse(await response.json()) : undefined;
+  };
+  return { url, call, repositoryId: id, privateKey, findUser, close: () => emulator.close() };
 }

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { z } from 'zod';
+import type { App } from './polish.ts';
 
 /** What GitHub has and the emulator lacks: deployments with their statuses, and reactions. Kept in memory. */
 export interface Gaps {
@@ -18,7 +19,7 @@ type Deployment = {
   readonly rest: Readonly<Record<string, unknown>>;
   readonly statuses: Status[];
 };
-type Reaction = { readonly id: number; readonly comment: number; readonly content: string; readonly by: string };
+type Reaction = { readonly id: number; readonly comment: number; readonly content: string; readonly user: User };
 
 const NewDeployment = z.looseObject({ ref: z.string(), environment: z.string().default('production') });
 const NewStatus = z.looseObject({
@@ -33,12 +34,15 @@ const notFound = (c: Context) => c.json({ message: 'Not Found', documentation_ur
 const invalid = (c: Context, message: string) => c.json({ message, documentation_url: 'https://docs.github.com/rest' }, 422);
 const body = async (c: Context): Promise<unknown> => c.req.json().catch(() => ({})); // not JSON: refused by the schema that reads it
 
+export type User = { readonly id: number; readonly login: string; readonly type: string };
+
 export type Setting = {
   readonly url: string;
+  readonly app: App;
   /** The commit that a branch, or a hash, stands for. */
   readonly resolve: (ref: string) => Promise<string | undefined>;
   /** Who asks, by the token; undefined when nobody that is known. */
-  readonly actor: (c: Context) => string | undefined;
+  readonly actor: (c: Context) => Promise<User | undefined>;
 };
 
 function addDeployments(routes: Hono, setting: Setting, deployments: Map<number, Deployment>, nextId: () => number): void {
@@ -53,15 +57,16 @@ function addDeployments(routes: Hono, setting: Setting, deployments: Map<number,
     const wanted = NewDeployment.safeParse(await body(c));
     if (!wanted.success) return invalid(c, 'Validation Failed');
     const { ref, environment, ...rest } = wanted.data;
-    const sha = await setting.resolve(ref);
+    const [sha, creator] = [await setting.resolve(ref), await setting.actor(c)];
     if (sha === undefined) return invalid(c, `No ref found for: ${ref}`);
+    const via = creator?.type === 'Bot' ? { ...setting.app } : null;
     const times = { created_at: new Date().toISOString(), updated_at: new Date().toISOString() };
     const made: Deployment = {
       id: nextId(),
       sha,
       ref,
       environment,
-      rest: { task: 'deploy', payload: {}, ...rest, ...times },
+      rest: { task: 'deploy', payload: {}, ...rest, ...times, creator, performed_via_github_app: via },
       statuses: [],
     };
     deployments.set(made.id, made);
@@ -105,15 +110,15 @@ function addDeployments(routes: Hono, setting: Setting, deployments: Map<number,
 
 function addReactions(routes: Hono, setting: Setting, reactions: Map<number, Reaction>, nextId: () => number): void {
   const at = '/repos/:owner/:repo/issues/comments/:comment{[0-9]+}/reactions';
-  const show = ({ id, content, by }: Reaction) => ({ id, content, user: { login: by, type: by.endsWith('[bot]') ? 'Bot' : 'User' } });
+  const show = ({ id, content, user }: Reaction) => ({ id, content, user });
   const on = (c: Context) => [...reactions.values()].filter((one) => one.comment === Number(c.req.param('comment')));
   routes.post(at, async (c) => {
     const wanted = NewReaction.safeParse(await body(c));
-    const by = setting.actor(c);
-    if (!wanted.success || by === undefined) return invalid(c, 'Validation Failed');
-    const before = on(c).find((one) => one.by === by && one.content === wanted.data.content);
+    const user = await setting.actor(c);
+    if (!wanted.success || user === undefined) return invalid(c, 'Validation Failed');
+    const before = on(c).find((one) => one.user.id === user.id && one.content === wanted.data.content);
     if (before !== undefined) return c.json(show(before), 200);
-    const made = { id: nextId(), comment: Number(c.req.param('comment')), content: wanted.data.content, by };
+    const made = { id: nextId(), comment: Number(c.req.param('comment')), content: wanted.data.content, user };
     reactions.set(made.id, made);
     return c.json(show(made), 201);
   });
@@ -135,7 +140,7 @@ export function createGaps(setting: Setting): Gaps {
   const nextId = () => ++last;
   const routes = new Hono();
   for (const path of ['/repos/:owner/:repo/deployments/*', '/repos/:owner/:repo/issues/comments/:comment/reactions/*']) {
-    routes.use(path, async (c, next) => (setting.actor(c) === undefined ? c.json({ message: 'Bad credentials' }, 401) : next()));
+    routes.use(path, async (c, next) => ((await setting.actor(c)) === undefined ? c.json({ message: 'Bad credentials' }, 401) : next()));
   }
   addDeployments(routes, setting, deployments, nextId);
   addReactions(routes, setting, reactions, nextId);

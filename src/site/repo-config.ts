@@ -1,5 +1,5 @@
 import { FIELDS, type RepoConfig } from './config-fields.ts';
-import { type Mistake, type Position, position, type Raw, type RawEntry, readYaml, sorted } from './config-yaml.ts';
+import { MAX_MISTAKES, type Mistake, type Position, position, type Raw, type RawEntry, readYaml, sorted } from './config-yaml.ts';
 import { nearest } from './nearest.ts';
 
 export type { Mistake, RepoConfig };
@@ -24,11 +24,11 @@ export function parseRepoConfig(text: string | undefined): Settings {
   if ('mistakes' in yaml) return yaml;
   const mistakes: Mistake[] = [];
   const known = entriesOf(yaml.root).filter((entry) => {
-    if (isKey(entry.key)) return true;
-    mistakes.push({ ...position(entry), message: unknownKey(entry.key) });
-    return false;
+    if (!isKey(entry.key) && mistakes.length < MAX_MISTAKES) mistakes.push({ ...position(entry), message: unknownKey(entry.key) });
+    return isKey(entry.key);
   });
   const config = readFields(known, mistakes);
+  mistakes.push(...twoDatabases(config, known));
   return mistakes.length > 0 ? { mistakes: sorted(mistakes) } : { config };
 }
 
@@ -50,6 +50,7 @@ export function mergeOwn(base: RepoConfig, ownText: string | undefined): Merged 
   const mistakes: Mistake[] = [];
   const own = entries.filter((entry) => OWN_KEYS.some((key) => key === entry.key));
   const read = readFields(own, mistakes);
+  mistakes.push(...twoDatabases({ ...read, database: base.database }, own));
   if (mistakes.length > 0) return { mistakes: sorted(mistakes) };
   const taken = Object.fromEntries(OWN_KEYS.filter((key) => own.some((entry) => entry.key === key)).map((key) => [key, read[key]]));
   const ignored = entries.filter((entry) => !own.includes(entry) && differs(base, entry)).map((entry) => entry.key);
@@ -58,6 +59,13 @@ export function mergeOwn(base: RepoConfig, ownText: string | undefined): Merged 
 
 /** `line 3, column 5: …`, plain text. */
 export const mistakeLine = (mistake: Mistake): string => `line ${mistake.line}, column ${mistake.column}: ${mistake.message}`;
+
+/** With a database of its own the site gets its address: another one in the file could only mislead. */
+function twoDatabases(config: RepoConfig, entries: readonly RawEntry[]): readonly Mistake[] {
+  if (config.database === null || !Object.hasOwn(config.env, 'DATABASE_URL')) return [];
+  const at = entriesOf(entries.find((entry) => entry.key === 'env')?.value).find((entry) => entry.key === 'DATABASE_URL');
+  return at ? [{ ...position(at), message: '"env" has "DATABASE_URL", which is set to the database of the setting "database"' }] : [];
+}
 
 const entriesOf = (root: Raw | undefined): readonly RawEntry[] => (root?.kind === 'map' ? root.entries : []);
 

@@ -81,7 +81,7 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
     case 'commentWritten':
       return handleComment(parts, event, delivery);
     case 'branchPushed':
-      if (event.touchesSettings) await settingsChanged(parts, event.repository, event.branch);
+      await settingsChanged(parts, event.repository, event.branch);
       break;
     case 'repositoryRenamed':
       // One that we never heard of is none of ours: it may be off the allow-list.
@@ -139,8 +139,8 @@ async function isInReach(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'i
   try {
     return (await getLink(parts.links, gone.forge).facts.repository(gone)) !== undefined;
   } catch (error) {
-    // An access that is gone is the answer, not a failure.
-    if (error instanceof Fault && error.code === 'access-gone') return false;
+    // An access that is gone, or suspended, is the answer and not a failure.
+    if (error instanceof Fault && (error.code === 'access-gone' || error.code === 'forge-refused')) return false;
     throw error;
   }
 }

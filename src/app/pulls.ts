@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
 import { type Forge, type ForgeId, hostLabel, type Repository } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
 import { CONFIG_FILE, parseRepoConfig, type Settings } from '../site/repo-config.ts';
 import type { Because, Store } from '../store/store.ts';
 
@@ -57,7 +58,13 @@ export async function lookAtOpenPulls(parts: PullParts, repository: Repository, 
 }
 
 async function settingsOf(facts: Facts, repository: Repository, base: string): Promise<Settings> {
-  return parseRepoConfig(await facts.file(repository, { ref: base, path: CONFIG_FILE, maxBytes: MAX_SETTINGS_BYTES }));
+  try {
+    return parseRepoConfig(await facts.file(repository, { ref: base, path: CONFIG_FILE, maxBytes: MAX_SETTINGS_BYTES }));
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== 'forge-refused') throw error;
+    // Too large to be given out, or not for us to read: like any mistake in it, this is for the launch to tell.
+    return { mistakes: [{ line: 1, column: 1, message: 'the file could not be read' }] };
+  }
 }
 
 type Seen = {

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import type { ForgeId, SiteId } from '../site/identity.ts';
-import type { Fault } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
 import type { Said, Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
@@ -23,7 +22,7 @@ export type ReporterParts = {
 export interface Reporter {
   /**
    * Brings what the forge shows of a site to the row's version; nothing when it is there already. Safe to repeat and to run in many
-   * processes at once. Throws Fault when the forge is away, for the job to be tried again.
+   * processes at once. Throws Fault when the forge is away or asks for a pause, for the job to be tried again.
    */
   report(site: SiteId): Promise<void>;
 }
@@ -33,8 +32,6 @@ const PAUSE_MS = 3_000;
 /** Somebody else is saying it; they see a newer version themselves, unless they are done this very moment. */
 const BUSY_MS = 1_000;
 const LAUNCHES_TOLD = 20;
-/** A pause that a forge asks for is believed up to here. */
-const LONGEST_PAUSE_MS = 15 * 60_000;
 
 /** The address of a site: its label in front of the base's host. */
 export function siteUrl(previewUrl: URL, label: string): string {
@@ -54,7 +51,6 @@ export function openReporter(parts: ReporterParts): Reporter {
         const wait = isUrgent(site, said) ? 0 : PAUSE_MS - (performance.now() - (spoke.get(id) ?? Number.NEGATIVE_INFINITY));
         if (wait > 0) return parts.later(id, Math.ceil(wait));
         const changed = await say(parts, site, said);
-        if (changed === 'paused') return;
         if (changed) spoke.set(id, performance.now());
         forgetOld(spoke);
       }
@@ -88,7 +84,7 @@ function isUrgent(site: Site, said: Said): boolean {
 const isRemoved = (site: Site): boolean => (site.status === 'ending' || site.status === 'ended') && site.reason.kind === 'removed';
 
 /** @returns whether anything was said */
-async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolean | 'paused'> {
+async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolean> {
   const log = parts.log.child({ site: site.id, sha: site.head.sha });
   const link = parts.links.get(site.pull.forge);
   const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
@@ -118,15 +114,5 @@ async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolea
     return changed;
   }
   parts.metrics.reported('failed');
-  if (fault.code !== 'forge-limited') throw fault;
-  const pause = pauseOf(fault, now);
-  log.info({ err: fault, ms: pause }, 'the forge asks for a pause; the report waits');
-  await parts.later(site.id, pause);
-  return 'paused';
-}
-
-function pauseOf(fault: Fault, now: Date): number {
-  const until = Date.parse(fault.details.until ?? '');
-  const asked = Number.isNaN(until) ? 60_000 : until - now.getTime();
-  return Math.min(Math.max(asked, BUSY_MS), LONGEST_PAUSE_MS);
+  throw fault;
 }

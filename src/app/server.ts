@@ -17,16 +17,16 @@ export type ServerParts = {
   /** What a request that is let in needs. Each within 2 s; one that throws is not ready. */
   readonly ready: Readonly<Record<string, () => Promise<boolean>>>;
   readonly log: Logger;
+  /** How long headers, and then a whole request, may take to arrive; 10 s and 15 s when absent. */
+  readonly patience?: Patience;
 };
+export type Patience = { readonly headersMs: number; readonly requestMs: number };
 
 export interface ControlPlane extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Headers, then the whole request, have to be there within these; the look at who is too slow is as frequent as the shorter needs. */
-const HEADERS_MS = 10_000;
-const REQUEST_MS = 15_000;
-const CHECK_EVERY_MS = 1_000;
+const PATIENCE: Patience = { headersMs: 10_000, requestMs: 15_000 };
 const MAX_CONNECTIONS = 4_000;
 /** How long requests in flight may take when we stop. */
 const STOP_MS = 10_000;
@@ -45,7 +45,9 @@ const SECURITY_HEADERS = {
 export async function openServer(parts: ServerParts): Promise<ControlPlane> {
   const app = createApp(parts);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
-  const options = { headersTimeout: HEADERS_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: CHECK_EVERY_MS };
+  const { headersMs, requestMs } = parts.patience ?? PATIENCE;
+  // Who is too slow is looked for ten times as often as that: Node's own 30 s would let them stay for as long.
+  const options = { headersTimeout: headersMs, requestTimeout: requestMs, connectionsCheckingInterval: Math.ceil(headersMs / 10) };
   const server = createServer(options, (incoming, outgoing) => {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) outgoing.setHeader(name, value);
     measure(parts.metrics, incoming, outgoing);

@@ -5,7 +5,7 @@ import type { ForgeEvent } from '../site/forge-event.ts';
 import type { ForgeId, ForgeKind } from '../site/identity.ts';
 import { isAllowed, type Pattern } from '../site/policy.ts';
 import type { Inbox } from '../store/store.ts';
-import { readBody } from './body.ts';
+import { type BodyLimits, readBody } from './body.ts';
 import type { DeliveryOutcome, Metrics } from './metrics.ts';
 import { HTTP_PROBLEMS, type HttpProblem, PROBLEM_TYPE, problemBody } from './problems.ts';
 
@@ -32,6 +32,8 @@ export type WebhookParts = {
   readonly repositories: readonly Pattern[];
   readonly metrics: Pick<Metrics, 'delivered'>;
   readonly log: Logger;
+  /** 5 MiB within 10 s when absent. */
+  readonly limits?: BodyLimits;
 };
 
 export interface Webhooks extends AsyncDisposable {
@@ -39,8 +41,7 @@ export interface Webhooks extends AsyncDisposable {
   handle(incoming: IncomingMessage, outgoing: ServerResponse): boolean;
 }
 
-const MAX_BYTES = 5 * 1024 * 1024;
-const BODY_MS = 10_000;
+const LIMITS: BodyLimits = { maxBytes: 5 * 1024 * 1024, withinMs: 10_000 };
 /** Forges cut a delivery after 10 s; an answer after that is lost, and the delivery with it. */
 const STORE_MS = 5_000;
 /** How long what is still coming of a refused body is thrown away, so that the sender gets to read the answer. */
@@ -93,7 +94,7 @@ type ReceiveParts = Omit<WebhookParts, 'enqueue'> & { readonly enqueue: (deliver
 
 async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessage): Promise<Outcome> {
   if (incoming.method !== 'POST') return refused('refused', 'method-not-allowed');
-  const body = await readBody(incoming, { maxBytes: MAX_BYTES, withinMs: BODY_MS });
+  const body = await readBody(incoming, parts.limits ?? LIMITS);
   if (body === 'gone') return { outcome: 'refused', answer: 'gone' };
   if (typeof body === 'string') return refused('refused', body);
   const headers = doorHeaders(incoming);
@@ -105,7 +106,7 @@ async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessag
   if (payload === undefined) return refused('bad-request', 'not-json');
   const event = translated(door, { headers, payload: payload.value, log });
   if (event === 'unreadable') return refused('bad-request', 'payload-unreadable');
-  if (event === undefined) return accepted('unwanted');
+  if (event === undefined || (event.type === 'branchPushed' && !event.touchesSettings)) return accepted('unwanted');
   const wanted = allowedPart(event, parts.repositories);
   if (wanted === undefined) {
     log.debug({ event: event.type }, 'ignored: the repository is not on the allow-list');

@@ -1,0 +1,233 @@
+import { describe, expect, test } from 'vitest';
+import { parseSha, type Repository, type Sha, toSiteId } from '../../src/site/identity.ts';
+import type { Check, Deployment, Place, Voice } from '../../src/site/ports.ts';
+
+export type SeenComment = { readonly id: string; readonly body: string; readonly ours: boolean; readonly reactions: readonly string[] };
+export type SeenDeployment = { readonly id: string; readonly sha: string; readonly state: string; readonly url: string };
+
+export interface VoiceWorld extends AsyncDisposable {
+  readonly voice: Voice;
+  readonly repository: Repository;
+  openPull(): Promise<{ readonly number: number; readonly sha: string }>;
+  push(number: number): Promise<string>;
+  comments(number: number): readonly SeenComment[];
+  /** A comment that is already there, written by us or by a person. Returns its id. */
+  plant(number: number, by: 'us' | 'a person', body: string): string;
+  /** The forge does the next creating work, but the answer never arrives. */
+  cutNextAnswer(): void;
+  checks(
+    sha: string,
+  ): readonly {
+    readonly id: string;
+    readonly site: string;
+    readonly state: string;
+    readonly title: string;
+    readonly text: string;
+    readonly url: string;
+  }[];
+  /** Oldest first. */
+  deployments(): readonly SeenDeployment[];
+  deleteComment(id: string): void;
+}
+
+const SITE = toSiteId('01J0000000000000000000000A');
+const OTHER = toSiteId('01J0000000000000000000000B');
+const MARKER = `<!-- mayfly:site=${SITE} -->`;
+const said = (text: string, known: string | null = null) => ({ marker: MARKER, body: `${MARKER}\n${text}`, known });
+const asSha = (text: string): Sha => {
+  const sha = parseSha(text);
+  if (!sha) throw new Error(`${text} is no commit`);
+  return sha;
+};
+const check = (sha: string, change: Partial<Check> = {}): Check => ({
+  sha: asSha(sha),
+  status: 'queued',
+  title: 'Queued',
+  summary: 'It waits.',
+  text: '',
+  url: 'https://pr-1.preview.example',
+  ...change,
+});
+const deployment = (sha: string, state: Deployment['state']): Deployment => ({
+  sha: asSha(sha),
+  state,
+  url: 'https://pr-1.preview.example',
+  description: 'A preview',
+});
+
+/** Every adapter's `Voice` keeps these. */
+export function voiceContract(name: string, open: () => Promise<VoiceWorld>): void {
+  const setUp = async (w: VoiceWorld) => {
+    const pull = await w.openPull();
+    const place: Place = { repository: w.repository, number: pull.number, site: SITE };
+    return { ...pull, place };
+  };
+  describe(`Voice of ${name}`, () => {
+    commentContract(open, setUp);
+    checkContract(open, setUp);
+    deploymentContract(open, setUp);
+  });
+}
+
+type SetUp = (w: VoiceWorld) => Promise<{ readonly number: number; readonly sha: string; readonly place: Place }>;
+type Open = () => Promise<VoiceWorld>;
+
+function commentContract(open: Open, setUp: SetUp): void {
+  test('one comment is written, and edited from then on', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    const first = await w.voice.ensureComment(place, said('one'));
+    const second = await w.voice.ensureComment(place, said('two', first.id));
+    expect(second).toEqual(first);
+    expect(w.comments(number)).toMatchObject([{ id: first.id, body: `${MARKER}\ntwo` }]);
+  });
+
+  test('a comment whose id was lost is found again, behind a hundred others', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    for (let i = 0; i < 100; i += 1) w.plant(number, 'a person', `chatter ${i}`);
+    const first = await w.voice.ensureComment(place, said('one'));
+    expect(await w.voice.ensureComment(place, said('two'))).toEqual(first);
+    expect(w.comments(number).filter(({ ours }) => ours)).toHaveLength(1);
+  });
+
+  test('a comment whose answer was lost is found again', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    w.cutNextAnswer();
+    await expect(w.voice.ensureComment(place, said('one'))).rejects.toMatchObject({ code: 'forge-unreachable' });
+    await w.voice.ensureComment(place, said('two'));
+    expect(w.comments(number)).toMatchObject([{ body: `${MARKER}\ntwo` }]);
+  });
+
+  test('of two comments of ours the oldest stays', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    const oldest = w.plant(number, 'us', `${MARKER}\na`);
+    w.plant(number, 'us', `${MARKER}\nb`);
+    expect((await w.voice.ensureComment(place, said('c'))).id).toBe(oldest);
+    expect(w.comments(number)).toMatchObject([{ id: oldest, body: `${MARKER}\nc` }]);
+  });
+
+  test('two workers at once leave one comment', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    await Promise.all([w.voice.ensureComment(place, said('one')), w.voice.ensureComment(place, said('two'))]);
+    await w.voice.ensureComment(place, said('three'));
+    expect(w.comments(number)).toMatchObject([{ body: `${MARKER}\nthree` }]);
+  });
+
+  test('a marker in a person’s comment, or further down in one of ours, is no comment of ours', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    w.plant(number, 'a person', `${MARKER}\nforged`);
+    w.plant(number, 'us', `<!-- mayfly:site=${OTHER} -->\n${MARKER}`);
+    await w.voice.ensureComment(place, said('one'));
+    expect(w.comments(number).map(({ body }) => body.split('\n')[1])).toEqual(['forged', MARKER, 'one']);
+  });
+
+  test('a comment that somebody deleted is written anew', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    const first = await w.voice.ensureComment(place, said('one'));
+    w.deleteComment(first.id);
+    const second = await w.voice.ensureComment(place, said('two', first.id));
+    expect(w.comments(number)).toMatchObject([{ id: second.id, body: `${MARKER}\ntwo` }]);
+  });
+
+  test('a text that is too long is cut, on a whole character', async () => {
+    await using w = await open();
+    const { place, number } = await setUp(w);
+    await w.voice.ensureComment(place, said('🦀'.repeat(40_000)));
+    const body = w.comments(number)[0]?.body ?? '';
+    expect(body.length).toBeLessThanOrEqual(65_536);
+    expect(body.isWellFormed()).toBe(true);
+  });
+
+  test('a later reaction takes the place of the one before', async () => {
+    await using w = await open();
+    const { number } = await setUp(w);
+    const comment = w.plant(number, 'a person', '/preview');
+    await w.voice.react(w.repository, comment, 'taken');
+    await w.voice.react(w.repository, comment, 'done');
+    await w.voice.react(w.repository, comment, 'done');
+    expect(w.comments(number)[0]?.reactions).toEqual(['+1']);
+  });
+
+  test('a reaction to a comment that is gone is nothing', async () => {
+    await using w = await open();
+    const { number } = await setUp(w);
+    const comment = w.plant(number, 'a person', '/preview');
+    w.deleteComment(comment);
+    await expect(w.voice.react(w.repository, comment, 'taken')).resolves.toBeUndefined();
+  });
+}
+
+function checkContract(open: Open, setUp: SetUp): void {
+  test('a check goes from queued to its end, and back when it is tried again', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    const { id } = await w.voice.ensureCheck(place, check(sha), null);
+    await w.voice.ensureCheck(place, check(sha, { status: 'inProgress' }), id);
+    await w.voice.ensureCheck(place, check(sha, { status: 'failure', title: 'Failed', text: 'log' }), id);
+    expect(w.checks(sha)).toMatchObject([{ id, site: SITE, state: 'failure', title: 'Failed', text: 'log' }]);
+    await w.voice.ensureCheck(place, check(sha, { status: 'inProgress' }), id);
+    expect(w.checks(sha)).toMatchObject([{ id, state: 'in_progress' }]);
+  });
+
+  test('a check whose id was lost is found again; a second site on the commit has its own', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    const { id } = await w.voice.ensureCheck(place, check(sha), null);
+    const other = await w.voice.ensureCheck({ ...place, site: OTHER }, check(sha), null);
+    expect(other.id).not.toBe(id);
+    expect((await w.voice.ensureCheck(place, check(sha, { status: 'success' }), null)).id).toBe(id);
+    expect((await w.voice.ensureCheck(place, check(sha, { status: 'success' }), '1')).id).toBe(id);
+    expect(w.checks(sha)).toHaveLength(2);
+  });
+
+  test('a check’s text keeps to the limit of the forge in bytes', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    await w.voice.ensureCheck(place, check(sha, { text: 'é'.repeat(60_000) }), null);
+    const text = w.checks(sha)[0]?.text ?? '';
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(65_535);
+    expect(text.endsWith('é…')).toBe(true);
+  });
+}
+
+function deploymentContract(open: Open, setUp: SetUp): void {
+  test('a deployment goes through its states under one id', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    const { id } = await w.voice.ensureDeployment(place, deployment(sha, 'queued'), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'inProgress'), id);
+    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    expect(w.deployments()).toEqual([{ id, sha, state: 'success', url: 'https://pr-1.preview.example' }]);
+  });
+
+  test('the older ones of the pull become inactive once the newer succeeds, those of other pulls do not', async () => {
+    await using w = await open();
+    const { place, number, sha } = await setUp(w);
+    const neighbour = await w.openPull();
+    await w.voice.ensureDeployment({ ...place, number: neighbour.number, site: OTHER }, deployment(neighbour.sha, 'success'), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    const newest = await w.push(number);
+    await w.voice.ensureDeployment(place, deployment(newest, 'inProgress'), null);
+    expect(w.deployments().map(({ state }) => state)).toEqual(['success', 'success', 'in_progress']);
+    await w.voice.ensureDeployment(place, deployment(newest, 'success'), null);
+    expect(w.deployments().map(({ state }) => state)).toEqual(['success', 'inactive', 'success']);
+  });
+
+  test('at the end all of the site’s are gone, although their ids were lost, and no other’s', async () => {
+    await using w = await open();
+    const { place, number, sha } = await setUp(w);
+    const neighbour = await w.openPull();
+    const theirs = await w.voice.ensureDeployment({ ...place, site: OTHER }, deployment(neighbour.sha, 'success'), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'failure'), null);
+    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success'), null);
+    await w.voice.removeDeployments(place);
+    expect(w.deployments()).toMatchObject([{ id: theirs.id }]);
+    await expect(w.voice.removeDeployments(place)).resolves.toBeUndefined();
+  });
+}

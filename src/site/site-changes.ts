@@ -114,18 +114,14 @@ export function afterEnd(site: Site, reason: EndReason): Change {
   return { next: site.status === 'ended' ? { ...site, reason } : { ...site, reason, revive: false }, effects: REPORT };
 }
 
-/** The launch that the site is in the middle of, if it is in one. */
-export function currentLaunch(site: Site): LaunchId | undefined {
-  return site.status === 'building' || site.status === 'deploying' ? site.launch : undefined;
-}
-
+/** Whether the news is of the launch that the site is in the middle of. A stage is what only such a site has. */
 const isCurrent = (site: Site, news: { launch: LaunchId; sha: Sha }): boolean =>
-  currentLaunch(site) === news.launch && site.head.sha === news.sha;
+  'stage' in site && site.launch === news.launch && site.head.sha === news.sha;
 
 /** A worker took the site on; it may take it over from a launch that died. */
 export function afterLaunchStarted(site: Site, { launch, sha, at }: News<'launchStarted'>): Change {
-  const isWaiting = site.status === 'queued' || currentLaunch(site) !== undefined;
-  if (!isWaiting || site.head.sha !== sha || currentLaunch(site) === launch) return unchanged(site);
+  const isWanted = (site.status === 'queued' || 'stage' in site) && site.head.sha === sha;
+  if (!isWanted || isCurrent(site, { launch, sha })) return unchanged(site);
   return { next: { ...common(site), status: 'building', launch, stage: 'fetch', since: at }, effects: REPORT };
 }
 

@@ -206,6 +206,11 @@ export function transition(site: Site, event: SiteEvent): Change {
   }
 }
 
+/** The launch that the site is in the middle of, if it is in one. */
+export function currentLaunch(site: Site): LaunchId | undefined {
+  return site.status === 'building' || site.status === 'deploying' ? site.launch : undefined;
+}
+
 /** Whether a worker still owes this site something. */
 export function isUnsettled(site: Site): boolean {
   return site.status === 'queued' || site.status === 'building' || site.status === 'deploying' || site.status === 'ending';

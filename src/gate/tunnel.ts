@@ -2,6 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { ROBOTS } from './headers.ts';
 
+/** How long one direction may outlive the other: a visitor who is gone looks like one who has said all. */
+const HALF_MS = 30_000;
+
 type End = { readonly socket: Duplex; readonly head: Buffer };
 
 /**
@@ -13,7 +16,15 @@ export async function joinConnections(visitor: End & { readonly answer: Incoming
   // What arrived together with the request or the answer belongs to the new protocol already.
   if (app.head.length > 0) visitor.socket.write(app.head);
   if (visitor.head.length > 0) app.socket.write(visitor.head);
+  const both = [visitor.socket, app.socket];
+  let timer: NodeJS.Timeout | undefined;
+  for (const socket of both) {
+    socket.once('end', () => {
+      timer ??= setTimeout(() => both.forEach((each) => void each.destroy()), HALF_MS);
+    });
+  }
   await Promise.all([bind(visitor.socket, app.socket), bind(app.socket, visitor.socket)]);
+  clearTimeout(timer);
 }
 
 function bind(from: Duplex, to: Duplex): Promise<void> {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 export type Visitor = {
@@ -44,7 +45,7 @@ const listed = (values: readonly string[] | undefined): string[] =>
  * @param preview the address that people use; its scheme holds when no trusted proxy says otherwise
  */
 export function toVisitor(
-  request: Pick<IncomingMessage, 'headersDistinct' | 'socket'>,
+  request: Pick<IncomingMessage, 'headersDistinct'> & { readonly socket: Pick<Socket, 'remoteAddress'> },
   ask: { readonly trusted: TrustedProxies; readonly preview: URL; readonly authority: string },
 ): Visitor {
   const peer = toAddress(request.socket.remoteAddress ?? '') ?? '0.0.0.0';

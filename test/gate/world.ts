@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import http, { type IncomingHttpHeaders, type RequestListener, type RequestOptions } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Gate, type GateOptions, openGate } from '../../src/gate/gate.ts';
@@ -38,10 +39,10 @@ const base = {
 } as const satisfies Partial<Site>;
 export const launch = toLaunchId('01JLAUNCH');
 
-type State = Site extends infer Each ? (Each extends Site ? Omit<Each, Exclude<keyof typeof base, 'live'>> : never) : never;
+type Own<Each> = Each extends Site ? Omit<Each, keyof typeof base> & { readonly live?: Live } : never;
 
 /** A site in that state; whatever else it has is of no interest to the gate. */
-export const siteAs = (state: { readonly [Key in keyof State]: State[Key] } & State): Site => ({ ...base, ...state });
+export const siteAs = (state: Own<Exclude<Site, { status: 'ready' }>>): Site => ({ ...base, ...state });
 
 export const liveAs = (served: Served): Live => ({ sha, revision: launch, url: `http://${HOST}`, since: at, served, idleMs: 60_000 });
 
@@ -158,4 +159,13 @@ async function ask(port: number, options: RequestOptions, send: string | undefin
   for await (const chunk of response) body += chunk;
   const { headers, trailers, rawHeaders } = response;
   return { status: response.statusCode ?? 0, headers, trailers, body, rawHeaders };
+}
+
+/** Sends bytes as they are and returns all that comes back until the connection closes. */
+export async function raw(world: World, bytes: string): Promise<string> {
+  const socket = connect(world.gate.port, '127.0.0.1');
+  socket.setEncoding('latin1').write(bytes);
+  let text = '';
+  for await (const chunk of socket) text += chunk;
+  return text;
 }

@@ -27,10 +27,12 @@ const TIMEOUT_MS = 10_000;
 const MAX_CLIENTS = 500;
 
 /** The built-in fetch with a limit of its own. Redirects are handed back: following one would turn a POST into a GET. */
-const timedFetch: typeof fetch = (input, init) => {
-  const signals = [AbortSignal.timeout(TIMEOUT_MS), ...(init?.signal ? [init.signal] : [])];
-  return fetch(input, { ...init, redirect: 'manual', signal: AbortSignal.any(signals) });
-};
+function timedFetch(timeoutMs: number): typeof fetch {
+  return (input, init) => {
+    const signals = [AbortSignal.timeout(timeoutMs), ...(init?.signal ? [init.signal] : [])];
+    return fetch(input, { ...init, redirect: 'manual', signal: AbortSignal.any(signals) });
+  };
+}
 
 /** A read that failed may be repeated at once; a write may have been done although its answer never came, so its caller looks first. */
 function repeatReadsOnly(octokit: { readonly hook: Octokit['hook'] }): Record<string, never> {
@@ -56,8 +58,8 @@ const SIGNATURE = /^sha256=[0-9a-f]{64}$/;
  * Signatures are checked here and not by `probot.webhooks.verify`, which takes text: bytes that are no UTF-8 all decode to the same
  * replacement character, so that a changed body could pass.
  */
-export function openGitHub(config: GitHubConfig, options: { readonly log: Logger }): GitHubApp {
-  const shared = { baseUrl: config.apiUrl, request: { fetch: timedFetch } };
+export function openGitHub(config: GitHubConfig, options: { readonly log: Logger; readonly timeoutMs?: number }): GitHubApp {
+  const shared = { baseUrl: config.apiUrl, request: { fetch: timedFetch(options.timeoutMs ?? TIMEOUT_MS) } };
   const { appId, privateKey, webhookSecret: secret } = config;
   const probot = new Probot({ ...shared, appId, privateKey, secret, log: options.log, Octokit: MayflyOctokit });
   const tokens = createTokens(async (installation) => {

@@ -15,9 +15,7 @@ export interface VoiceWorld extends AsyncDisposable {
   plant(number: number, by: 'us' | 'a person', body: string): string;
   /** The forge does the next creating work, but the answer never arrives. */
   cutNextAnswer(): void;
-  checks(
-    sha: string,
-  ): readonly {
+  checks(sha: string): readonly {
     readonly id: string;
     readonly site: string;
     readonly state: string;
@@ -113,6 +111,7 @@ function commentContract(open: Open, setUp: SetUp): void {
     await using w = await open();
     const { place, number } = await setUp(w);
     await Promise.all([w.voice.ensureComment(place, said('one')), w.voice.ensureComment(place, said('two'))]);
+    expect(w.comments(number)).toHaveLength(1);
     await w.voice.ensureComment(place, said('three'));
     expect(w.comments(number)).toMatchObject([{ body: `${MARKER}\nthree` }]);
   });
@@ -186,6 +185,15 @@ function checkContract(open: Open, setUp: SetUp): void {
     expect(w.checks(sha)).toHaveLength(2);
   });
 
+  test('a check whose answer was lost is found again', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    w.cutNextAnswer();
+    await expect(w.voice.ensureCheck(place, check(sha), null)).rejects.toMatchObject({ code: 'forge-unreachable' });
+    await w.voice.ensureCheck(place, check(sha, { status: 'success' }), null);
+    expect(w.checks(sha)).toMatchObject([{ state: 'success' }]);
+  });
+
   test('a check’s text keeps to the limit of the forge in bytes', async () => {
     await using w = await open();
     const { place, sha } = await setUp(w);
@@ -204,6 +212,15 @@ function deploymentContract(open: Open, setUp: SetUp): void {
     await w.voice.ensureDeployment(place, deployment(sha, 'inProgress'), id);
     await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
     expect(w.deployments()).toEqual([{ id, sha, state: 'success', url: 'https://pr-1.preview.example' }]);
+  });
+
+  test('a deployment whose answer was lost is found again', async () => {
+    await using w = await open();
+    const { place, sha } = await setUp(w);
+    w.cutNextAnswer();
+    await expect(w.voice.ensureDeployment(place, deployment(sha, 'queued'), null)).rejects.toMatchObject({ code: 'forge-unreachable' });
+    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    expect(w.deployments()).toMatchObject([{ sha, state: 'success' }]);
   });
 
   test('the older ones of the pull become inactive once the newer succeeds, those of other pulls do not', async () => {

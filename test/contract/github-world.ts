@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { createGitHubForge } from '../../src/app/forges/github.ts';
 import { openGitHub } from '../../src/app/probot.ts';
 import { parseRepositoryId, type Repository, toForgeId } from '../../src/site/identity.ts';
@@ -13,12 +13,12 @@ import type { SourceWorld } from './forge-source.ts';
 import type { VoiceWorld } from './forge-voice.ts';
 
 /** GitHub's double, one repository on it, and the adapter opened on it. A request that the double does not know fails the test. */
-export async function openGitHubWorld() {
+export async function openGitHubWorld(options: { readonly timeoutMs?: number; readonly log?: Logger } = {}) {
   await using stack = new AsyncDisposableStack();
   const github = stack.use(await createGitHub());
   const { appId, privateKey, webhookSecret, url: apiUrl, serverUrl } = github;
   const settings = { appId, privateKey, webhookSecret, apiUrl, serverUrl, clientId: null, clientSecret: null };
-  const app = openGitHub(settings, { log: pino({ level: 'silent' }) });
+  const app = openGitHub(settings, { log: pino({ level: 'silent' }), ...options });
   const repo = await github.createRepository({ name: 'acme/shop' });
   const pulls = new Map<number, Pull>();
   const parts = stack.move();
@@ -102,7 +102,7 @@ export async function openVoice(): Promise<VoiceWorld> {
         reactions: comment.reactions.map(({ content }) => content),
       })),
     plant: (number, by, body) => String(github.plantComment(w.pull(number), by === 'us' ? github.state.app.bot.login : 'ann', body).id),
-    cutNextAnswer: () => github.fail({ match: ({ method, path }) => method === 'POST' && path.endsWith('/comments'), answer: 'cut' }),
+    cutNextAnswer: () => github.fail({ match: ({ method, path }) => method === 'POST' && !path.endsWith('/access_tokens'), answer: 'cut' }),
     checks: (sha) =>
       github.checksOf(sha).map((check) => ({
         id: String(check.id),

@@ -7,6 +7,7 @@ import { createLimits, limited } from './github-limit.ts';
 /** What `octokit` throws for an answer of 400 and more, and for none at all. */
 const refusal = z.object({
   status: z.number(),
+  request: z.object({ url: z.string() }).catch({ url: '' }),
   response: z
     .object({
       headers: z.record(z.string(), z.unknown()).catch({}),
@@ -32,6 +33,7 @@ function limitOf({ status, response }: Refusal): number | undefined {
   return status === 429 || response.data.documentation_url.includes('rate-limit') ? Date.now() + PAUSE_MS : undefined;
 }
 
+const isMinting = ({ request }: Refusal): boolean => request.url.endsWith('/access_tokens');
 const cut = (text: string): string => text.split('\n', 1)[0]?.slice(0, 200) ?? '';
 
 function faultOf(seen: Refusal, cause: unknown): Fault {
@@ -39,7 +41,8 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
   if (until !== undefined) return limited(until, cause);
   if (!seen.response) return new Fault('forge-unreachable', { details: { cause: 'no answer from GitHub' }, cause });
   if (seen.status >= 500) return new Fault('forge-unreachable', { details: { cause: `GitHub answered ${seen.status}` }, cause });
-  if (seen.status === 404) return new Fault('access-gone', { cause });
+  // A suspended installation gets a 403 where its token is minted, an uninstalled one a 404.
+  if (seen.status === 404 || (seen.status === 403 && isMinting(seen))) return new Fault('access-gone', { cause });
   return new Fault('forge-refused', { details: { cause: `${seen.status} ${cut(seen.response.data.message)}` }, cause });
 }
 
@@ -47,7 +50,8 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
 export const isMissing = (error: unknown): boolean => {
   const cause = error instanceof Fault ? error.cause : error;
   const parsed = refusal.safeParse(cause);
-  return parsed.success && parsed.data.response !== undefined && (parsed.data.status === 404 || parsed.data.status === 410);
+  if (!parsed.success || parsed.data.response === undefined || isMinting(parsed.data)) return false;
+  return parsed.data.status === 404 || parsed.data.status === 410;
 };
 
 export type Named = { readonly owner: string; readonly repo: string };

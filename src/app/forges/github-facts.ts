@@ -30,6 +30,8 @@ const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encodin
 
 /** Commits do not change: the titles of so many are kept. */
 const MAX_TITLES = 5_000;
+/** GitHub asks for few requests at the same time. */
+const AT_ONCE = 8;
 const STRANGE = { cause: 'an answer of an unknown shape' };
 
 const strict = <T>(schema: z.ZodType<T>, data: unknown): T => {
@@ -128,7 +130,9 @@ export function githubFacts(caller: Caller): Facts {
       if (answer.kind === 'missing') return [];
       const seen = answer.data.map((one) => strict(pullAnswer, one)).filter((one) => isOurs(repository, one));
       const pulls: PullNow[] = [];
-      for (const one of seen) pulls.push(await toPull(repository, one));
+      for (let from = 0; from < seen.length; from += AT_ONCE) {
+        pulls.push(...(await Promise.all(seen.slice(from, from + AT_ONCE).map((one) => toPull(repository, one)))));
+      }
       return pulls;
     },
 

@@ -97,7 +97,8 @@ export function pullVerbs(making: Making) {
       pull.state = 'closed';
       pull.mergedAt = pull.closedAt = state.now();
       await announce('closed', pull);
-      const push = { ref: `refs/heads/${pull.base}`, before: base, after: merged, files: [], by: pull.author };
+      const files = (await git(folder, ['diff', '--name-only', '-z', base, merged])).split('\0').filter(Boolean);
+      const push = { ref: `refs/heads/${pull.base}`, before: base, after: merged, files, by: pull.author };
       await hooks.send({ event: 'push', payload: payload.push(pull.repository, push) });
     },
     async reopen(pull: Pull): Promise<void> {

@@ -1,4 +1,8 @@
-// Interface first; see the brief. Implementation follows.
+import { resolve } from 'node:path';
+import { openBubblewrap } from './bubblewrap.ts';
+import { openPlain } from './plain-box.ts';
+import { openToolbox } from './toolbox.ts';
+
 export type Limits = {
   /** Memory of everything inside together. */
   readonly memoryMb: number;
@@ -18,7 +22,8 @@ export type Folder = { readonly from: string; readonly to: string; readonly acce
 
 /**
  * A way through the wall, by a relay inside the box. `inward`: connections to the unix socket `socket` outside reach 127.0.0.1:`port`
- * inside. `outward`: connections to 127.0.0.1:`port` inside reach the unix socket outside.
+ * inside; the socket is made by `open`, listens when that resolves, and is removed with the box. `outward`: connections to
+ * 127.0.0.1:`port` inside reach the unix socket outside, which must exist already and be writable for the box's user.
  */
 export type Door = { readonly direction: 'inward' | 'outward'; readonly port: number; readonly socket: string };
 
@@ -37,14 +42,17 @@ export type Box = {
   readonly limits: Limits;
 };
 
+/** `code` of a command that a signal ended inside the box is 128 + the signal's number, as a shell says it. */
 export type Exit = {
   readonly code: number | null;
-  readonly signal: NodeJS.Signals | null /** Which limit ended it, if one did. */;
+  readonly signal: NodeJS.Signals | null;
+  /** Which limit ended it, if one did. */
   readonly limit: 'memory' | 'processes' | 'disk' | null;
 };
 
 export interface Boxed {
   readonly pid: number;
+  /** Resolves when nothing of the box is left. */
   readonly exited: Promise<Exit>;
   /** SIGTERM to all inside, `graceMs` later SIGKILL. Resolves when nothing of it is left. */
   stop(graceMs: number): Promise<void>;
@@ -56,4 +64,50 @@ export interface Sandbox {
   readonly limitsBy: string;
   /** Standard output and error of the box go to `log` as they come. */
   open(box: Box, log: (chunk: Buffer) => void): Promise<Boxed>;
+}
+
+/**
+ * Opens the way in which other people's code is run here. `auto` and `bubblewrap` demand a bubblewrap that works: one box is really
+ * opened. `none` must be asked for by name: it protects nothing (see `plain-box.ts`).
+ * @throws Error whose text tells the operator what to do
+ */
+export async function openSandbox(options: {
+  readonly mode: 'auto' | 'bubblewrap' | 'none';
+  readonly dataDir: string;
+  readonly log: (line: string) => void;
+}): Promise<Sandbox> {
+  const dataDir = resolve(options.dataDir);
+  const toolbox = await openToolbox(dataDir);
+  if (options.mode === 'none') return openPlain({ dataDir, toolbox });
+  const sandbox = await openBubblewrap({ dataDir, toolbox });
+  const complaint = await tryOut(sandbox);
+  if (complaint === null) return sandbox;
+  throw new Error(
+    `bubblewrap does not work here (${complaint}). Install it (Debian: apt-get install bubblewrap) and allow user namespaces. ` +
+      'MAYFLY_SANDBOX=none runs builds and sites without a sandbox: their code can then read and change everything that Mayfly can, ' +
+      "so use it only where every pull request's author is trusted with this machine.",
+  );
+}
+
+/** Opens a box for real. @returns what went wrong, null when nothing did */
+async function tryOut(sandbox: Sandbox): Promise<string | null> {
+  const said: Buffer[] = [];
+  const box: Box = {
+    name: `try-${process.pid}`,
+    command: 'test "$(hostname)" = site && node --version',
+    cwd: '/tmp',
+    env: {},
+    uid: 65_533,
+    folders: [],
+    doors: [],
+    limits: { memoryMb: 512, processes: 64, cpus: 1, diskMb: 16 },
+  };
+  try {
+    const boxed = await sandbox.open(box, (chunk) => said.push(chunk));
+    const exit = await boxed.exited;
+    return exit.code === 0 ? null : Buffer.concat(said).toString('utf8').trim().slice(0, 500) || `exit ${exit.code}`;
+  } catch (error) {
+    // Whatever stops the trial (no such program, no permission) is the answer to it.
+    return error instanceof Error ? error.message : String(error);
+  }
 }

@@ -1,0 +1,41 @@
+// Runs inside every box that has doors, so it is one small file of plain JavaScript without dependencies.
+//
+//   node relay.mjs '<doors as JSON>' '<command>'
+//
+// A door { direction: 'inward', port, fd }: connections accepted on the inherited listening socket `fd` reach 127.0.0.1:port. The
+// socket's name stays outside, so nothing in the box can put another one in its place. A door { direction: 'outward', port, path }:
+// connections to 127.0.0.1:port reach the unix socket `path`. The command is started once every door is open, and its exit is ours.
+import { spawn } from 'node:child_process';
+import { createConnection, createServer } from 'node:net';
+import { constants } from 'node:os';
+
+const [doorsText = '[]', command = 'true'] = process.argv.slice(2);
+const doors = JSON.parse(doorsText);
+
+/** Joins two sockets both ways: `pipe` waits for the slower side, and an end on one side is an end on the other, not a cut. */
+function join(near, connect) {
+  const far = connect();
+  near.pipe(far);
+  far.pipe(near);
+  near.on('error', () => far.destroy());
+  far.on('error', () => near.destroy());
+  near.on('close', () => far.destroySoon());
+  far.on('close', () => near.destroySoon());
+}
+
+const opened = doors.map((door) => {
+  const target = door.direction === 'inward' ? { host: '127.0.0.1', port: door.port } : { path: door.path };
+  const place = door.direction === 'inward' ? { fd: door.fd } : { host: '127.0.0.1', port: door.port };
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (near) =>
+    join(near, () => createConnection({ ...target, allowHalfOpen: true, noDelay: true })),
+  );
+  return new Promise((resolve, reject) => server.on('error', reject).listen(place, resolve));
+});
+
+// A stop is for the app: it may still answer what is under way, and needs its doors until it exits.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => {});
+
+await Promise.all(opened);
+const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'inherit', 'inherit'] });
+child.on('error', () => process.exit(127));
+child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));

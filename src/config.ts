@@ -1,5 +1,8 @@
-// Types first; the reader follows.
+import { readGitHub, readGitLab } from './config-forges.ts';
+import { type ConfigProblem, type Environment, openReader, type Reader } from './config-reader.ts';
+import { readAddresses, readApiToken, readLimits, readPlaces, readRunning, readSecretKey, readStores } from './config-settings.ts';
 import type { Terms } from './site/deadline.ts';
+import { nearest } from './site/nearest.ts';
 
 export type Role = 'web' | 'gate' | 'worker' | 'clock';
 export const ROLES = ['web', 'gate', 'worker', 'clock'] as const satisfies readonly Role[];
@@ -50,3 +53,91 @@ export type Config = {
   readonly pulumiBackendUrl: string | null;
   readonly logLevel: string;
 };
+
+/** Exit code of a start that the settings stop: EX_CONFIG of sysexits.h. */
+export const CONFIG_EXIT_CODE = 78;
+
+/** Everything that is wrong with the environment, at once. Its message is what the operator reads; it quotes no secret. */
+export class ConfigError extends Error {
+  readonly problems: readonly ConfigProblem[];
+  constructor(problems: readonly ConfigProblem[]) {
+    const lines = problems.map(({ name, wrong, example }) => `  ${name} ${wrong}\n    for example: ${example}`);
+    super(`Mayfly cannot start with these settings:\n${lines.join('\n')}`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+/** Every variable of ours; another one that starts with `MAYFLY_` is a typing mistake. */
+const OURS: readonly string[] = [
+  'GATE_PORT',
+  'PUBLIC_URL',
+  'PREVIEW_URL',
+  'DATA_DIR',
+  'ROLES',
+  'TARGET',
+  'SANDBOX',
+  'API_TOKEN',
+  'REPOSITORIES',
+  'TTL',
+  'MAX_TTL',
+  'MAX_SITES',
+  'IDLE',
+  'SWEEP_EVERY',
+  'TRUSTED_PROXIES',
+  'PREVIEW_DATABASE_URL',
+  'REGION',
+  'REGIONS',
+  'COMMAND',
+  'INSTANCE',
+  'SECRET_KEY',
+].map((name) => `MAYFLY_${name}`);
+
+/** The environment as a Config. Throws ConfigError with every problem in it. */
+export function loadConfig(environment: Environment = process.env): Config {
+  const reader = openReader(environment);
+  for (const name of Object.keys(environment)) {
+    if (!name.startsWith('MAYFLY_') || OURS.includes(name)) continue;
+    const near = nearest(name, OURS);
+    const example = near === undefined ? `unset ${name}` : `${near}=…`;
+    reader.problem({ name, wrong: `is not a setting of Mayfly${near === undefined ? '' : `; did you mean ${near}?`}`, example });
+  }
+  const config: Config = {
+    ...readAddresses(reader),
+    ...readRunning(reader),
+    ...readLimits(reader),
+    ...readPlaces(reader),
+    ...readStores(reader),
+    github: readGitHub(reader),
+    gitlab: readGitLab(reader),
+    apiToken: readApiToken(reader),
+    secretKey: readSecretKey(reader),
+  };
+  checkTogether(reader, config);
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return config;
+}
+
+/** What only shows when several settings are looked at together. */
+function checkTogether(reader: Reader, config: Config): void {
+  if (config.roles.size < ROLES.length && config.databaseUrl === null && !reader.isSet('DATABASE_URL')) {
+    const wrong = 'is missing: a process with some of the roles shares a database with those that have the others';
+    reader.problem({ name: 'DATABASE_URL', wrong, example: 'DATABASE_URL=postgres://mayfly:…@db.acme.dev/mayfly' });
+  }
+  if (config.previewDatabaseUrl !== null && config.previewDatabaseUrl === config.databaseUrl) {
+    const wrong = "is Mayfly's own database; the sites' code must not share it";
+    reader.problem({
+      name: 'MAYFLY_PREVIEW_DATABASE_URL',
+      wrong,
+      example: 'MAYFLY_PREVIEW_DATABASE_URL=postgres://admin:…@previews-db.acme.dev/postgres',
+    });
+  }
+  if (config.gitlab !== null) {
+    reader.problem({ name: 'GITLAB_URL', wrong: 'is set, and GitLab is not in this version', example: 'unset GITLAB_URL' });
+  }
+  const anyProblem = (names: RegExp): boolean => reader.problems.some(({ name }) => names.test(name));
+  if (config.github === null && config.gitlab === null && !anyProblem(/^(APP_ID|PRIVATE_KEY|WEBHOOK_SECRET|GITLAB_)/)) {
+    const wrong = 'is missing: no forge is configured; Mayfly needs a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET)';
+    reader.problem({ name: 'APP_ID', wrong, example: 'APP_ID=123456' });
+  }
+}

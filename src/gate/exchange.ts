@@ -18,8 +18,6 @@ export type Exchange = {
 /** The path without its query. */
 export const pathname = (path: string): string => path.split('?', 1)[0] ?? '';
 
-export const wantsBody = (request: IncomingMessage): boolean => request.method !== 'HEAD';
-
 /** Someone who looks at pages: `Accept` names HTML. Scripts and `curl` do not. */
 export const isBrowser = (request: IncomingMessage): boolean => /\btext\/html\b/i.test(request.headers.accept ?? '');
 

@@ -136,7 +136,7 @@ function* spokenLines(comment: string): Generator<string> {
     }
     const end = opensHtml(line);
     if (end !== undefined) until = { kind: 'html', end };
-    else yield line.trim();
+    else yield line;
   }
 }
 

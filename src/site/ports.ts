@@ -171,6 +171,8 @@ export type ServiceState = {
   readonly state: 'asleep' | 'starting' | 'running' | 'crashed';
   readonly pid: number | null;
   readonly restarts: number;
+  /** Name of the database that it was given. */
+  readonly database: string | null;
 };
 
 export interface Supervisor {

@@ -5,10 +5,11 @@ import { afterWords, endedWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import { clockTime, DOING, launchTimes, moment, problemBrief, problemSentence } from './report-words.ts';
 import type { Site } from './site.ts';
-import { clip, escapeText, fence, plainLine } from './text.ts';
+import { cleanLog, clip, escapeText, fence, plainLine } from './text.ts';
 
 /** GitHub takes 65,535 characters of a check's text; the fence and the table around the log are in the difference. */
 const TEXT_MAX = 60_000;
+const LOG_LINE_MAX = 1_000;
 const TITLE_MAX = 120;
 /** GitHub's limit on a deployment's description. */
 const DESCRIPTION_MAX = 140;
@@ -23,7 +24,7 @@ export function renderCheck(view: SiteView, now: Date): Check {
     ...said,
     title: clip(plainLine(said.title), TITLE_MAX),
     text: log(launch),
-    url: site.live === null ? null : view.url,
+    url: isServed(site) ? view.url : null,
   };
 }
 
@@ -63,6 +64,8 @@ export function renderDeployment(view: SiteView): Deployment | null {
       return site satisfies never;
   }
 }
+
+const isServed = (site: Site): boolean => site.live !== null && site.status !== 'ending' && site.status !== 'ended';
 
 type Said = Pick<Check, 'status' | 'title' | 'summary'>;
 
@@ -136,6 +139,6 @@ function readyTitle(launch: LaunchView | undefined): string {
 }
 
 function log(launch: LaunchView | undefined): string {
-  const tail = launch?.tail.trimEnd() ?? '';
+  const tail = cleanLog(launch?.tail ?? '', LOG_LINE_MAX).trimEnd();
   return tail === '' ? '' : `The log's end:\n\n${fence(keepEnd(tail, TEXT_MAX))}`;
 }

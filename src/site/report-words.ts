@@ -2,7 +2,7 @@ import { shortSha } from './identity.ts';
 import { brief, type Details, type ProblemCode, sentence } from './problem.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import type { Head, Site, Stage } from './site.ts';
-import { codeSpan, escapeText } from './text.ts';
+import { codeSpan, escapePart } from './text.ts';
 
 const WEEKDAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'] as const;
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'] as const;
@@ -87,7 +87,7 @@ export function commitLink(view: Pick<SiteView, 'forge' | 'repository'>, sha: He
 
 /** The problem as one sentence of Markdown, every detail escaped for where it stands. */
 export function problemSentence(code: ProblemCode, details: Details, site: SiteView): string {
-  return sentence(code, withOurs(details, site), { plain: (text) => escapeText(text), code: (text) => codeSpan(text) });
+  return sentence(code, withOurs(details, site), { plain: escapePart, code: (text) => codeSpan(text) });
 }
 
 /** The problem in a few words of plain text: `npm run build exited with 1`. */

@@ -4,7 +4,7 @@ import { afterWords, endedWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import { clockTime, commitLink, counted, DOING, launchOf, launchTimes, moment, problemSentence, WHILE } from './report-words.ts';
 import type { Site } from './site.ts';
-import { clip, codeSpan, escapeText, fence, lastLines, markUp } from './text.ts';
+import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp } from './text.ts';
 
 /** The hidden first line by which our comment is known. */
 export const commentMarker = (id: SiteId): string => `<!-- mayfly:site=${id} -->`;
@@ -80,9 +80,7 @@ function queued(view: SiteView): string {
 function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
   const launch = launchIn(view);
   const isSettings = site.code === 'config-invalid';
-  const tail = lastLines(launch?.tail ?? '', LOG_LINES).map((line) =>
-    line.length > LOG_LINE_MAX ? `…${line.slice(1 - LOG_LINE_MAX)}` : line,
-  );
+  const tail = lastLines(cleanLog(launch?.tail ?? '', LOG_LINE_MAX), LOG_LINES);
   return [
     `### 🔴 Preview failed while ${isSettings ? 'reading its settings' : WHILE[site.during]}`,
     problemSentence(site.code, site.details, view),
@@ -126,7 +124,7 @@ function launchIn(view: SiteView): LaunchView | undefined {
 }
 
 const FROM_CACHE = {
-  artefact: 'nothing to build, as nothing built has changed',
+  artefact: 'build from cache',
   dependencies: 'dependencies from cache',
   none: '',
 } as const;

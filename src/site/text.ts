@@ -107,10 +107,10 @@ export function markUp(text: string, max = 300): string {
   const parts = clip(plainLine(text), max).split('`');
   // An odd backtick has no partner: it is text.
   const whole = parts.length % 2 === 1 ? parts : [...parts.slice(0, -2), parts.slice(-2).join('`')];
-  return whole.map((part, index) => (index % 2 === 1 ? codeSpan(part) : spaced(part))).join('');
+  return whole.map((part, index) => (index % 2 === 1 ? codeSpan(part) : escapePart(part))).join('');
 }
 
-/** `escapeText` trims; what stands between two pieces of code must keep its spaces. */
-function spaced(part: string): string {
+/** `escapeText` for a part of a sentence: a space at its ends stays. */
+export function escapePart(part: string): string {
   return `${part.startsWith(' ') ? ' ' : ''}${escapeText(part)}${part.length > 1 && part.endsWith(' ') ? ' ' : ''}`;
 }

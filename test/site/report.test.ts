@@ -132,7 +132,7 @@ describe('the comment', () => {
       |---|---|---|
       | [\`3f2a9c1\`](https://github.com/acme/shop/commit/3f2a9c13f2a9c13f2a9c13f2a9c13f2a9c13f2a9) fix the cart total | this machine | Mon 23 Nov 14:05 UTC, in 3 days |
 
-      <sub>Launched in 2 s: fetch 0.4, deploy 1, check 0.3 · nothing to build, as nothing built has changed<br>Detected npm, \`npm run build\`, \`npm start\`; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`. The base branch decides those.</sub>
+      <sub>Launched in 2 s: fetch 0.4, deploy 1, check 0.3 · build from cache<br>Detected npm, \`npm run build\`, \`npm start\`; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`. The base branch decides those.</sub>
 
       <details><summary>Commands</summary>
 
@@ -210,7 +210,7 @@ describe('the comment', () => {
       "<!-- mayfly:site=01JDSITE000000000000000001 -->
       ### 🔴 Preview failed while starting
 
-      The app did not answer \`/healthz\` on port 3000 with 2xx or 3xx within 2 min\\(the last answer was 500\\). Let it listen on the port in \`PORT\`, or set \`port\` and \`health\` in \`.mayfly.yml\`."
+      The app did not answer \`/healthz\` on port 3000 with 2xx or 3xx within 2 min \\(the last answer was 500\\). Let it listen on the port in \`PORT\`, or set \`port\` and \`health\` in \`.mayfly.yml\`."
     `);
   });
 
@@ -332,7 +332,7 @@ describe('the check', () => {
   });
 
   test("keeps the log's last lines within what GitHub takes", () => {
-    const tail = Array.from({ length: 200 }, (_, line) => `${line} ${'x'.repeat(1_000)}`).join('\n');
+    const tail = Array.from({ length: 200 }, (_, line) => `${line} ${'x'.repeat(900)}`).join('\n');
     const { text } = renderCheck(view(SITES.failed, { launches: [launch({ tail })] }), NOW);
     expect(text.length).toBeLessThan(65_535);
     expect(text).toContain('\n199 x');

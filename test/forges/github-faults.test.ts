@@ -149,3 +149,15 @@ test('I7 no token and no key is ever logged', async () => {
   for (const secret of [...w.github.state.tokens.keys(), w.github.privateKey.slice(40, 100), w.github.webhookSecret])
     expect(text).not.toContain(secret);
 });
+
+test('a list of pulls that did not change is not sent again, a changed one is', async () => {
+  await using w = await openGitHubWorld();
+  const { pull } = await withPull(w);
+  const first = await w.facts.openPulls(w.repository);
+  expect(await w.facts.openPulls(w.repository)).toEqual(first);
+  const statuses = () => w.github.requests.filter(({ path }) => path.endsWith('/pulls')).map(({ status }) => status);
+  expect(statuses()).toEqual([200, 304]);
+  await w.github.label(pull, 'preview');
+  expect((await w.facts.openPulls(w.repository))[0]?.labels).toEqual(['preview']);
+  expect(statuses()).toEqual([200, 304, 200]);
+});

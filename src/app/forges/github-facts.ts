@@ -3,20 +3,7 @@ import { parseRepositoryId, parseSha, type Repository, type Sha } from '../../si
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { Caller } from './github-call.ts';
-
-/** What we read of a pull; a list has it as a single answer does. */
-const pullAnswer = z.object({
-  number: z.number().int().positive(),
-  state: z.enum(['open', 'closed']),
-  title: z.string(),
-  draft: z.boolean().catch(false),
-  merged_at: z.string().nullable().catch(null),
-  user: z.object({ login: z.string() }).nullable().catch(null),
-  labels: z.array(z.object({ name: z.string() })).catch([]),
-  head: z.object({ ref: z.string(), sha: z.string(), repo: z.object({ id: z.number() }).nullable().catch(null) }),
-  base: z.object({ ref: z.string(), repo: z.object({ id: z.number() }) }),
-});
-type PullAnswer = z.infer<typeof pullAnswer>;
+import { openPullPages, type PullAnswer, pullAnswer, STRANGE, strict } from './github-pulls.ts';
 
 const permissionAnswer = z.object({
   role_name: z.string().optional(),
@@ -32,16 +19,9 @@ const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encodin
 const MAX_TITLES = 5_000;
 /** GitHub asks for few requests at the same time. */
 const AT_ONCE = 8;
-const STRANGE = { cause: 'an answer of an unknown shape' };
-
-const strict = <T>(schema: z.ZodType<T>, data: unknown): T => {
-  const parsed = schema.safeParse(data);
-  if (!parsed.success) throw new Fault('forge-unreachable', { details: STRANGE, cause: parsed.error });
-  return parsed.data;
-};
-
 export function githubFacts(caller: Caller): Facts {
   const titles = new Map<Sha, string>();
+  const pages = openPullPages(caller);
 
   async function titleOf(repository: Repository, sha: Sha): Promise<string> {
     const known = titles.get(sha);
@@ -121,14 +101,7 @@ export function githubFacts(caller: Caller): Facts {
     },
 
     async openPulls(repository) {
-      // Oldest first: a pull that opens meanwhile moves none to a page that was read.
-      const order = { state: 'open', sort: 'created', direction: 'asc' } as const;
-      const answer = await caller.readAll(repository, {
-        ask: (octokit, at) => octokit.rest.pulls.list({ ...at, ...order }),
-        items: (data) => data,
-      });
-      if (answer.kind === 'missing') return [];
-      const seen = answer.data.map((one) => strict(pullAnswer, one)).filter((one) => isOurs(repository, one));
+      const seen = (await pages.all(repository)).filter((one) => isOurs(repository, one));
       const pulls: PullNow[] = [];
       for (let from = 0; from < seen.length; from += AT_ONCE) {
         pulls.push(...(await Promise.all(seen.slice(from, from + AT_ONCE).map((one) => toPull(repository, one)))));

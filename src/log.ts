@@ -16,7 +16,7 @@ const MIN_SECRET = 8;
 const SHAPES: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*-----END [A-Z ]*PRIVATE KEY-----/g, HIDDEN],
   [/\b(?:gh[pousr]_|github_pat_|glpat-|whsec_)[A-Za-z0-9_+/=-]{16,}/g, HIDDEN],
-  [/\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}/g, HIDDEN],
+  [/\beyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{8,}/g, HIDDEN],
   [/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:/@"']{0,100}):[^\s/@"']{1,300}@/gi, `$1:${HIDDEN}@`],
   [/\b(Bearer|Basic|token)(\s+)[A-Za-z0-9._~+/=-]{16,}/gi, `$1$2${HIDDEN}`],
 ];

@@ -16,6 +16,8 @@ export type ApiParts = {
   /** Null: nobody gets in. */
   readonly token: string | null;
   readonly previewUrl: URL;
+  /** The word that commands start with, for sentences that name one. */
+  readonly word: string;
 };
 
 type Env = { readonly Bindings: HttpBindings };
@@ -134,8 +136,8 @@ async function show(parts: ApiParts, site: Site) {
     region: site.region,
     endsAt: site.endsAt.toISOString(),
     createdAt: site.createdAt.toISOString(),
-    reason: reasonOf(site),
-    launches: launches.map(showLaunch),
+    reason: reasonOf(site, parts.word),
+    launches: launches.map((launch) => showLaunch(launch, parts.word)),
   };
 }
 
@@ -143,10 +145,10 @@ async function show(parts: ApiParts, site: Site) {
 const nameOf = (site: Site, repository: Repository | undefined): string => repository?.name ?? site.pull.repository;
 
 /** Why it is in the state it is in, where that needs a why: a sentence after a failure, a word after an end. */
-function reasonOf(site: Site): string | null {
+function reasonOf(site: Site, word: string): string | null {
   switch (site.status) {
     case 'failed':
-      return sentence(site.code, site.details);
+      return sentence(site.code, { word, launch: site.launch, ...site.details });
     case 'ending':
     case 'ended':
       return site.reason.kind === 'stopped' ? `stopped by ${site.reason.by}` : site.reason.kind;
@@ -161,13 +163,13 @@ function reasonOf(site: Site): string | null {
   }
 }
 
-function showLaunch(launch: Launch) {
+function showLaunch(launch: Launch, word: string) {
   const { queued = null, fetch = null, build = null, deploy = null, check = null } = launch.stages;
   return {
     id: launch.id,
     sha: launch.sha,
     outcome: launch.outcome,
-    reason: launch.reason && sentence(launch.reason.code, launch.reason.details),
+    reason: launch.reason && sentence(launch.reason.code, { word, launch: launch.id, ...launch.reason.details }),
     startedAt: launch.startedAt.toISOString(),
     finishedAt: launch.finishedAt?.toISOString() ?? null,
     stages: { queued, fetch, build, deploy, check },

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
 import { createConnection } from 'node:net';
 import { createApi } from '../../src/app/api.ts';
 import type { BodyLimits } from '../../src/app/body.ts';
@@ -84,7 +83,7 @@ export async function createRig(options: RigOptions = {}) {
     await openServer({
       port: 0,
       webhooks,
-      api: createApi({ store, token: TOKEN, previewUrl }),
+      api: createApi({ store, token: TOKEN, previewUrl, word: '/preview' }),
       metrics,
       ready: { database: () => store.isReachable(1_000), queue: async () => up.queue },
       log,
@@ -121,7 +120,9 @@ export async function createRig(options: RigOptions = {}) {
     },
     api: (path: string, init: RequestInit = {}): Promise<Response> =>
       fetch(`${url}/api/v1${path}`, { ...init, headers: { authorization: `Bearer ${TOKEN}`, ...init.headers } }),
-    stopServer: () => server[Symbol.asyncDispose](),
+    stopServer: async (): Promise<void> => {
+      await server[Symbol.asyncDispose]();
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -135,7 +136,7 @@ export function talk(port: number, write: (socket: ReturnType<typeof createConne
     socket.on('connect', () => write(socket));
     socket.on('data', (chunk) => {
       seen += chunk;
-      if (/^HTTP\/1\.1 (?!100)[^]*\r\n\r\n[^]*\}$/.test(seen)) {
+      if (/^HTTP\/1\.1 (?!100)[\s\S]*\r\n\r\n[\s\S]*\}$/.test(seen)) {
         socket.destroy();
         resolve(seen);
       }
@@ -144,4 +145,3 @@ export function talk(port: number, write: (socket: ReturnType<typeof createConne
     socket.on('error', (error) => (seen === '' ? reject(error) : resolve(seen)));
   });
 }
-export type { AddressInfo };

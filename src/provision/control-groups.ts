@@ -109,11 +109,7 @@ async function makeUnified(root: string, name: string, limits: Limits): Promise<
 }
 
 async function makeLegacy(root: string, name: string, limits: Limits): Promise<Group> {
-  const [memory, pids, cpu] = [
-    join(root, 'memory', ownName(name)),
-    join(root, 'pids', ownName(name)),
-    join(root, 'cpu', ownName(name)),
-  ];
+  const [memory, pids, cpu] = [join(root, 'memory', ownName(name)), join(root, 'pids', ownName(name)), join(root, 'cpu', ownName(name))];
   await Promise.all([memory, pids, cpu].map(renewed));
   const bytes = String(limits.memoryMb * 1024 * 1024);
   await writeFile(join(memory, 'memory.limit_in_bytes'), bytes);

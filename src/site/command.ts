@@ -30,6 +30,8 @@ const MAX_LINE = 300;
  * starts with `word`, outside quotes, code blocks and HTML comments. Linear in the comment's length.
  */
 export function parseCommands(comment: string, word = '/preview'): ParsedComment {
+  // Nearly every comment is none of ours; `toLowerCase` may find too much here, never too little.
+  if (!comment.toLowerCase().includes(word.toLowerCase())) return { commands: [], mistakes: [] };
   const commands: Command[] = [];
   const mistakes: CommandMistake[] = [];
   for (const line of spokenLines(comment)) {
@@ -128,6 +130,7 @@ function* spokenLines(comment: string): Generator<string> {
       if (line.toLowerCase().includes(until.end)) until = undefined;
       continue;
     }
+    if (line === '') continue;
     if (/^(?: {4}| {0,3}\t)/.test(line) || /^ {0,3}>/.test(line)) continue;
     const mark = opensFence(line);
     if (mark !== undefined) {

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import type { Json } from '../json.ts';
 import { git, gitText } from './git.ts';
 
 /** A call on the emulated API as the person who pushed. `path` is relative to the repository. Throws unless it succeeds. */
-export type Call = (method: string, path: string, body?: unknown) => Promise<unknown>;
+export type Call = (method: string, path: string, body?: unknown) => Promise<Json>;
 
 const Made = z.object({ sha: z.string() });
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isObject, type JsonObject, parseJson } from '../json.ts';
-import { APP, DEVELOPER, INSTALLATION } from './emulator.ts';
+import { APP, INSTALLATION } from './emulator.ts';
 import { git, readBranches } from './git.ts';
 import { type Call, type Moved, mirrorPush } from './mirror.ts';
 import { type Facts, polishEvent } from './polish.ts';
@@ -35,7 +35,7 @@ async function announce(push: Moved, facts: Facts, { call, folder, send }: World
     await git(['update-ref', `refs/pull/${number}/head`, push.after], { cwd: folder });
     const [pull, repository] = [await call('GET', `pulls/${number}`), await call('GET', '')];
     const what = { action: 'synchronize', number, before: push.before, after: push.after, pull_request: pull, repository };
-    const who = { sender: { login: DEVELOPER.login, id: 3, type: 'User' }, installation: { id: INSTALLATION } };
+    const who = { sender: isObject(pull) ? pull.user : null, installation: { id: INSTALLATION } };
     const payload = parseJson(JSON.stringify({ ...what, ...who }));
     if (isObject(payload)) send('pull_request', polishEvent(payload, facts));
   }

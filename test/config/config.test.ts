@@ -83,8 +83,6 @@ const GOOD: readonly [string, string, object][] = [
   ['MAYFLY_SANDBOX', 'none', { sandbox: 'none' }],
   ['REDIS_URL', 'rediss://cache:6380', { redisUrl: 'rediss://cache:6380' }],
   ['DATABASE_URL', '', { databaseUrl: null }],
-  ['PRIVATE_KEY', PEM.replaceAll('\n', '\\n'), { github: expect.objectContaining({ privateKey: PEM.trim() }) }],
-  ['PRIVATE_KEY', Buffer.from(PEM).toString('base64'), { github: expect.objectContaining({ privateKey: PEM }) }],
 ];
 test.each(GOOD)('%s=%s is understood', (name, value, expected) => {
   expect(loadConfig({ ...github, [name]: value })).toMatchObject(expected);
@@ -152,6 +150,13 @@ describe('a group', () => {
   test('that is not there at all stops the start', () => {
     expect(problemsOf({})).toMatchObject([{ name: 'APP_ID', wrong: expect.stringContaining('no forge is configured') }]);
   });
+});
+
+test.each([
+  ['with its line ends written \\n', PEM.replaceAll('\n', '\\n')],
+  ['as base64', Buffer.from(PEM).toString('base64')],
+])('the private key may come %s', (_, key) => {
+  expect(loadConfig({ ...github, PRIVATE_KEY: key }).github?.privateKey.trim()).toBe(PEM.trim());
 });
 
 test('the private key may be in a file', async () => {

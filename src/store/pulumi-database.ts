@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+import type { Logger } from 'pino';
+
+/** Advisory lock of whoever makes Pulumi's database: `MAYP` in ASCII. */
+const LOCK = 0x4d415950;
+const MAX_NAME = 63;
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+export type PulumiDatabaseOptions = {
+  /** Mayfly's own database, as a role that may create roles and databases. */
+  readonly adminUrl: string;
+  /** The role's password: the same on every host, so derived from the secret key. */
+  readonly password: string;
+  /** `application_name` of the sessions, so that they can be ended with ours. */
+  readonly sessionName: string;
+  readonly log: Logger;
+};
+
+/**
+ * Makes a database for Pulumi's state beside Mayfly's own (`mayfly` → `mayfly_pulumi`), and a role of the same name that can touch
+ * nothing else. Idempotent, and safe from several hosts at once.
+ * @returns the address for `PULUMI_BACKEND_URL`
+ */
+export async function openPulumiDatabase({ adminUrl, password, sessionName, log }: PulumiDatabaseOptions): Promise<string> {
+  const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
+  // The statement that is under way throws; this keeps an idle loss from ending the process.
+  client.on('error', (error) => log.warn({ err: error }, 'the connection was lost'));
+  await client.connect();
+  try {
+    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    const { rows } = await client.query<{ own: string }>('select current_database() as own');
+    const own = rows[0]?.own ?? '';
+    const name = nameBeside(own);
+    await ensureRole(client, name, password);
+    await ensureDatabase(client, name);
+    await closeDatabase(client, own, log);
+    return addressOf(adminUrl, { name, password, sessionName });
+  } catch (error) {
+    if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new Error(
+      'The role in DATABASE_URL may not create the database and the role for the state of Pulumi (it lacks CREATEDB or CREATEROLE). ' +
+        'Grant it both, or make a database yourself and set PULUMI_BACKEND_URL=postgres://…',
+      { cause: error },
+    );
+  } finally {
+    await client.end();
+  }
+}
+
+function nameBeside(own: string): string {
+  const name = `${own}_pulumi`;
+  if (name.length <= MAX_NAME) return name;
+  const hash = createHash('sha256').update(own).digest('hex').slice(0, 12);
+  return `${own.slice(0, MAX_NAME - 20)}_${hash}_pulumi`;
+}
+
+async function ensureRole(client: pg.Client, name: string, password: string): Promise<void> {
+  const role = client.escapeIdentifier(name);
+  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name]);
+  if (rowCount === 0) await client.query(`create role ${role} login nocreatedb nocreaterole`);
+  await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
+  // To own its database on its behalf, and to end its sessions.
+  await client.query(`grant ${role} to current_user`);
+}
+
+async function ensureDatabase(client: pg.Client, name: string): Promise<void> {
+  const database = client.escapeIdentifier(name);
+  const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [name]);
+  if (rowCount === 0) await client.query(`create database ${database} owner ${database}`);
+  await client.query(`revoke all on database ${database} from public`);
+}
+
+/** Keeps every role that was not invited out of Mayfly's database, and, where we are the superuser, out of the server's own two. */
+async function closeDatabase(client: pg.Client, own: string, log: Logger): Promise<void> {
+  const { rows } = await client.query<{ superuser: boolean; owner: boolean }>(
+    `select rolsuper as superuser, pg_has_role(datdba, 'member') as owner
+     from pg_roles, pg_database where rolname = current_user and datname = current_database()`,
+  );
+  const { superuser = false, owner = false } = rows[0] ?? {};
+  if (!owner) {
+    log.warn({ database: own }, 'CONNECT could not be revoked from PUBLIC: the database belongs to another role');
+    return;
+  }
+  const names = superuser ? [own, 'postgres', 'template1'] : [own];
+  for (const name of names) await client.query(`revoke connect on database ${client.escapeIdentifier(name)} from public`);
+}
+
+function addressOf(adminUrl: string, { name, password, sessionName }: { name: string; password: string; sessionName: string }): string {
+  const url = new URL(adminUrl);
+  url.username = encodeURIComponent(name);
+  url.password = encodeURIComponent(password);
+  url.pathname = `/${encodeURIComponent(name)}`;
+  url.searchParams.set('application_name', sessionName);
+  // The embedded server speaks no TLS, and Go's driver insists on it unless told.
+  if (['127.0.0.1', 'localhost'].includes(url.hostname) && !url.searchParams.has('sslmode')) url.searchParams.set('sslmode', 'disable');
+  return url.href;
+}

@@ -1,0 +1,186 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import type { Held } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
+import type { FromChild, Order, Program } from './pulumi-messages.ts';
+import { killGroup, type Launcher, openPulumiProcess, type ProcessMark, type PulumiProcess, startOf } from './pulumi-process.ts';
+
+export type StackOptions = {
+  /** `postgres://…`: of the role that can touch only Pulumi's own database. */
+  readonly backendUrl: string;
+  /** Mode 0600. */
+  readonly passphraseFile: string;
+  /** Folder that holds `bin/pulumi`. */
+  readonly cliRoot: string;
+  /** PULUMI_HOME, working folders, and which process works on which stack. */
+  readonly folder: string;
+  readonly wrap: Launcher['wrap'];
+  readonly log: Logger;
+};
+
+export type Run = { readonly program: Program; readonly attach: string; readonly signal: AbortSignal };
+
+/** Pulumi's stacks. Each verb is for the holder of the stack's lease, and throws Fault `deploy-failed` with the engine's text as cause. */
+export interface Stacks extends AsyncDisposable {
+  up(held: Held, stack: string, run: Run & { readonly isNew: boolean }): Promise<void>;
+  refresh(held: Held, stack: string, run: Run): Promise<void>;
+  /** Destroys what the state knows, then the stack. */
+  destroy(held: Held, stack: string, run: Run): Promise<void>;
+  /** Names of all of the project's stacks. */
+  list(): Promise<readonly string[]>;
+}
+
+/** Children leak a little with each program (SDK state per run); a fresh one costs nothing while a spare is warm. */
+const USES = 20;
+/** How long Pulumi may take to stop by itself after an abort. */
+const GRACE_MS = 8_000;
+const SPARES = 2;
+
+/** Opens the stacks and warms a first child in the background. */
+export async function openStacks(options: StackOptions): Promise<Stacks> {
+  const marks = join(options.folder, 'running');
+  for (const folder of [marks, join(options.folder, 'home'), join(options.folder, 'tmp')])
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  const pool = openPool(options);
+  const stacksOf = (said: FromChild): readonly string[] => {
+    if (said.type === 'done') return said.stacks;
+    throw new Fault('deploy-failed', {
+      cause: new Error(said.type === 'failed' ? withoutPassword(said.text, options.backendUrl) : said.type),
+    });
+  };
+  const work = async (held: Held, order: Exclude<Order, { verb: 'list' }>, signal: AbortSignal): Promise<void> => {
+    const stop = AbortSignal.any([signal, held.signal]);
+    stop.throwIfAborted();
+    await endPredecessor(join(marks, order.stack));
+    await pool.use(async (child) => {
+      await writeMark(join(marks, order.stack), child.mark);
+      const said = await child
+        .carryOut(order, { signal: stop, graceMs: GRACE_MS })
+        .finally(() => rm(join(marks, order.stack), { force: true }));
+      stop.throwIfAborted();
+      stacksOf(said);
+    });
+  };
+  return {
+    up: (held, stack, { program, attach, isNew, signal }) => work(held, { verb: 'up', stack, program, attach, isNew }, signal),
+    refresh: (held, stack, { program, attach, signal }) => work(held, { verb: 'refresh', stack, program, attach }, signal),
+    destroy: (held, stack, { program, attach, signal }) => work(held, { verb: 'destroy', stack, program, attach }, signal),
+    list: () =>
+      pool.use(async (child) => {
+        const said = await child.carryOut({ verb: 'list' }, { signal: AbortSignal.timeout(60_000), graceMs: 0 });
+        return stacksOf(said);
+      }),
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  };
+}
+
+/** Pulumi tells the whole address of a database that it cannot open. */
+function withoutPassword(text: string, backendUrl: string): string {
+  const { password } = new URL(backendUrl);
+  if (password === '') return text;
+  return text.replaceAll(password, '***').replaceAll(decodeURIComponent(password), '***');
+}
+
+/** Without `sslmode`, Mayfly's own connections (node-postgres) use no TLS, where Pulumi's would insist on it. */
+function forPulumi(backendUrl: string): string {
+  const url = new URL(backendUrl);
+  if (!url.searchParams.has('sslmode')) url.searchParams.set('sslmode', 'disable');
+  return url.href;
+}
+
+/** Exactly what a child gets: the automation API hands its whole environment on to the CLI. */
+function environment({ backendUrl, passphraseFile, folder }: StackOptions): Readonly<Record<string, string>> {
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HOME: join(folder, 'home'),
+    TMPDIR: join(folder, 'tmp'),
+    LANG: 'C.UTF-8',
+    PULUMI_HOME: join(folder, 'home'),
+    PULUMI_BACKEND_URL: forPulumi(backendUrl),
+    PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
+    PULUMI_SKIP_UPDATE_CHECK: 'true',
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: 'true',
+    // The salt is read from the state: each operation has a fresh working folder without the stack's settings file.
+    PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER: 'true',
+    // No checkpoints beside the state: they would outlive the site.
+    PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS: 'true',
+  };
+}
+
+/** Children wait warmed for the next order; there is always one, and never more than `SPARES`. */
+function openPool(options: StackOptions) {
+  const launcher: Launcher = { ...options, environment: environment(options) };
+  const all = new Set<PulumiProcess>();
+  let isOpen = true;
+  const warm = (): Promise<PulumiProcess> => {
+    const opening = openPulumiProcess(launcher).then(async (child) => {
+      all.add(child);
+      if (!isOpen) await child.kill();
+      return child;
+    });
+    // Whoever takes the spare hears of its failure; until then nobody does.
+    opening.catch(() => undefined);
+    return opening;
+  };
+  const idle = [warm()];
+  const take = async (): Promise<PulumiProcess> => {
+    for (let next = idle.shift(); next; next = idle.shift()) {
+      const child = await next;
+      if (child.isAlive()) return child;
+      all.delete(child);
+    }
+    return warm();
+  };
+  const giveBack = async (child: PulumiProcess): Promise<void> => {
+    if (isOpen && idle.length < SPARES && child.isAlive() && child.uses < USES) idle.push(Promise.resolve(child));
+    else {
+      all.delete(child);
+      await child.kill();
+    }
+    if (isOpen && idle.length === 0) idle.push(warm());
+  };
+  return {
+    async use<T>(deed: (child: PulumiProcess) => Promise<T>): Promise<T> {
+      if (!isOpen) throw new Error('The stacks are closed');
+      const child = await take();
+      try {
+        return await deed(child);
+      } finally {
+        await giveBack(child);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      isOpen = false;
+      // One that never came up has nothing to end.
+      await Promise.allSettled(idle);
+      await Promise.all([...all].map((child) => child.kill()));
+    },
+  };
+}
+
+const mark = z.object({ pid: z.number().int(), start: z.string() });
+
+async function writeMark(path: string, content: ProcessMark): Promise<void> {
+  await writeFile(`${path}.new`, JSON.stringify(content), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** We hold the lease now: whatever an earlier holder left running on this machine is ended before its lock is broken. */
+async function endPredecessor(path: string): Promise<void> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    // No mark is the rule: nobody was interrupted.
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (text === undefined) return;
+  const parsed = mark.safeParse(JSON.parse(text));
+  if (!parsed.success) return;
+  const { pid, start } = parsed.data;
+  while ((await startOf(pid)) === start) {
+    killGroup(pid);
+    await delay(10);
+  }
+}

@@ -1,0 +1,54 @@
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+/** The app's own output in one file, and the file before it: together never more than twice this. */
+const MAX_BYTES = 5 * 1024 * 1024;
+
+export interface AppLog extends AsyncDisposable {
+  write(chunk: Buffer): void;
+}
+
+/** Appends to `path`. A file that is full becomes `path`.1 in place of the older one when the app is next started; until then the rest is dropped, and that is said. */
+export async function openAppLog(path: string): Promise<AppLog> {
+  await mkdir(dirname(path), { recursive: true });
+  let size = await sizeOf(path);
+  if (size >= MAX_BYTES / 2) {
+    await rename(path, `${path}.1`);
+    size = 0;
+  }
+  const file = createWriteStream(path, { flags: 'a', mode: 0o600 });
+  // A log that cannot be written must not end the app that writes it.
+  file.on('error', () => undefined);
+  let isFull = false;
+  return {
+    write(chunk) {
+      if (isFull) return;
+      const room = MAX_BYTES - size;
+      size += chunk.length;
+      // A slow disk makes the app's output wait in memory: what is beyond the buffer is dropped like what is beyond the file.
+      if (file.writableLength > MAX_BYTES) return;
+      file.write(chunk.subarray(0, Math.max(room, 0)));
+      if (size > MAX_BYTES) {
+        isFull = true;
+        file.write('\n[mayfly] the log is full; nothing more is written until the app is started again\n');
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      const closed = once(file, 'close');
+      file.end();
+      await closed;
+    },
+  };
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    // A first log has no size.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 0;
+    throw error;
+  }
+}

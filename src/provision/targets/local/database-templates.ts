@@ -1,0 +1,115 @@
+import { readFile, stat } from 'node:fs/promises';
+import pg from 'pg';
+import { Fault } from '../../../site/problem.ts';
+import { type Admin, addressOf, alone, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
+
+/** `file` is absolute and holds what `sha256` says; `name` is what people call it. */
+export type Seed = { readonly name: string; readonly file: string; readonly sha256: string };
+
+const SEED_TIMEOUT_MS = 120_000;
+const SEED_MAX_BYTES = 64 * 1024 * 1024;
+/** The most templates that are kept; the least recently used go first. */
+const KEPT = 20;
+
+const templateName = (tag: string, sha256: string): string => `mft_${tag}_${sha256.slice(0, 32)}`;
+
+/**
+ * The template of a seed's content, seeded by whoever comes first while all others wait. Sites' databases are copies of it.
+ * @returns its name, which is its role's as well
+ */
+export async function ensureTemplate(admin: Admin, seed: Seed, signal: AbortSignal): Promise<string> {
+  const name = templateName(admin.tag, seed.sha256);
+  await alone(admin, name, async () => {
+    if (!(await isComplete(admin.pool, name))) {
+      await dropDatabase(admin.pool, name);
+      try {
+        await fill(admin, name, { seed, signal });
+      } catch (error) {
+        await dropDatabase(admin.pool, name);
+        throw error;
+      }
+    }
+    await markComplete(admin.pool, name, await usedNow(admin.pool));
+  });
+  await dropTemplates(admin, KEPT);
+  return name;
+}
+
+/** ISO text: the order of the notes is the order of use. */
+async function usedNow(pool: pg.Pool): Promise<string> {
+  const { rows } = await pool.query<{ now: string }>(
+    `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as now`,
+  );
+  return rows[0]?.now ?? '';
+}
+
+async function fill(admin: Admin, name: string, { seed, signal }: { readonly seed: Seed; readonly signal: AbortSignal }): Promise<void> {
+  const { pool, adminUrl, password } = admin;
+  const sql = await readSeed(seed);
+  await createRole(admin, name, 2);
+  await pool.query(`create database ${quoted(name)} owner ${quoted(name)} template template0`);
+  await pool.query(`revoke all on database ${quoted(name)} from public`);
+  await runSeed(addressOf(adminUrl, { database: name, user: name, password: password(name) }), { sql, seed, signal });
+  // From here on nobody signs in: a copy needs a template without sessions, and what a seed left running must not go on.
+  await pool.query(`alter role ${quoted(name)} nologin`);
+  await pool.query(`alter database ${quoted(name)} allow_connections false`);
+  await pool.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`, [name]);
+  // Its owner is an administrator, so that handing over what is in a copy never hands over the template itself.
+  await pool.query(`alter database ${quoted(name)} owner to current_user`);
+}
+
+async function readSeed(seed: Seed): Promise<string> {
+  const { size } = await stat(seed.file);
+  if (size > SEED_MAX_BYTES) {
+    throw new Fault('seed-failed', { details: { seed: seed.name, cause: `it is larger than ${SEED_MAX_BYTES / 1024 / 1024} MiB` } });
+  }
+  // A byte order mark is no SQL.
+  return (await readFile(seed.file, 'utf8')).replace(/^\uFEFF/, '');
+}
+
+type Seeding = { readonly sql: string; readonly seed: Seed; readonly signal: AbortSignal };
+
+/** The whole file as one multi-statement query: all of it or, unless it has its own transactions, nothing. */
+async function runSeed(url: string, { sql, seed, signal }: Seeding): Promise<void> {
+  const client = new pg.Client({ connectionString: url, application_name: 'mayfly-seed', statement_timeout: SEED_TIMEOUT_MS });
+  // What ends the connection also fails the query, and is told there.
+  client.on('error', () => undefined);
+  await client.connect();
+  // A seed may switch off the statement's own limit.
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(SEED_TIMEOUT_MS + 5_000)]);
+  const cut = (): void => void client.end();
+  const ended = new Promise<never>((_, reject) => limit.addEventListener('abort', () => reject(limit.reason), { once: true }));
+  try {
+    signal.throwIfAborted();
+    await Promise.race([client.query(sql), ended]);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new Fault('seed-failed', { details: { seed: seed.name, cause: explain(error, sql) }, cause: error });
+  } finally {
+    // Never rejected unheard once the seed is through.
+    ended.catch(() => undefined);
+    if (limit.aborted) cut();
+    else await client.end();
+  }
+}
+
+/** The server's own sentence, with the line where it knows the place (counted in characters from 1). */
+function explain(error: unknown, sql: string): string {
+  if (!(error instanceof Error)) return 'it could not be run';
+  if (error.name === 'TimeoutError') return `it took longer than ${SEED_TIMEOUT_MS / 1000} s`;
+  if (error instanceof pg.DatabaseError && error.position) {
+    const line = [...sql].slice(0, Number(error.position) - 1).filter((char) => char === '\n').length + 1;
+    return `${error.message} (line ${line})`;
+  }
+  return error.message;
+}
+
+/** Drops the templates that were not used for longest beyond `kept`, and remains of ones that were never finished are left to their next use. */
+export async function dropTemplates(admin: Admin, kept: number): Promise<void> {
+  const { rows } = await admin.pool.query<{ name: string }>(
+    `select datname as name from pg_database where starts_with(datname, $1) and shobj_description(oid, 'pg_database') like 'mayfly complete%'
+     order by shobj_description(oid, 'pg_database') desc offset $2`,
+    [`mft_${admin.tag}_`, kept],
+  );
+  for (const { name } of rows) await alone(admin, name, () => dropDatabase(admin.pool, name));
+}

@@ -1,0 +1,183 @@
+import { createHmac } from 'node:crypto';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { hashed } from '../../../../infra/labels.ts';
+import { NO_SEED } from '../../../../infra/preview-local.ts';
+import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import { ensureTemplate, type Seed } from './database-templates.ts';
+
+export type DatabaseOptions = {
+  /** A superuser's address, or of a role that may create databases and roles; never of Mayfly's own server. */
+  readonly adminUrl: string;
+  readonly instance: string;
+  /** Passwords are derived from it, so that a database that is found again has the password that its app already has. */
+  readonly passwordKey: Buffer;
+  readonly log: Logger;
+};
+
+export type SiteDatabase = { readonly name: string; readonly site: SiteId };
+
+/** The sites' own databases: one by site and content of the seed, each with a role of its own. */
+export interface SiteDatabases extends AsyncDisposable {
+  /**
+   * Makes the database, or finds it. The address is as seen from inside the site's sandbox.
+   * Throws Fault `seed-failed` or `disk-full`.
+   */
+  ensure(site: SiteId, seed: Seed | null, signal: AbortSignal): Promise<{ readonly name: string; readonly url: string }>;
+  exists(name: string): Promise<boolean>;
+  /** Drops the database and its role, whoever is connected. Idempotent. */
+  drop(name: string): Promise<void>;
+  list(): Promise<readonly SiteDatabase[]>;
+}
+
+/** The port at which an app finds its database inside its sandbox. */
+export const DATABASE_PORT = 5432;
+/** What a site's role may take. `temp_file_limit` is in kB. */
+const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tempKb: 1_048_576 };
+
+/** A ULID's text takes part in a name as it is: letters and digits. */
+const SITE = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+
+export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteDatabases> {
+  const { adminUrl, instance, passwordKey, log } = options;
+  const pool = new pg.Pool({ connectionString: adminUrl, max: 4, application_name: 'mayfly-sites', idleTimeoutMillis: 10_000 });
+  // A connection that breaks while nobody uses it is replaced by the pool.
+  pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
+  const tag = hashed(instance, 8);
+  const admin: Admin = { pool, adminUrl, tag, password: (name) => createHmac('sha256', passwordKey).update(name).digest('base64url') };
+  await closeToPublic(admin, log);
+  const nameOf = (site: SiteId, seed: Seed | null): string => {
+    if (!SITE.test(site)) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
+    return `mf_${tag}_${site.toLowerCase()}_${hashed(seed?.sha256 ?? NO_SEED, 8)}`;
+  };
+  return {
+    async ensure(site, seed, signal) {
+      const name = nameOf(site, seed);
+      await alone(admin, name, async () => {
+        signal.throwIfAborted();
+        if (await isComplete(pool, name)) return setPassword(admin, name);
+        const template = seed ? await ensureTemplate(admin, seed, signal) : null;
+        await dropDatabase(pool, name);
+        await createFrom(admin, name, template);
+      });
+      return { name, url: `postgres://${name}:${admin.password(name)}@127.0.0.1:${DATABASE_PORT}/${name}` };
+    },
+    exists: (name) => isComplete(pool, name),
+    drop: (name) => {
+      if (!name.startsWith(`mf_${tag}_`)) throw new Error(`Not a database of ours: ${JSON.stringify(name)}`);
+      return alone(admin, name, () => dropDatabase(pool, name));
+    },
+    async list() {
+      const { rows } = await pool.query<{ name: string }>(
+        `select datname as name from pg_database where starts_with(datname, $1)
+         union select rolname from pg_roles where starts_with(rolname, $1)`,
+        [`mf_${tag}_`],
+      );
+      return rows.map(({ name }) => ({ name, site: toSiteId(name.slice(`mf_${tag}_`.length).split('_')[0]?.toUpperCase() ?? '') }));
+    },
+    [Symbol.asyncDispose]: () => pool.end(),
+  };
+}
+
+export type Admin = {
+  readonly pool: pg.Pool;
+  readonly adminUrl: string;
+  /** Eight hex digits that stand for this Mayfly in names. */
+  readonly tag: string;
+  readonly password: (name: string) => string;
+};
+
+export const quoted = (name: string): string => pg.escapeIdentifier(name);
+
+/** The same server, another database or role. */
+export function addressOf(
+  adminUrl: string,
+  part: { readonly database: string; readonly user?: string; readonly password?: string },
+): string {
+  const url = new URL(adminUrl);
+  url.pathname = `/${part.database}`;
+  if (part.user !== undefined) url.username = part.user;
+  if (part.password !== undefined) url.password = part.password;
+  return url.href;
+}
+
+/** One at a time over all processes, by an advisory lock that ends with its connection. */
+export async function alone<T>(admin: Admin, name: string, deed: () => Promise<T>): Promise<T> {
+  const client = new pg.Client({ connectionString: admin.adminUrl, application_name: 'mayfly-sites-lock' });
+  // Losing the connection loses the lock; the statements that follow fail or repeat what is idempotent.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`mayfly ${name}`]);
+    return await deed();
+  } finally {
+    await client.end();
+  }
+}
+
+/** Only what was marked at its very end is whole. */
+export async function isComplete(pool: pg.Pool, name: string): Promise<boolean> {
+  const { rows } = await pool.query(
+    `select from pg_database where datname = $1 and shobj_description(oid, 'pg_database') like 'mayfly complete%'`,
+    [name],
+  );
+  return rows.length > 0;
+}
+
+export const markComplete = async (pool: pg.Pool, name: string, note = ''): Promise<void> =>
+  void (await pool.query(`comment on database ${quoted(name)} is ${pg.escapeLiteral(`mayfly complete ${note}`)}`));
+
+/** A role that can do nothing on the server but sign in. */
+export async function createRole({ pool, password }: Admin, name: string, connections: number): Promise<void> {
+  await pool.query(
+    `create role ${quoted(name)} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
+     connection limit ${connections} password ${pg.escapeLiteral(password(name))}`,
+  );
+}
+
+const setPassword = async ({ pool, password }: Admin, name: string): Promise<void> =>
+  void (await pool.query(`alter role ${quoted(name)} password ${pg.escapeLiteral(password(name))}`));
+
+export async function dropDatabase(pool: pg.Pool, name: string): Promise<void> {
+  await pool.query(`drop database if exists ${quoted(name)} with (force)`);
+  await pool.query(`drop role if exists ${quoted(name)}`);
+}
+
+async function createFrom(admin: Admin, name: string, template: string | null): Promise<void> {
+  const { pool } = admin;
+  await createRole(admin, name, ROLE_LIMITS.connections);
+  await pool.query(`alter role ${quoted(name)} set statement_timeout = ${ROLE_LIMITS.statementMs}`);
+  await pool.query(`alter role ${quoted(name)} set idle_in_transaction_session_timeout = ${ROLE_LIMITS.idleMs}`);
+  await pool.query(`alter role ${quoted(name)} set temp_file_limit = ${ROLE_LIMITS.tempKb}`);
+  await pool.query(`create database ${quoted(name)} owner ${quoted(name)} template ${template ? quoted(template) : 'template0'}`);
+  await pool.query(`revoke all on database ${quoted(name)} from public`);
+  if (template) await handOver(admin, { name, from: template });
+  await markComplete(pool, name);
+}
+
+/** What the seed made belongs to the template's role, and must be the site's. */
+async function handOver({ adminUrl }: Admin, { name, from }: { readonly name: string; readonly from: string }): Promise<void> {
+  const client = new pg.Client(addressOf(adminUrl, { database: name }));
+  await client.connect();
+  try {
+    await client.query(`reassign owned by ${quoted(from)} to ${quoted(name)}`);
+    await client.query(`drop owned by ${quoted(from)}`);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The databases that come with a server let everybody in: a site's role would see the names of all the others there. */
+async function closeToPublic({ pool }: Admin, log: Logger): Promise<void> {
+  const { rows } = await pool.query<{ name: string }>(
+    `select datname as name from pg_database where datname in ('postgres', 'template1', current_database()) and has_database_privilege('public', oid, 'CONNECT')`,
+  );
+  for (const { name } of rows) {
+    try {
+      await pool.query(`revoke connect, temporary on database ${quoted(name)} from public`);
+    } catch (error) {
+      // On a server that is not all ours this may not be allowed: the operator is told, sites still cannot read each other.
+      log.warn({ database: name, error: String(error) }, 'everybody may connect to a database of the sites’ PostgreSQL');
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { siteOfStack, stackName } from '../../../../infra/labels.ts';
+import type { LocalPlan } from '../../../../infra/preview-local.ts';
+import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import type { DeployOrder, Found, Held, Supervisor, Target, Watch } from '../../../site/ports.ts';
+import { Fault } from '../../../site/problem.ts';
+import type { Served } from '../../../site/site.ts';
+import type { Stacks } from '../../stack.ts';
+import type { SiteDatabases } from './databases.ts';
+import { serveProvider } from './provider.ts';
+import { resourceKinds } from './resources.ts';
+
+export type LocalTargetOptions = {
+  readonly instance: string;
+  readonly stacks: Stacks;
+  readonly supervisor: Supervisor;
+  readonly databases: SiteDatabases;
+  /** `store.leases.check`. */
+  readonly check: (held: Held) => Promise<void>;
+  readonly log: Logger;
+};
+
+type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
+
+/** Sites on this machine: every one a Pulumi stack whose resources are Mayfly's own. */
+export function openLocalTarget(options: LocalTargetOptions): Target {
+  const { instance, stacks, supervisor, databases, check, log } = options;
+
+  /** Runs the engine with our provider attached; what went wrong in a resource comes out as it was thrown. */
+  const operate = async (
+    verb: 'up' | 'destroy',
+    { held, site, watch }: Operation,
+    plan: Omit<LocalPlan, 'token' | 'labels'> & { isNew: boolean },
+  ) => {
+    const signal = AbortSignal.any([watch.signal, held.signal]);
+    const kinds = resourceKinds({ supervisor, databases, watch: { ...watch, signal } });
+    const started = performance.now();
+    await using provider = await serveProvider({ verb, kinds, guard: () => check(held) });
+    const { isNew, ...declared } = plan;
+    const program = { name: 'local', plan: { ...declared, labels: { instance, site }, token: provider.token } } as const;
+    const run = { program, attach: `mayfly:${provider.port}`, signal };
+    const stack = stackName('local', site);
+    try {
+      await (verb === 'up' ? stacks.up(held, stack, { ...run, isNew }) : stacks.destroy(held, stack, run));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw asFault(provider.failure()) ?? error;
+    } finally {
+      const totalMs = performance.now() - started;
+      log.info({ site, verb, totalMs: Math.round(totalMs), pulumiMs: Math.round(totalMs - provider.workMs()) }, 'the engine has run');
+    }
+  };
+
+  const removeLeftOvers = async (site: SiteId, keep: string | null): Promise<void> => {
+    for (const service of await supervisor.list()) {
+      if (service.site === site && service.name !== keep) await supervisor.remove(service.name);
+    }
+  };
+
+  const dropDatabases = async (site: SiteId, keep: string | null): Promise<void> => {
+    for (const database of await databases.list()) {
+      if (database.site === site && database.name !== keep) await databases.drop(database.name);
+    }
+  };
+
+  return {
+    async deploy(held, order, watch) {
+      const plan = planOf(order);
+      await operate('up', { held, site: order.site, watch }, { ...plan, isNew: order.live === null });
+      return servedBy(plan);
+    },
+    async settle(held, site, keep) {
+      await check(held);
+      await removeLeftOvers(site, keep && serviceName(site, keep));
+      const kept = (await supervisor.list()).find(({ name }) => keep !== null && name === serviceName(site, keep));
+      // A database of a seed that has since changed goes once the revision that used it is gone.
+      if (kept) await dropDatabases(site, kept.database);
+    },
+    async destroy(held, site, { signal }) {
+      const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
+      const failed = await operate('destroy', { held, site, watch }, { database: null, served: null, isNew: false }).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
+      signal.throwIfAborted();
+      await check(held);
+      // What the state does not know (it was lost, or the engine died between deed and record) is found by its label.
+      await removeLeftOvers(site, null);
+      await dropDatabases(site, null);
+      if (failed) throw failed.error;
+    },
+    async survey() {
+      const stacksFound = (await stacks.list()).flatMap((name): Found[] => {
+        const site = siteOfStack('local', name);
+        return site === undefined ? [] : [{ kind: 'stack', name, site: toSiteId(site) }];
+      });
+      const processes = (await supervisor.list()).map(({ name, site }): Found => ({ kind: 'process', name, site }));
+      const kept = (await databases.list()).map(({ name, site }): Found => ({ kind: 'database', name, site }));
+      return [...stacksFound, ...processes, ...kept];
+    },
+  };
+}
+
+const serviceName = (site: SiteId, revision: string): string => `${site}/${revision}`;
+
+function planOf({
+  site,
+  revision,
+  artefact,
+  run,
+  database,
+}: DeployOrder): Pick<LocalPlan, 'database'> & { served: NonNullable<LocalPlan['served']> } {
+  const name = serviceName(site, revision);
+  const { folder, runtime } = artefact;
+  return {
+    database: database && { seed: database.seed },
+    served:
+      runtime.kind === 'static'
+        ? { kind: 'static', name, folder: join(folder, runtime.output) }
+        : { kind: 'process', name, folder, cwd: runtime.cwd, command: runtime.command, ...run },
+  };
+}
+
+const servedBy = ({ served }: ReturnType<typeof planOf>): Served =>
+  served.kind === 'static' ? { kind: 'static', folder: served.folder } : { kind: 'process', service: served.name };
+
+/** A full disk is told as such, wherever it was met. */
+function asFault(failure: unknown): Fault | undefined {
+  if (failure instanceof Fault) return failure;
+  const code = failure instanceof Error && 'code' in failure ? failure.code : undefined;
+  // PostgreSQL's 53100 is disk_full.
+  if (code === 'ENOSPC' || code === '53100') return new Fault('disk-full', { cause: failure });
+  return failure === undefined ? undefined : new Fault('deploy-failed', { cause: failure });
+}

@@ -1,0 +1,176 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { pino } from 'pino';
+import { ulid } from 'ulid';
+import { inject } from 'vitest';
+import { openSandbox } from '../../src/provision/sandbox.ts';
+import { openStacks, type Stacks } from '../../src/provision/stack.ts';
+import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targets/local/databases.ts';
+import { type LocalSupervisor, openSupervisor } from '../../src/provision/targets/local/supervisor.ts';
+import { openLocalTarget } from '../../src/provision/targets/local/target.ts';
+import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
+import type { Artefact, DatabaseWish, DeployOrder, Held, Target, Watch } from '../../src/site/ports.ts';
+import { createDatabase, onDatabase } from '../postgres.ts';
+
+export const log = pino({ level: 'silent' });
+export const CLI_ROOT = join(homedir(), '.pulumi/versions/3.259.0');
+
+/** A lease that is ours until the test says otherwise. */
+export function hold(): Held & { readonly lose: (reason: unknown) => void } {
+  const lost = new AbortController();
+  return { name: 'site:test', holder: 'test', epoch: 1, signal: lost.signal, lose: (reason) => lost.abort(reason) };
+}
+
+export type LocalWorld = AsyncDisposable & {
+  readonly target: Target;
+  readonly stacks: Stacks;
+  readonly supervisor: LocalSupervisor;
+  readonly databases: SiteDatabases;
+  readonly folder: string;
+  readonly backendUrl: string;
+  readonly instance: string;
+  readonly logLines: Record<string, unknown>[];
+  /** A supervisor like Mayfly's after a restart, over what this one declared. */
+  reopenSupervisor(): Promise<LocalSupervisor>;
+  sql(database: string, text: string): Promise<Record<string, unknown>[]>;
+  artefact(files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact>;
+  seed(sql: string): Promise<DatabaseWish>;
+};
+
+/** The local target with all that is below it: the real engine, PostgreSQL, sandbox. */
+export async function openLocalWorld(
+  settings: { readonly check?: (held: Held) => Promise<void>; readonly healthMs?: number } = {},
+): Promise<LocalWorld> {
+  await using opening = new AsyncDisposableStack();
+  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-target-')), (path) => rm(path, { recursive: true, force: true }));
+  await chmod(folder, 0o711);
+  const server = inject('postgresUrl');
+  const { url: backendUrl } = opening.use(await createDatabase(server, 'empty'));
+  const instance = `test-${randomBytes(6).toString('hex')}`;
+  const passphraseFile = join(folder, 'passphrase');
+  await writeFile(passphraseFile, randomBytes(16).toString('hex'), { mode: 0o600 });
+  const logLines: Record<string, unknown>[] = [];
+  const recording = pino({ level: 'info' }, { write: (line) => void logLines.push(JSON.parse(line)) });
+  const databases = opening.use(await openSiteDatabases({ adminUrl: server, instance, passwordKey: randomBytes(32), log }));
+  opening.defer(() => dropEverything(server, instance));
+  const postgres = await socketOf(server);
+  const sandbox = await openSandbox({ mode: 'auto', dataDir: folder, log: () => undefined });
+  const supervising = { sandbox, folder, sockets: join(folder, 'run'), logs: join(folder, 'logs'), postgres: () => postgres, log };
+  const openAnother = (): Promise<LocalSupervisor> => openSupervisor({ ...supervising, healthMs: settings.healthMs ?? 20_000 });
+  const supervisor = opening.use(await openAnother());
+  const stacks = opening.use(
+    await openStacks({ backendUrl, passphraseFile, cliRoot: CLI_ROOT, folder: join(folder, 'pulumi'), wrap: 'bubblewrap', log }),
+  );
+  const target = openLocalTarget({
+    instance,
+    stacks,
+    supervisor,
+    databases,
+    check: settings.check ?? (async () => undefined),
+    log: recording,
+  });
+  const opened = opening.move();
+  return {
+    target,
+    stacks,
+    supervisor,
+    databases,
+    folder,
+    backendUrl,
+    instance,
+    logLines,
+    reopenSupervisor: openAnother,
+    async sql(database, text) {
+      const client = new pg.Client(onDatabase(server, database));
+      await client.connect();
+      try {
+        return (await client.query(text)).rows;
+      } finally {
+        await client.end();
+      }
+    },
+    artefact: (files, runtime) => writeArtefact(folder, files, runtime),
+    seed: (sql) => writeSeed(folder, sql),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+async function writeArtefact(folder: string, files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact> {
+  const key = randomBytes(8).toString('hex');
+  const place = join(folder, 'artefacts', key);
+  await mkdir(place, { recursive: true });
+  for (const [name, text] of Object.entries(files)) await writeFile(join(place, name), text);
+  return { key, folder: place, runtime: runtime ?? { kind: 'process', command: 'node server.js', cwd: '.' }, detected: 'a test' };
+}
+
+async function writeSeed(folder: string, sql: string): Promise<DatabaseWish> {
+  const sha256 = createHash('sha256').update(sql).digest('hex');
+  const file = join(folder, `${sha256}.sql`);
+  await writeFile(file, sql);
+  return { engine: 'postgres', seed: { name: 'db/seed.sql', file, sha256 } };
+}
+
+async function socketOf(server: string): Promise<string> {
+  const client = new pg.Client(server);
+  await client.connect();
+  const { rows } = await client.query<{ folder: string; port: string }>(
+    `select current_setting('unix_socket_directories') as folder, current_setting('port') as port`,
+  );
+  await client.end();
+  return join(rows[0]?.folder ?? '', `.s.PGSQL.${rows[0]?.port}`);
+}
+
+/** Templates outlive sites on purpose; here they go with the world. */
+async function dropEverything(server: string, instance: string): Promise<void> {
+  const tag = createHash('sha256').update(instance).digest('hex').slice(0, 8);
+  const client = new pg.Client(server);
+  await client.connect();
+  const { rows } = await client.query<{ name: string }>(`select datname as name from pg_database where datname like $1`, [
+    `mf%\\_${tag}\\_%`,
+  ]);
+  for (const { name } of rows) await client.query(`drop database ${name} with (force)`);
+  const roles = await client.query<{ name: string }>(`select rolname as name from pg_roles where rolname like $1`, [`mf%\\_${tag}\\_%`]);
+  for (const { name } of roles.rows) await client.query(`drop role ${name}`);
+  await client.end();
+}
+
+/** An order like a launch makes it; what a test is not about has a value already. */
+export function orderOf(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact'>): DeployOrder {
+  const repository = parseRepositoryId(1);
+  if (!repository) throw new Error('not a repository');
+  return {
+    site: toSiteId(ulid()),
+    pull: { forge: toForgeId('github'), repository, number: 1 },
+    revision: toLaunchId(ulid()),
+    live: null,
+    run: { env: {}, port: 3000, health: '/', idleMs: 600_000 },
+    database: null,
+    region: 'local',
+    trust: 'trusted',
+    ...part,
+  };
+}
+
+export const watching = (part: Partial<Watch> = {}): Watch => ({
+  signal: new AbortController().signal,
+  log: () => undefined,
+  entered: () => undefined,
+  ...part,
+});
+
+/** A server that answers every request with a text. */
+export const answering = (text: string): string =>
+  `require('http').createServer((q, s) => s.end(${JSON.stringify(text)})).listen(process.env.PORT, process.env.HOST)`;
+
+/** Waits until `look` finds what is wanted. */
+export async function until<Seen>(what: string, look: () => Promise<Seen | undefined | false> | Seen | undefined | false): Promise<Seen> {
+  for (const end = Date.now() + 20_000; Date.now() < end; await delay(20)) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+  }
+  throw new Error(`waited 20 s for ${what}`);
+}

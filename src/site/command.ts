@@ -130,7 +130,7 @@ function* spokenLines(comment: string): Generator<string> {
       if (line.toLowerCase().includes(until.end)) until = undefined;
       continue;
     }
-    if (line === '') continue;
+    if (line.trim() === '') continue;
     if (/^(?: {4}| {0,3}\t)/.test(line) || /^ {0,3}>/.test(line)) continue;
     const mark = opensFence(line);
     if (mark !== undefined) {
@@ -145,13 +145,15 @@ function* spokenLines(comment: string): Generator<string> {
 
 /** The run of backticks or tildes that opens a code block on this line, also as the first thing of a list's item. */
 function opensFence(line: string): string | undefined {
+  if (!line.includes('```') && !line.includes('~~~')) return undefined;
   const found = /^(?: {0,3}(?:[-*+]|[0-9]{1,9}[.)])(?= ))* {0,3}(`{3,}|~{3,})(.*)$/.exec(line);
   return found?.[1]?.startsWith('`') && found[2]?.includes('`') ? undefined : found?.[1];
 }
 
+/** At least as many of the same character, and nothing else. */
 function closesFence(line: string, mark: string): boolean {
   const trimmed = line.trim();
-  return trimmed.length >= mark.length && trimmed.startsWith(mark) && /^(?:`+|~+)$/.test(trimmed);
+  return trimmed.length >= mark.length && trimmed === mark.charAt(0).repeat(trimmed.length);
 }
 
 /** What has to come before anything is spoken again; undefined when the line leaves nothing open. */

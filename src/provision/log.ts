@@ -1,0 +1,82 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { LaunchId, SiteId } from '../site/identity.ts';
+import { cleanLog, lastLines } from '../site/text.ts';
+import { createMasker } from './masking.ts';
+
+/** Of a log that is longer than both together the middle is left out. */
+const HEAD_BYTES = 9 * 1024 * 1024;
+const TAIL_CHARACTERS = 1024 * 1024;
+const TAIL = { lines: 200, maxBytes: 48 * 1024 };
+
+/** The log of one launch. Everything is masked before it is kept anywhere. */
+export interface MaskedLog extends AsyncDisposable {
+  readonly file: string;
+  write(chunk: string): void;
+  /** From now on these values are masked, in every common encoding. */
+  hide(secrets: readonly string[]): void;
+  /** The end: masked, without control characters, at most so many lines and bytes. */
+  tail(limit?: { readonly lines: number; readonly maxBytes: number }): Promise<string>;
+}
+
+/** Opens `logs/<site>/<launch>.log`; at most 10 MiB of it are kept: the beginning and the end. */
+export async function openLaunchLog(of: {
+  readonly dataDir: string;
+  readonly site: SiteId;
+  readonly launch: LaunchId;
+  readonly secrets?: readonly string[];
+}): Promise<MaskedLog> {
+  const file = join(of.dataDir, 'logs', of.site, `${of.launch}.log`);
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
+  // A disk that is full costs the log's file, not the launch: the end is kept in memory for the comment.
+  stream.on('error', () => {});
+  const masker = createMasker(of.secrets);
+  let written = 0;
+  let end = '';
+  let left = 0;
+  let late = '';
+  const keep = (text: string): void => {
+    if (text === '') return;
+    end = (end + text).slice(-TAIL_CHARACTERS);
+    if (written + text.length <= HEAD_BYTES) {
+      written += Buffer.byteLength(text);
+      stream.write(text);
+      return;
+    }
+    written = HEAD_BYTES;
+    const all = late + text;
+    late = all.slice(-TAIL_CHARACTERS);
+    left += all.length - late.length;
+  };
+  return {
+    file,
+    write: (chunk) => keep(masker.push(chunk)),
+    hide: (secrets) => masker.hide(secrets),
+    async tail(limit = TAIL) {
+      keep(masker.flush());
+      return clipped(lastLines(cleanLog(end), limit.lines).join('\n'), limit.maxBytes);
+    },
+    async [Symbol.asyncDispose]() {
+      keep(masker.flush());
+      if (left > 0) stream.write(`\n… ${left} characters left out …\n`);
+      stream.write(late);
+      await new Promise<void>((resolve) => {
+        stream.once('close', resolve);
+        stream.end(() => stream.destroy());
+      });
+    },
+  };
+}
+
+/** The end of the text that fits, from the beginning of a line where there is one. */
+function clipped(text: string, maxBytes: number): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  const end = bytes
+    .subarray(bytes.length - maxBytes)
+    .toString('utf8')
+    .replace(/^\ufffd+/, '');
+  return end.includes('\n') ? end.slice(end.indexOf('\n') + 1) : end;
+}

@@ -1,0 +1,128 @@
+/** Shorter values are no secrets, and masking them would blot out half a log. */
+const SHORTEST = 6;
+export const MASK = '***';
+
+/**
+ * Every form in which a secret is likely to turn up: as it is, its longer lines, base64 and base64url at each of the three alignments,
+ * hexadecimal, URL-encoded, and escaped for JSON, HTML and shells. Not: compressed, encrypted, reversed or spelt out with separators.
+ */
+export function disguises(secret: string): readonly string[] {
+  const json = JSON.stringify(secret).slice(1, -1);
+  const url = encodeURIComponent(secret);
+  const forms = [
+    secret,
+    ...secret.split(/\r?\n/).filter((line) => line.length >= 16),
+    ...[0, 1, 2].flatMap((offset) => base64At(secret, offset)),
+    Buffer.from(secret).toString('hex'),
+    Buffer.from(secret).toString('hex').toUpperCase(),
+    url,
+    url.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
+    url.replaceAll('%20', '+'),
+    encodeURI(secret),
+    json,
+    json.replaceAll('/', '\\/'),
+    json.replace(/[<>&']/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`),
+    JSON.stringify(json).slice(1, -1),
+    secret.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;'),
+    secret.replaceAll("'", `'\\''`),
+  ];
+  const flat = forms.map((form) => form.replace(/[\r\n]/g, '')).filter((form) => form.length >= SHORTEST);
+  return [...new Set(flat)].sort((one, other) => other.length - one.length);
+}
+
+/** The characters of the base64 text that depend on the secret alone, when `offset` bytes of something else come before it. */
+function base64At(secret: string, offset: number): readonly string[] {
+  const bytes = Buffer.concat([Buffer.alloc(offset), Buffer.from(secret)]);
+  const text = bytes.toString('base64').slice(Math.ceil((offset * 8) / 6), Math.floor((bytes.length * 8) / 6));
+  return [text, text.replaceAll('+', '-').replaceAll('/', '_')];
+}
+
+export interface Masker {
+  /** From now on these are masked as well. */
+  hide(secrets: readonly string[]): void;
+  /** @returns what can be shown by now: an end that may be the beginning of a secret is kept back */
+  push(chunk: string): string;
+  /** @returns what was kept back; the text is over, or waits for something */
+  flush(): string;
+}
+
+/** Masks secrets in a text that comes in pieces, also where a secret is split between them or broken by line ends. */
+export function createMasker(secrets: readonly string[] = []): Masker {
+  let forms: readonly string[] = [];
+  let kept = '';
+  const hide = (more: readonly string[]): void => {
+    const all = more.filter((secret) => secret.length >= SHORTEST).flatMap(disguises);
+    forms = [...new Set([...forms, ...all])].sort((one, other) => other.length - one.length);
+  };
+  hide(secrets);
+  return {
+    hide,
+    push(chunk) {
+      if (forms.length === 0) return chunk;
+      const { text, open } = mask(kept + chunk, forms);
+      kept = text.slice(open);
+      return text.slice(0, open);
+    },
+    flush() {
+      const rest = kept;
+      kept = '';
+      return rest;
+    },
+  };
+}
+
+/** The text masked, and where in it something begins that could still become a secret. */
+function mask(text: string, forms: readonly string[]): { readonly text: string; readonly open: number } {
+  const { flat, places } = flattened(text);
+  const hits = findAll(flat, forms);
+  let shown = '';
+  let from = 0;
+  for (const [start, end] of hits) {
+    shown += text.slice(from, places[start]) + MASK;
+    from = (places[end - 1] ?? 0) + 1;
+  }
+  const lastHit = hits.at(-1)?.[1] ?? 0;
+  const open = openAt(flat.slice(lastHit), forms);
+  const cut = open === undefined ? text.length : (places[lastHit + open] ?? text.length);
+  const before = shown + text.slice(from, cut);
+  return { text: before + text.slice(cut), open: before.length };
+}
+
+/** The text without line ends, and where each of its characters stood. */
+function flattened(text: string): { readonly flat: string; readonly places: readonly number[] } {
+  const places: number[] = [];
+  let flat = '';
+  for (let index = 0; index < text.length; index += 1) {
+    const char = text[index] ?? '';
+    if (char === '\n' || char === '\r') continue;
+    flat += char;
+    places.push(index);
+  }
+  return { flat, places };
+}
+
+/** Start and end of every occurrence; overlapping ones are joined. */
+function findAll(flat: string, forms: readonly string[]): readonly (readonly [number, number])[] {
+  const found: [number, number][] = [];
+  for (const form of forms) {
+    for (let at = flat.indexOf(form); at !== -1; at = flat.indexOf(form, at + 1)) found.push([at, at + form.length]);
+  }
+  found.sort((one, other) => one[0] - other[0]);
+  const joined: [number, number][] = [];
+  for (const hit of found) {
+    const last = joined.at(-1);
+    if (last && hit[0] <= last[1]) last[1] = Math.max(last[1], hit[1]);
+    else joined.push(hit);
+  }
+  return joined;
+}
+
+/** Where the longest end of `flat` starts with which a form begins. */
+function openAt(flat: string, forms: readonly string[]): number | undefined {
+  const longest = Math.min((forms[0]?.length ?? 1) - 1, flat.length);
+  for (let length = longest; length > 0; length -= 1) {
+    const end = flat.slice(flat.length - length);
+    if (forms.some((form) => form.startsWith(end))) return flat.length - length;
+  }
+  return undefined;
+}

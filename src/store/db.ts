@@ -21,6 +21,8 @@ export type StoreOptions = {
   readonly url: string;
   /** First part of the sessions' `application_name`; the holder's id follows: `mayfly:<holder>`. */
   readonly applicationName: string;
+  /** This process instance: who holds its leases. A new id unless given. */
+  readonly holder?: string;
   readonly log: Logger;
   readonly newId: NewId;
   /** Shorter in tests. */
@@ -44,8 +46,9 @@ const types: pg.CustomTypesConfig = {
  * Migrates the database if it is behind and opens every part of the store on it. A database that goes away makes statements throw; once
  * it is back, later ones work.
  */
-export async function openStore({ url, applicationName, log, newId, leaseTimes = LEASE_TIMES }: StoreOptions): Promise<Store> {
-  const holder = newId();
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { url, applicationName, log, newId, leaseTimes = LEASE_TIMES } = options;
+  const holder = options.holder ?? newId();
   const sessionName = (of: string): string => `${applicationName}:${of}`;
   const connection = { connectionString: url, application_name: sessionName(holder), connectionTimeoutMillis: CONNECT_LIMIT_MS, types };
   await using opening = new AsyncDisposableStack();

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import type { Logger } from 'pino';
 import { ensurePlace, ensurePrograms, ensureServerUser, exists, give } from './embedded-place.ts';
 import { type Launching, type RunningServer, runAs, startServer, stopServer } from './embedded-server.ts';
@@ -13,6 +14,8 @@ const RESTART_MS = { first: 200, longest: 10_000 };
 export type EmbeddedPostgres = AsyncDisposable & {
   /** Address of a database on 127.0.0.1 with the superuser's password in it. */
   readonly url: (database: string) => string;
+  /** Makes the database when there is none of that name; its address. */
+  readonly ensureDatabase: (database: string) => Promise<string>;
   /** Folder of the unix socket `.s.PGSQL.<port>`; may be passed through by every user of the machine. */
   readonly socketFolder: string;
   readonly port: number;
@@ -48,6 +51,10 @@ export async function openEmbeddedPostgres({ folder, name, log: parent, settings
   log.info({ port: running.port, folder: place.home }, 'embedded PostgreSQL is up');
   return {
     url,
+    async ensureDatabase(database) {
+      await ensureDatabase(url('postgres'), database);
+      return url(database);
+    },
     socketFolder: place.sockets,
     port: running.port,
     superuser: SUPERUSER,
@@ -57,6 +64,17 @@ export async function openEmbeddedPostgres({ folder, name, log: parent, settings
       if (!place.sockets.startsWith(place.home)) await rm(place.sockets, { recursive: true, force: true });
     },
   };
+}
+
+async function ensureDatabase(admin: string, database: string): Promise<void> {
+  const client = new pg.Client(admin);
+  await client.connect();
+  try {
+    const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [database]);
+    if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(database)}`);
+  } finally {
+    await client.end();
+  }
 }
 
 async function ensurePassword(home: string): Promise<string> {

@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest';
+import { github, headOf, headSeen, openTestStore, placeOf, sha } from './open.ts';
+
+const delivery = { id: 'd-1', forge: github.id, event: { type: 'pullChanged', title: 'a \0 and \ud800' }, digest: 'x' };
+
+test('one hundred puts of a delivery store it once', async () => {
+  await using store = await openTestStore();
+  const answers = await Promise.all(Array.from({ length: 100 }, () => store.inbox.put(delivery)));
+  expect(answers.filter((answer) => answer === 'stored')).toHaveLength(1);
+  expect(answers.filter((answer) => answer === 'again')).toHaveLength(99);
+  expect((await store.inbox.get('d-1'))?.event).toEqual(delivery.event);
+});
+
+test('the same id with another body is a conflict, and the first stays', async () => {
+  await using store = await openTestStore();
+  await store.inbox.put(delivery);
+  expect(await store.inbox.put({ ...delivery, event: {}, digest: 'y' })).toBe('conflict');
+  expect((await store.inbox.get('d-1'))?.event).toEqual(delivery.event);
+});
+
+test('what was stored and never handled is found, and is processed again when it comes again', async () => {
+  await using store = await openTestStore();
+  await store.inbox.put(delivery);
+  expect(await store.inbox.put(delivery)).toBe('again');
+  expect(await store.inbox.attempted('d-1')).toBe(1);
+  expect(await store.inbox.pending(0, 10)).toEqual(['d-1']);
+  expect(await store.inbox.pending(60_000, 10)).toEqual([]);
+  await store.inbox.handled('d-1');
+  expect(await store.inbox.put(delivery)).toBe('handled');
+  expect(await store.inbox.pending(0, 10)).toEqual([]);
+});
+
+test('a dead delivery is kept with its reason and not found again', async () => {
+  await using store = await openTestStore();
+  await store.inbox.put(delivery);
+  await store.inbox.dead('d-1', 'TypeError\0');
+  expect(await store.inbox.pending(0, 10)).toEqual([]);
+  expect(await store.inbox.put(delivery)).toBe('handled');
+});
+
+test('a delivery is handled in the transaction that changes the site, or not at all', async () => {
+  await using store = await openTestStore();
+  await store.inbox.put(delivery);
+  const held = { name: 'site:1', holder: 'nobody', epoch: 1, signal: new AbortController().signal };
+  const news = headSeen(1, headOf(sha('a')));
+  await expect(store.applyToPull(placeOf(1), news, { delivery: 'd-1', held })).rejects.toThrow('lease-lost');
+  expect((await store.inbox.get('d-1'))?.handledAt).toBeNull();
+  await store.applyToPull(placeOf(1), news, { delivery: 'd-1' });
+  expect((await store.inbox.get('d-1'))?.handledAt).toBeInstanceOf(Date);
+});

@@ -1,4 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument, type YAMLError } from 'yaml';
+import { clip } from './text.ts';
 
 /** Where something stands in the file, both counted from one. */
 export type Position = { readonly line: number; readonly column: number };
@@ -24,6 +25,7 @@ const MAX_DEPTH = 30;
 const MAX_MARKS = 4_000;
 /** More than this many mistakes help nobody. */
 export const MAX_MISTAKES = 20;
+const MAX_MESSAGE = 240;
 
 type Reading = { readonly at: (offset: number) => Position; readonly mistakes: Mistake[] };
 
@@ -56,9 +58,12 @@ export function readYaml(text: string): { readonly root: Raw | undefined } | { r
 
 export const position = ({ line, column }: Position): Position => ({ line, column });
 
-/** In the order of the file, and no more than help. */
+/** In the order of the file, no more than help, and each short however long the key is that it quotes. */
 export function sorted(mistakes: readonly Mistake[]): readonly Mistake[] {
-  return [...mistakes].sort((a, b) => a.line - b.line || a.column - b.column).slice(0, MAX_MISTAKES);
+  return [...mistakes]
+    .sort((a, b) => a.line - b.line || a.column - b.column)
+    .slice(0, MAX_MISTAKES)
+    .map((mistake) => ({ ...mistake, message: clip(mistake.message, MAX_MESSAGE) }));
 }
 
 function positionOf(lines: LineCounter, offset: number): Position {

@@ -23,6 +23,8 @@ export interface Facts {
   file(repository: Repository, at: { readonly ref: string; readonly path: string; readonly maxBytes: number }): Promise<string | undefined>;
   /** Undefined when there is no such pull. */
   pull(repository: Repository, number: number): Promise<PullNow | undefined>;
+  /** Paths that the pull changes, old names of what it moves included; null when there are more than the forge lists. */
+  changedPaths(repository: Repository, number: number): Promise<readonly string[] | null>;
   /** Every open pull, all pages. */
   openPulls(repository: Repository): Promise<readonly PullNow[]>;
   /** The repository under its name of today; undefined when it is gone or out of our reach. */

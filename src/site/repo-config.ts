@@ -1,6 +1,7 @@
 import { FIELDS, type RepoConfig } from './config-fields.ts';
 import { MAX_MISTAKES, type Mistake, type Position, position, type Raw, type RawEntry, readYaml, sorted } from './config-yaml.ts';
 import { nearest } from './nearest.ts';
+import { Fault } from './problem.ts';
 
 export type { Mistake, RepoConfig };
 export const CONFIG_FILE = '.mayfly.yml';
@@ -55,6 +56,27 @@ export function mergeOwn(base: RepoConfig, ownText: string | undefined): Merged 
   const taken = Object.fromEntries(OWN_KEYS.filter((key) => own.some((entry) => entry.key === key)).map((key) => [key, read[key]]));
   const ignored = entries.filter((entry) => !own.includes(entry) && differs(base, entry)).map((entry) => entry.key);
   return { config: { ...base, ...taken }, ignored };
+}
+
+/** What a launch goes by, or the fault that stops it with a line of plain text for each mistake. */
+export type CommitSettings =
+  | { readonly config: RepoConfig; readonly ignored: readonly string[] }
+  | { readonly fault: Fault; readonly lines: readonly string[] };
+
+/**
+ * The settings of one commit, from the text of `.mayfly.yml` on the base branch and in the commit itself; undefined where there is no
+ * such file.
+ */
+export function settingsOfCommit(baseText: string | undefined, ownText: string | undefined): CommitSettings {
+  const base = parseRepoConfig(baseText);
+  if ('mistakes' in base) return invalid(base.mistakes, 'on the base branch');
+  const merged = mergeOwn(base.config, ownText);
+  return 'mistakes' in merged ? invalid(merged.mistakes, 'in this commit') : merged;
+}
+
+function invalid(mistakes: readonly Mistake[], where: string): Extract<CommitSettings, { fault: Fault }> {
+  const count = `${mistakes.length === 1 ? 'a mistake' : `${mistakes.length} mistakes`} ${where}`;
+  return { fault: new Fault('config-invalid', { details: { count } }), lines: mistakes.map(mistakeLine) };
 }
 
 /** `line 3, column 5: …`, plain text. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { DEFAULT_CONFIG, mergeOwn, mistakeLine, parseRepoConfig, type RepoConfig } from '../../src/site/repo-config.ts';
+import { DEFAULT_CONFIG, mergeOwn, mistakeLine, parseRepoConfig, type RepoConfig, settingsOfCommit } from '../../src/site/repo-config.ts';
 
 const config = (text: string | undefined): RepoConfig => {
   const read = parseRepoConfig(text);
@@ -234,5 +234,27 @@ describe("the commit's own file", () => {
     expect(mergeOwn(config('database: { engine: postgres }'), 'env: { DATABASE_URL: x }')).toMatchObject({
       mistakes: [{ line: 1, column: 8 }],
     });
+  });
+});
+
+describe('the settings of a commit', () => {
+  test("are the base branch's with its own", () => {
+    expect(settingsOfCommit('start: a\nttl: 1d', 'start: b\nttl: 2d')).toEqual({
+      config: { ...DEFAULT_CONFIG, start: 'b', ttl: DAY },
+      ignored: ['ttl'],
+    });
+    expect(settingsOfCommit(undefined, undefined)).toEqual({ config: DEFAULT_CONFIG, ignored: [] });
+  });
+
+  test.each([
+    ['port: x', 'start: b', 'a mistake on the base branch', 1],
+    ['bild: x\nstrat: y', undefined, '2 mistakes on the base branch', 2],
+    [undefined, 'port: x', 'a mistake in this commit', 1],
+  ])('base %j, own %j: %s', (base, own, count, lines) => {
+    expect(settingsOfCommit(base, own)).toMatchObject({ fault: { code: 'config-invalid', details: { count } }, lines: { length: lines } });
+  });
+
+  test('a key of 60 KB does not make a message of 60 KB', () => {
+    expect(mistakes(`${'k'.repeat(60_000)}: 1`)[0]?.length).toBeLessThan(300);
   });
 });

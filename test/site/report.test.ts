@@ -179,12 +179,12 @@ describe('the comment', () => {
     const notes = {
       mistakes: ['line 3, column 1: there is no setting "bild"; did you mean "build"?', 'line 5, column 7: "port" must be a whole number'],
     };
-    const failed = { ...SITES.failed, during: 'fetch', code: 'config-invalid', details: { count: '2 mistakes' } } as const;
+    const failed = { ...SITES.failed, during: 'fetch', code: 'config-invalid', details: { count: '2 mistakes on the base branch' } } as const;
     expect(comment(failed, { launches: [launch({ outcome: 'failed', notes })] })).toMatchInlineSnapshot(`
       "<!-- mayfly:site=01JDSITE000000000000000001 -->
       ### 🔴 Preview failed while reading its settings
 
-      \`.mayfly.yml\` has 2 mistakes, so nothing was launched. Once that is corrected, the preview is launched by itself.
+      \`.mayfly.yml\` has 2 mistakes on the base branch, so nothing was launched. Once that is corrected, the preview is launched by itself.
 
       - line 3, column 1: there is no setting "bild"; did you mean "build"?
       - line 5, column 7: "port" must be a whole number

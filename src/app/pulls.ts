@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
+import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
 import { type Forge, type ForgeId, hostLabel, type Repository } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -79,7 +79,8 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
   const { repository, number } = seen;
   const ref = { forge: repository.forge, repository: repository.id, number };
   const hasSite = (await parts.store.sites.findByPull(ref)) !== undefined;
-  const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes: null }, parts.policy);
+  const changes = hasSite ? null : await changesOf(parts, seen);
+  const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes }, parts.policy);
   const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };
   if (decision.do === 'nothing') {
     parts.log.debug({ pull: `${repository.name}#${number}`, why: decision.why }, 'no site for this pull');
@@ -87,6 +88,12 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
     return;
   }
   await apply(parts, { repository, ref, news: decision.news, because });
+}
+
+/** Asked only where it matters: for a pull without a site, in a repository of which only a part is built. */
+async function changesOf(parts: PullParts, { repository, number, pull, settings }: Seen): Promise<readonly string[] | null> {
+  if (pull?.state !== 'open' || !('config' in settings) || !asksForChanges(settings.config)) return null;
+  return getLink(parts.links, repository.forge).facts.changedPaths(repository, number);
 }
 
 type Step = {

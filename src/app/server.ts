@@ -124,10 +124,11 @@ function createApp({ api, metrics, ready, log }: ServerParts): Hono<{ Bindings: 
   app.get('/', (c) => c.text('Mayfly: preview sites for pull requests. It is running; every site is linked from its pull request.\n'));
   app.route('/api/v1', api);
   app.notFound((c) => problem(c, 'not-found'));
-  app.onError((error, c) => {
-    // A bug, or the database is away: told whole in the log, and as one neutral sentence outside.
+  app.onError(async (error, c) => {
+    // Told whole in the log, and as one neutral sentence outside: of a bug, or of a database that is away.
     log.error({ err: error, method: c.req.method, path: c.req.path }, 'a request failed');
-    return problem(c, 'unexpected');
+    const isUp = (await Promise.all(Object.values(ready).map(isReady))).every((up) => up);
+    return problem(c, isUp ? 'unexpected' : 'unavailable');
   });
   return app;
 }

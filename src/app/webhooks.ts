@@ -101,30 +101,29 @@ async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessag
   if (!door.verify(headers, body)) return refused('bad-signature', 'signature-invalid');
   const id = door.delivery(headers);
   if (id === undefined || !DELIVERY_ID.test(id)) return refused('bad-request', 'delivery-missing');
-  const log = parts.log.child({ delivery: id });
   const payload = parseJson(body);
   if (payload === undefined) return refused('bad-request', 'not-json');
-  const event = translated(door, { headers, payload: payload.value, log });
+  const event = translated(door, { headers, payload: payload.value, log: parts.log });
   if (event === 'unreadable') return refused('bad-request', 'payload-unreadable');
   if (event === undefined || (event.type === 'branchPushed' && !event.touchesSettings)) return accepted('unwanted');
   const wanted = allowedPart(event, parts.repositories);
   if (wanted === undefined) {
-    log.debug({ event: event.type }, 'ignored: the repository is not on the allow-list');
+    parts.log.debug({ delivery: id, event: event.type }, 'ignored: the repository is not on the allow-list');
     return accepted('not-allowed');
   }
-  return store(parts, { id, forge: door.forge, event: wanted, digest: createHash('sha256').update(body).digest('hex'), log });
+  return store(parts, { id, forge: door.forge, event: wanted, digest: createHash('sha256').update(body).digest('hex') });
 }
 
-type Incoming = { readonly id: string; readonly forge: ForgeId; readonly event: ForgeEvent; readonly digest: string; readonly log: Logger };
+type Incoming = { readonly id: string; readonly forge: ForgeId; readonly event: ForgeEvent; readonly digest: string };
 
-async function store(parts: ReceiveParts, { log, ...delivery }: Incoming): Promise<Outcome> {
+async function store(parts: ReceiveParts, delivery: Incoming): Promise<Outcome> {
   const put = await within(STORE_MS, parts.inbox.put(delivery)).catch((error: unknown) => {
     // Whatever kept it from being stored, the one safe answer is that it was not.
-    log.error({ err: error }, 'a delivery could not be stored');
+    parts.log.error({ err: error, delivery: delivery.id }, 'a delivery could not be stored');
     return 'unavailable' as const;
   });
   if (put === 'unavailable') return refused('unavailable', 'unavailable');
-  if (put === 'conflict') log.warn('the same delivery id came with another body; the first stands');
+  if (put === 'conflict') parts.log.warn({ delivery: delivery.id }, 'the same delivery id came with another body; the first stands');
   if (put === 'stored' || put === 'again') parts.enqueue(delivery.id);
   return accepted(put);
 }

@@ -78,6 +78,18 @@ test('settings on the base branch decide: a draft without a site, terms, and mis
   await handledAll(rig);
 });
 
+test('of a repository of which a part is built, a pull that touches nothing of it gets no site', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig, { 'docs/a.md': 'a' }, { '.mayfly.yml': 'root: web\ninclude: [shared]\n' });
+  const touching = await rig.github.openPull(repo, { files: { 'shared/a.js': 'a' } });
+  await rig.settle();
+  expect([await rig.siteOf(pull), await rig.siteOf(touching)]).toMatchObject([undefined, { status: 'queued' }]);
+  await rig.github.push(pull, { 'web/index.html': 'x' });
+  await rig.settle();
+  expect(await rig.siteOf(pull)).toMatchObject({ status: 'queued' });
+  expect(rig.github.unknownRequests).toEqual([]);
+});
+
 test('a push to the base branch that touches the settings tries again what failed because of them, and only that', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig);

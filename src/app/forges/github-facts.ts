@@ -19,6 +19,9 @@ const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encodin
 const MAX_TITLES = 5_000;
 /** GitHub asks for few requests at the same time. */
 const AT_ONCE = 8;
+/** GitHub lists no more files of one pull. */
+const LISTED_FILES = 3_000;
+
 export function githubFacts(caller: Caller): Facts {
   const titles = new Map<Sha, string>();
   const pages = openPullPages(caller);
@@ -98,6 +101,15 @@ export function githubFacts(caller: Caller): Facts {
       const second = strict(pullAnswer, again.data);
       if (!isOurs(today, second)) throw new Fault('access-gone');
       return toPull(today, second);
+    },
+
+    async changedPaths(repository, number) {
+      const answer = await caller.readAll(repository, {
+        ask: (octokit, at) => octokit.rest.pulls.listFiles({ ...at, pull_number: number }),
+        items: (data) => data,
+      });
+      if (answer.kind === 'missing' || answer.data.length >= LISTED_FILES) return null;
+      return answer.data.flatMap(({ filename, previous_filename: before }) => (before === undefined ? [filename] : [filename, before]));
     },
 
     async openPulls(repository) {

@@ -52,6 +52,15 @@ export function factRoutes(world: World): Hono<Env> {
     if (!pull) throw no(404, 'Not Found');
     return c.json(pullJson(pull, at, 'single'));
   });
+  app.get('/repos/:owner/:repo/pulls/:number/files', async (c) => {
+    const repo = repoFor(world, c, 'pull_requests');
+    const pull = repo.pulls.get(numberOf(c, 'number'));
+    if (!pull) throw no(404, 'Not Found');
+    queryOf(c, ['per_page', 'page']);
+    const names = await git(repo.git ?? '', ['diff', '--name-only', '--no-renames', '-z', `refs/heads/${pull.base}...${pull.sha}`]);
+    const files = names.split('\0').filter((name) => name !== '');
+    return page(c, files, (filename) => ({ sha: pull.sha, filename, status: 'modified', additions: 1, deletions: 0, changes: 1 }));
+  });
   app.get('/repos/:owner/:repo/contents/:path{.+}', async (c) => {
     const repo = repoFor(world, c, 'contents');
     queryOf(c, ['ref']);

@@ -65,6 +65,15 @@ export function factsContract(name: string, open: () => Promise<FactsWorld>): vo
       expect(await w.facts.pull(w.repository, 999)).toBeUndefined();
     });
 
+    test('the changed paths are those of the pull alone, not what the base branch got since', async () => {
+      await using w = await open();
+      const { number } = await w.openPull({});
+      await w.write({ 'later.txt': 'on main' });
+      const paths = await w.facts.changedPaths(w.repository, number);
+      expect(paths).toHaveLength(1);
+      expect(paths).not.toContain('later.txt');
+    });
+
     test('the open pulls are all of them, beyond the first page, and as a single look tells them', async () => {
       await using w = await open();
       const opened = await Promise.all(Array.from({ length: 103 }, (_, i) => w.openPull({ branch: `b${i}` })));
@@ -118,8 +127,9 @@ export function factsContract(name: string, open: () => Promise<FactsWorld>): vo
       await using w = await open();
       const { number, sha } = await w.openPull({});
       const name = await w.rename();
-      expect(await w.facts.repository(w.repository)).toEqual({ ...w.repository, name });
       expect((await w.facts.pull(w.repository, number))?.head.sha).toBe(sha);
+      expect(await w.facts.openPulls(w.repository)).toHaveLength(1);
+      expect(await w.facts.repository(w.repository)).toEqual({ ...w.repository, name });
     });
 
     test('a repository that took the old name is never mistaken for ours', async () => {

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { toSiteId } from '../../src/site/identity.ts';
+import { parseSha, toSiteId } from '../../src/site/identity.ts';
 import type { Place } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { asRepository, type GitHubWorld, openGitHubWorld } from '../contract/github-world.ts';
@@ -160,4 +160,28 @@ test('a list of pulls that did not change is not sent again, a changed one is', 
   await w.github.label(pull, 'preview');
   expect((await w.facts.openPulls(w.repository))[0]?.labels).toEqual(['preview']);
   expect(statuses()).toEqual([200, 304, 200]);
+});
+
+test('T-A18 what is said to a repository that was renamed meanwhile arrives, once', async () => {
+  await using w = await openGitHubWorld();
+  const { pull, place } = await withPull(w);
+  const comment = String(w.github.plantComment(pull, 'ann', '/preview').id);
+  await w.github.rename(w.repo, 'store');
+  // Written first, so that it is the write that meets the redirect.
+  await w.voice.react(w.repository, comment, 'taken');
+  await w.voice.ensureComment(place, said('one'));
+  expect(w.github.ourComments(pull)).toHaveLength(1);
+  expect(w.github.commentsOf(pull)[0]?.reactions.map(({ content }) => content)).toEqual(['eyes']);
+});
+
+test('a deployment is made while checks still run, transient, and silences no other', async () => {
+  await using w = await openGitHubWorld();
+  const { pull, place } = await withPull(w);
+  const sha = parseSha(pull.sha);
+  if (!sha) throw new Error('no commit');
+  await w.voice.ensureCheck(place, { sha, status: 'inProgress', title: 'Building', summary: 'It builds.', text: '', url: null }, null);
+  await w.voice.ensureDeployment(place, { sha, state: 'success', url: 'https://pr-1.preview.example', description: 'A preview' }, null);
+  expect(w.github.deployments(w.repo)).toMatchObject([{ environment: 'preview', transient: true, production: false }]);
+  const statuses = w.github.requests.filter(({ path }) => path.endsWith('/statuses')).map(({ body }) => JSON.parse(body));
+  expect(statuses).toMatchObject([{ state: 'success', auto_inactive: false, environment_url: 'https://pr-1.preview.example' }]);
 });

@@ -115,3 +115,9 @@ export const isIn =
   (repo: Repo) =>
   (thing: { readonly repository: Repo }): boolean =>
     thing.repository.id === repo.id;
+
+/** The thing, if it is the repository's. */
+export const found = <T extends { readonly repository: Repo }>(thing: T | undefined, repo: Repo): T => {
+  if (!thing || !isIn(repo)(thing)) throw no(404, 'Not Found');
+  return thing;
+};

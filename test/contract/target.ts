@@ -1,0 +1,125 @@
+import { ulid } from 'ulid';
+import { describe, expect, test } from 'vitest';
+import { toLaunchId } from '../../src/site/identity.ts';
+import type { Artefact, DatabaseWish, DeployOrder, Held, Target, Watch } from '../../src/site/ports.ts';
+import { Fault } from '../../src/site/problem.ts';
+import type { Served } from '../../src/site/site.ts';
+
+/** What a target's own test world offers to the contract. */
+export type TargetWorld = AsyncDisposable & {
+  readonly target: Target;
+  hold(): Held;
+  /** `files` under a folder of their own; run by `node server.js` unless said otherwise. */
+  artefact(files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact>;
+  seed(sql: string): Promise<DatabaseWish>;
+  order(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact'>): DeployOrder;
+  /** The body that a visitor of `served` gets. */
+  visit(served: Served, path?: string): Promise<string>;
+};
+
+export const watching = (part: Partial<Watch> = {}): Watch => ({
+  signal: new AbortController().signal,
+  log: () => undefined,
+  entered: () => undefined,
+  ...part,
+});
+
+/** A server that answers every request with a text. */
+export const answering = (text: string): string =>
+  `require('http').createServer((q, s) => s.end(${JSON.stringify(text)})).listen(process.env.PORT, process.env.HOST)`;
+
+export const nextRevision = (order: DeployOrder, part: Partial<DeployOrder>): DeployOrder => ({
+  ...order,
+  live: order.revision,
+  revision: toLaunchId(ulid()),
+  ...part,
+});
+
+const codeOf = async (deed: Promise<unknown>): Promise<string> => {
+  const error: unknown = await deed.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  return error instanceof Fault ? error.code : String(error);
+};
+
+/** What every target does. */
+export function targetContract(name: string, openWorld: () => Promise<TargetWorld>): void {
+  describe(name, () => {
+    test('a site is put up, and answers', async () => {
+      await using w = await openWorld();
+      const served = await w.target.deploy(
+        w.hold(),
+        w.order({ artefact: await w.artefact({ 'server.js': answering('hello') }) }),
+        watching(),
+      );
+      expect(await w.visit(served)).toBe('hello');
+    });
+
+    test('an update leaves what is live until it is settled', async () => {
+      await using w = await openWorld();
+      const order = w.order({ artefact: await w.artefact({ 'server.js': answering('one') }) });
+      const one = await w.target.deploy(w.hold(), order, watching());
+      const next = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('two') }) });
+      const two = await w.target.deploy(w.hold(), next, watching());
+      expect([await w.visit(one), await w.visit(two)]).toEqual(['one', 'two']);
+      await w.target.settle(w.hold(), order.site, next.revision);
+      expect(await w.visit(two)).toBe('two');
+      expect((await w.target.survey()).filter(({ kind }) => kind === 'process')).toHaveLength(1);
+    });
+
+    test('T-F08: an app that ends at once is told, what was live stays, and the next good one succeeds', async () => {
+      await using w = await openWorld();
+      const order = w.order({ artefact: await w.artefact({ 'server.js': answering('good') }) });
+      const good = await w.target.deploy(w.hold(), order, watching());
+      const said: string[] = [];
+      const broken = nextRevision(order, { artefact: await w.artefact({ 'server.js': 'console.log("no luck"); process.exit(3)' }) });
+      expect(await codeOf(w.target.deploy(w.hold(), broken, watching({ log: (chunk) => said.push(chunk) })))).toBe('start-failed');
+      expect(said.join('')).toContain('no luck');
+      expect(await w.visit(good)).toBe('good');
+      const mended = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('better') }) });
+      expect(await w.visit(await w.target.deploy(w.hold(), mended, watching()))).toBe('better');
+    });
+
+    test('a seed that fails is told with its line, and nothing is left of it', async () => {
+      await using w = await openWorld();
+      const artefact = await w.artefact({ 'server.js': answering('never') });
+      const order = w.order({ artefact, database: await w.seed('create table a (b int);\n\nselect c from a;') });
+      const failure = await w.target.deploy(w.hold(), order, watching()).catch((error: unknown) => error);
+      expect(failure).toMatchObject({ code: 'seed-failed', details: { seed: 'db/seed.sql', cause: 'column "c" does not exist (line 3)' } });
+      expect((await w.target.survey()).filter(({ kind }) => kind !== 'stack')).toEqual([]);
+    });
+
+    test('destroy leaves nothing, and may be repeated', async () => {
+      await using w = await openWorld();
+      const artefact = await w.artefact({ 'server.js': answering('hello') });
+      const order = w.order({ artefact, database: await w.seed('create table a (b int)') });
+      await w.target.deploy(w.hold(), order, watching());
+      expect((await w.target.survey()).map(({ kind }) => kind).sort()).toEqual(['database', 'process', 'stack']);
+      await w.target.destroy(w.hold(), order.site, watching());
+      await w.target.destroy(w.hold(), order.site, watching());
+      expect(await w.target.survey()).toEqual([]);
+    });
+
+    test('an abort in the middle leaves nothing running', async () => {
+      await using w = await openWorld();
+      const abort = new AbortController();
+      const order = w.order({ artefact: await w.artefact({ 'server.js': 'console.log("up"); setInterval(() => {}, 1000)' }) });
+      const deploying = w.target.deploy(
+        w.hold(),
+        order,
+        watching({ signal: abort.signal, log: () => abort.abort(new Error('superseded')) }),
+      );
+      await expect(deploying).rejects.toThrow('superseded');
+      expect((await w.target.survey()).filter(({ kind }) => kind === 'process')).toEqual([]);
+      await w.target.destroy(w.hold(), order.site, watching());
+      expect(await w.target.survey()).toEqual([]);
+    });
+
+    test('a static site is a folder', async () => {
+      await using w = await openWorld();
+      const artefact = await w.artefact({ 'index.html': 'static' }, { kind: 'static', output: '.' });
+      expect(await w.visit(await w.target.deploy(w.hold(), w.order({ artefact }), watching()), '/index.html')).toBe('static');
+    });
+  });
+}

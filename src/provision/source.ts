@@ -1,0 +1,232 @@
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Repository, Sha } from '../site/identity.ts';
+import type { Source } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
+import { orDiskFull } from './copy.ts';
+import { type GitCall, type GitResult, git } from './git.ts';
+
+const ATTEMPTS = 3;
+const PAUSE_MS = 700;
+const LIMIT_MS = 120_000;
+
+/** The files of one commit. Paths are relative to the repository's root, with `/`; `.` is the root itself. */
+export interface Snapshot {
+  readonly sha: Sha;
+  /** Git's id of the folder or file at `path`; undefined when there is none. The same id is the same content. */
+  tree(path: string): Promise<string | undefined>;
+  /** A file's bytes; undefined when there is no plain file of at most `maxBytes` at `path`. */
+  read(path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /**
+   * Writes the files at and below these paths into `folder`, at their places in the repository. Links stay links; submodules are empty
+   * folders; LFS files their pointers; nothing that the repository configures is run.
+   */
+  checkout(paths: readonly string[], folder: string, signal?: AbortSignal): Promise<void>;
+}
+
+export type FetchOrder = {
+  readonly repository: Pick<Repository, 'forge' | 'id'>;
+  /** Where it is; asked for each attempt, since credentials may be short-lived. */
+  readonly address: () => ReturnType<Source['address']>;
+  readonly sha: Sha;
+  /** A reference that leads to the commit on servers that give out no unnamed ones, e.g. `refs/pull/12/head`. */
+  readonly ref?: string;
+  readonly signal: AbortSignal;
+  /** Milliseconds; two minutes unless given. */
+  readonly limitMs?: number;
+};
+
+export interface Sources {
+  /** Brings one commit here. Throws Fault `fetch-failed`, `fetch-timeout`, `commit-gone` or `disk-full`. */
+  fetch(order: FetchOrder): Promise<Snapshot>;
+  /** Forgets a repository. */
+  remove(repository: Pick<Repository, 'forge' | 'id'>): Promise<void>;
+}
+
+/** Opens the bare caches in `<dataDir>/sources`, one a repository, known by its id: a rename changes nothing. */
+export async function openSources(options: { readonly dataDir: string; readonly log: (line: string) => void }): Promise<Sources> {
+  const root = join(options.dataDir, 'sources');
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const turns = new Map<string, Promise<unknown>>();
+  const folderOf = (repository: Pick<Repository, 'forge' | 'id'>): string => join(root, `${repository.forge}-${repository.id}.git`);
+  /** One at a time per cache: git's own locks make the second one fail instead of wait. */
+  const inTurn = async <T>(folder: string, work: () => Promise<T>): Promise<T> => {
+    const mine = (turns.get(folder) ?? Promise.resolve()).then(work, work);
+    turns.set(folder, mine);
+    try {
+      return await mine;
+    } finally {
+      if (turns.get(folder) === mine) turns.delete(folder);
+    }
+  };
+  return {
+    async fetch(order) {
+      const folder = folderOf(order.repository);
+      const timeout = AbortSignal.timeout(order.limitMs ?? LIMIT_MS);
+      const signal = AbortSignal.any([order.signal, timeout]);
+      try {
+        await inTurn(folder, () => orDiskFull(() => ensureCommit(folder, { ...order, signal }, options.log)));
+      } catch (error) {
+        if (timeout.aborted && !order.signal.aborted) {
+          throw new Fault('fetch-timeout', { details: { limit: `${Math.round((order.limitMs ?? LIMIT_MS) / 1000)} s` } });
+        }
+        throw error;
+      }
+      return snapshot(folder, order.sha);
+    },
+    remove: (repository) => inTurn(folderOf(repository), () => rm(folderOf(repository), { recursive: true, force: true })),
+  };
+}
+
+async function ensureCommit(folder: string, order: FetchOrder, log: (line: string) => void): Promise<void> {
+  if (await holds(folder, order.sha)) return;
+  let rebuilt = false;
+  for (let attempt = 1; ; attempt += 1) {
+    await ensureCache(folder);
+    const cause = await fetchOnce(folder, order);
+    if (cause === null && (await holds(folder, order.sha))) return;
+    if (await answers(folder, order)) {
+      // The server is there: either it no longer has the commit, or our cache is broken. The cache costs less to doubt.
+      if (rebuilt) throw new Fault('commit-gone', { details: { sha: order.sha.slice(0, 7) } });
+      log('the source cache is made anew');
+      await rm(folder, { recursive: true, force: true });
+      rebuilt = true;
+      continue;
+    }
+    if (attempt === ATTEMPTS) throw new Fault('fetch-failed', { details: { cause: cause ?? 'no answer', attempts: String(ATTEMPTS) } });
+    log(`fetching failed (${cause ?? 'no answer'}), trying again`);
+    await pause(PAUSE_MS * attempt, undefined, { signal: order.signal });
+  }
+}
+
+async function ensureCache(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  // We have the turn, so whoever made these locks is dead.
+  for (const name of await readdir(folder)) if (name.endsWith('.lock')) await rm(join(folder, name), { force: true });
+  await must({ folder, args: ['init', '--bare', '--quiet', '--template=', folder] });
+}
+
+async function holds(folder: string, sha: Sha): Promise<boolean> {
+  try {
+    const found = await git({ folder, args: ['rev-parse', '--verify', '--quiet', '--end-of-options', `${sha}^{tree}`] });
+    return found.code === 0 && (await git({ folder, args: ['cat-file', '-e', `${sha}^{tree}`] })).code === 0;
+  } catch {
+    // There is no folder yet.
+    return false;
+  }
+}
+
+/** @returns null when it worked, otherwise git's last words */
+async function fetchOnce(folder: string, order: FetchOrder): Promise<string | null> {
+  const { url, authorization } = await reachable(order);
+  const wanted = [order.sha, ...(order.ref === undefined ? [] : [order.ref])];
+  let cause = '';
+  for (const want of wanted) {
+    const options = [
+      '--depth=1',
+      '--no-tags',
+      '--no-write-fetch-head',
+      '--no-recurse-submodules',
+      '--no-auto-maintenance',
+      '--quiet',
+      '--force',
+    ];
+    const result = await git({
+      folder,
+      args: ['fetch', ...options, '--end-of-options', url, `${want}:refs/heads/${order.sha}`],
+      authorization,
+      signal: order.signal,
+    });
+    if (result.code === 0) return null;
+    refuseFullDisk(result);
+    cause = lastWords(result);
+  }
+  return cause;
+}
+
+async function reachable(order: FetchOrder) {
+  const { url, authorization } = await order.address();
+  const { origin, protocol } = new URL(url);
+  if (protocol !== 'http:' && protocol !== 'https:')
+    throw new Fault('fetch-failed', { details: { cause: 'not an http address', attempts: '0' } });
+  return { url, authorization: authorization === null ? null : { origin, value: authorization } };
+}
+
+/** Whether the server answers for this repository at all. git's exit code is the same for every failure, its words are not for us. */
+async function answers(folder: string, order: FetchOrder): Promise<boolean> {
+  const { url, authorization } = await reachable(order);
+  await ensureCache(folder);
+  return (
+    (await git({ folder, args: ['ls-remote', '--quiet', '--end-of-options', url, 'HEAD'], authorization, signal: order.signal })).code === 0
+  );
+}
+
+function refuseFullDisk(result: GitResult): void {
+  if (/No space left on device|Disk quota exceeded/.test(result.said))
+    throw new Fault('disk-full', { cause: new Error(lastWords(result)) });
+}
+
+const lastWords = (result: GitResult): string =>
+  (result.said.split('\n').findLast((line) => line !== '') ?? `exit ${result.code}`).replace(/^fatal: /, '');
+
+async function must(call: GitCall): Promise<Buffer> {
+  const result = await git(call);
+  if (result.code === 0) return result.out;
+  refuseFullDisk(result);
+  throw new Error(`git ${call.args[0]}: ${lastWords(result)}`);
+}
+
+const inside = (path: string): string => (path === '.' ? '' : path.replace(/^\.\//, '').replace(/\/+$/, ''));
+
+function snapshot(folder: string, sha: Sha): Snapshot {
+  const entry = async (path: string): Promise<{ readonly mode: string; readonly id: string } | undefined> => {
+    const out = await must({ folder, args: ['ls-tree', '-z', '--full-tree', sha, '--', inside(path)] });
+    const [, mode, id] = /^(\d{6}) \w+ ([0-9a-f]+)\t/.exec(out.toString('utf8')) ?? [];
+    return mode === undefined || id === undefined ? undefined : { mode, id };
+  };
+  return {
+    sha,
+    async tree(path) {
+      if (inside(path) === '') return (await must({ folder, args: ['rev-parse', '--verify', `${sha}^{tree}`] })).toString('utf8').trim();
+      return (await entry(path))?.id;
+    },
+    async read(path, maxBytes) {
+      const found = await entry(path);
+      if (found === undefined || !found.mode.startsWith('100')) return undefined;
+      const size = Number((await must({ folder, args: ['cat-file', '-s', found.id] })).toString('utf8'));
+      return size > maxBytes ? undefined : await must({ folder, args: ['cat-file', 'blob', found.id] });
+    },
+    checkout: (paths, into, signal) => orDiskFull(() => checkout({ folder, sha, paths, into, ...(signal ? { signal } : {}) })),
+  };
+}
+
+type Checkout = {
+  readonly folder: string;
+  readonly sha: Sha;
+  readonly paths: readonly string[];
+  readonly into: string;
+  readonly signal?: AbortSignal;
+};
+
+/** By an index of its own: `git archive` would honour the repository's `export-ignore`, a work tree would leave a `.git` behind. */
+async function checkout({ folder, sha, paths, into, signal }: Checkout): Promise<void> {
+  await mkdir(into, { recursive: true });
+  const index = `${into}.index`;
+  const aborted = signal ? { signal } : {};
+  try {
+    const wanted = paths.some((path) => inside(path) === '') ? [] : paths.map(inside);
+    const listing = await must({ folder, args: ['ls-tree', '-r', '-z', '--full-tree', sha, '--', ...wanted], ...aborted });
+    await must({ folder, args: ['update-index', '-z', '--index-info'], input: listing, index, workTree: into, ...aborted });
+    await must({ folder, args: ['checkout-index', '--all', '--force', '--quiet'], index, workTree: into, ...aborted });
+  } catch (error) {
+    // Most likely the cache is damaged: it is dropped, and the next fetch makes it anew.
+    if (!signal?.aborted && !(error instanceof Fault)) {
+      await rm(folder, { recursive: true, force: true });
+      throw new Fault('fetch-failed', { details: { cause: 'the source cache was damaged', attempts: '1' }, cause: error });
+    }
+    throw error;
+  } finally {
+    await rm(index, { force: true });
+  }
+}

@@ -14,7 +14,7 @@ export interface Mayfly extends AsyncDisposable {
   readonly dataDir: string;
   /** Why the sites run without a sandbox; undefined when they have one. */
   readonly unboxed: string | undefined;
-  /** Resolves when `/readyz` answers 200. Throws, with the end of its log, when the process ends before. */
+  /** Resolves when `/readyz` answers 200. Throws when the process ends before. */
   ready(signal: AbortSignal): Promise<void>;
   logTail(lines: number): Promise<string>;
 }
@@ -87,7 +87,7 @@ export async function startMayfly(options: MayflyOptions): Promise<Mayfly> {
     async ready(signal) {
       for (;;) {
         signal.throwIfAborted();
-        if (child.exitCode !== null) throw new Error(`Mayfly ended with ${child.exitCode}:\n${await logTail(20)}`);
+        if (child.exitCode !== null) throw new Error(`Mayfly ended with ${child.exitCode}`);
         const answered = await fetch(`${url}/readyz`).catch(() => undefined); // not listening yet
         if (answered?.ok) return;
         await sleep(100);

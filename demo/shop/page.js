@@ -30,9 +30,9 @@ export const renderPage = (products) => `<!doctype html>
       ul { list-style: none; padding: 0; display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(16rem, 100%), 1fr)) }
       li { background: var(--card); border: 1px solid var(--line); border-radius: .9rem; padding: 1.25rem }
       .picture { display: block; height: 7rem; border-radius: .6rem; background:
-        radial-gradient(circle at 72% 34%, hsl(calc(var(--hue) + 40) 80% 72%) 0 18%, transparent 19%),
         radial-gradient(circle at 30% 110%, hsl(var(--hue) 45% 38%) 0 46%, transparent 47%),
         radial-gradient(circle at 85% 125%, hsl(calc(var(--hue) + 14) 45% 30%) 0 48%, transparent 49%),
+        radial-gradient(circle at 72% 34%, hsl(46 90% 88%) 0 17%, transparent 18%),
         linear-gradient(hsl(calc(var(--hue) + 20) 60% 82%), hsl(var(--hue) 55% 66%)) }
       h2 { font-size: 1.1rem; margin-top: .75rem }
       li p { color: var(--quiet); font-size: .95rem }

@@ -1,5 +1,5 @@
 import { ulid } from 'ulid';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Held, Target, Watch } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
@@ -46,8 +46,16 @@ const codeOf = async (deed: Promise<unknown>): Promise<string> => {
 /** What every target does. */
 export function targetContract(name: string, openWorld: () => Promise<TargetWorld>): void {
   describe(name, () => {
+    let w: TargetWorld;
+    beforeAll(async () => {
+      w = await openWorld();
+    });
+    afterAll(() => w[Symbol.asyncDispose]());
+    /** What the target has of one site, by kind. */
+    const found = async ({ site }: DeployOrder): Promise<readonly string[]> =>
+      (await w.target.survey()).flatMap((it) => (it.site === site ? [it.kind] : [])).sort();
+
     test('a site is put up, and answers', async () => {
-      await using w = await openWorld();
       const served = await w.target.deploy(
         w.hold(),
         w.order({ artefact: await w.artefact({ 'server.js': answering('hello') }) }),
@@ -57,7 +65,6 @@ export function targetContract(name: string, openWorld: () => Promise<TargetWorl
     });
 
     test('an update leaves what is live until it is settled', async () => {
-      await using w = await openWorld();
       const order = w.order({ artefact: await w.artefact({ 'server.js': answering('one') }) });
       const one = await w.target.deploy(w.hold(), order, watching());
       const next = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('two') }) });
@@ -65,11 +72,10 @@ export function targetContract(name: string, openWorld: () => Promise<TargetWorl
       expect([await w.visit(one), await w.visit(two)]).toEqual(['one', 'two']);
       await w.target.settle(w.hold(), order.site, next.revision);
       expect(await w.visit(two)).toBe('two');
-      expect((await w.target.survey()).filter(({ kind }) => kind === 'process')).toHaveLength(1);
+      expect(await found(order)).toEqual(['process', 'stack']);
     });
 
     test('T-F08: an app that ends at once is told, what was live stays, and the next good one succeeds', async () => {
-      await using w = await openWorld();
       const order = w.order({ artefact: await w.artefact({ 'server.js': answering('good') }) });
       const good = await w.target.deploy(w.hold(), order, watching());
       const said: string[] = [];
@@ -82,27 +88,24 @@ export function targetContract(name: string, openWorld: () => Promise<TargetWorl
     });
 
     test('a seed that fails is told with its line, and nothing is left of it', async () => {
-      await using w = await openWorld();
       const artefact = await w.artefact({ 'server.js': answering('never') });
       const order = w.order({ artefact, database: await w.seed('create table a (b int);\n\nselect c from a;') });
       const failure = await w.target.deploy(w.hold(), order, watching()).catch((error: unknown) => error);
       expect(failure).toMatchObject({ code: 'seed-failed', details: { seed: 'db/seed.sql', cause: 'column "c" does not exist (line 3)' } });
-      expect((await w.target.survey()).filter(({ kind }) => kind !== 'stack')).toEqual([]);
+      expect(await found(order)).toEqual(['stack']);
     });
 
     test('destroy leaves nothing, and may be repeated', async () => {
-      await using w = await openWorld();
       const artefact = await w.artefact({ 'server.js': answering('hello') });
       const order = w.order({ artefact, database: await w.seed('create table a (b int)') });
       await w.target.deploy(w.hold(), order, watching());
-      expect((await w.target.survey()).map(({ kind }) => kind).sort()).toEqual(['database', 'process', 'stack']);
+      expect(await found(order)).toEqual(['database', 'process', 'stack']);
       await w.target.destroy(w.hold(), order.site, watching());
       await w.target.destroy(w.hold(), order.site, watching());
-      expect(await w.target.survey()).toEqual([]);
+      expect(await found(order)).toEqual([]);
     });
 
     test('an abort in the middle leaves nothing running', async () => {
-      await using w = await openWorld();
       const abort = new AbortController();
       const order = w.order({ artefact: await w.artefact({ 'server.js': 'console.log("up"); setInterval(() => {}, 1000)' }) });
       const deploying = w.target.deploy(
@@ -111,13 +114,12 @@ export function targetContract(name: string, openWorld: () => Promise<TargetWorl
         watching({ signal: abort.signal, log: () => abort.abort(new Error('superseded')) }),
       );
       await expect(deploying).rejects.toThrow('superseded');
-      expect((await w.target.survey()).filter(({ kind }) => kind === 'process')).toEqual([]);
+      expect(await found(order)).not.toContain('process');
       await w.target.destroy(w.hold(), order.site, watching());
-      expect(await w.target.survey()).toEqual([]);
+      expect(await found(order)).toEqual([]);
     });
 
     test('a static site is a folder', async () => {
-      await using w = await openWorld();
       const artefact = await w.artefact({ 'index.html': 'static' }, { kind: 'static', output: '.' });
       expect(await w.visit(await w.target.deploy(w.hold(), w.order({ artefact }), watching()), '/index.html')).toBe('static');
     });

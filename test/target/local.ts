@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { pino } from 'pino';
@@ -13,7 +15,8 @@ import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targe
 import { type LocalSupervisor, openSupervisor } from '../../src/provision/targets/local/supervisor.ts';
 import { openLocalTarget } from '../../src/provision/targets/local/target.ts';
 import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
-import type { Artefact, DatabaseWish, DeployOrder, Held, Target, Watch } from '../../src/site/ports.ts';
+import type { Artefact, DatabaseWish, DeployOrder, Held, Target } from '../../src/site/ports.ts';
+import type { Served } from '../../src/site/site.ts';
 import { createDatabase, onDatabase } from '../postgres.ts';
 
 export const log = pino({ level: 'silent' });
@@ -99,6 +102,78 @@ export async function openLocalWorld(
   };
 }
 
+export type DatabaseWorld = AsyncDisposable & {
+  readonly databases: SiteDatabases;
+  seed(sql: string): Promise<NonNullable<DatabaseWish['seed']>>;
+  templates(): Promise<readonly string[]>;
+};
+
+/** The sites' databases alone. */
+export async function openDatabaseWorld(): Promise<DatabaseWorld> {
+  await using opening = new AsyncDisposableStack();
+  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-seeds-')), (path) => rm(path, { recursive: true, force: true }));
+  const server = inject('postgresUrl');
+  const instance = `test-${randomBytes(6).toString('hex')}`;
+  opening.defer(() => dropEverything(server, instance));
+  const databases = opening.use(await openSiteDatabases({ adminUrl: server, instance, passwordKey: randomBytes(32), log }));
+  const opened = opening.move();
+  return {
+    databases,
+    async seed(sql) {
+      const { seed } = await writeSeed(folder, sql);
+      if (!seed) throw new Error('no seed');
+      return seed;
+    },
+    templates: () => templatesOf(server, instance),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+async function templatesOf(server: string, instance: string): Promise<readonly string[]> {
+  const tag = createHash('sha256').update(instance).digest('hex').slice(0, 8);
+  const client = new pg.Client(server);
+  await client.connect();
+  const { rows } = await client.query<{ name: string }>('select datname as name from pg_database where starts_with(datname, $1)', [
+    `mft_${tag}_`,
+  ]);
+  await client.end();
+  return rows.map(({ name }) => name);
+}
+
+export type SupervisorWorld = AsyncDisposable & {
+  readonly supervisor: LocalSupervisor;
+  readonly folder: string;
+  /** A supervisor like Mayfly's after a restart, over what the first one declared. */
+  reopen(part?: { readonly healthMs?: number }): Promise<LocalSupervisor>;
+  artefact(files: Readonly<Record<string, string>>): Promise<Artefact>;
+};
+
+/** The supervisor alone, with the real sandbox. */
+export async function openSupervisorWorld(): Promise<SupervisorWorld> {
+  await using opening = new AsyncDisposableStack();
+  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-apps-')), (path) => rm(path, { recursive: true, force: true }));
+  await chmod(folder, 0o711);
+  const sandbox = await openSandbox({ mode: 'auto', dataDir: folder, log: () => undefined });
+  const settings = {
+    sandbox,
+    folder,
+    sockets: join(folder, 'run'),
+    logs: join(folder, 'logs'),
+    postgres: () => null,
+    log,
+    healthMs: 20_000,
+  };
+  const supervisor = opening.use(await openSupervisor(settings));
+  const opened = opening.move();
+  return {
+    supervisor,
+    folder,
+    reopen: (part = {}) => openSupervisor({ ...settings, ...part }),
+    artefact: (files) => writeArtefact(folder, files),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
 async function writeArtefact(folder: string, files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact> {
   const key = randomBytes(8).toString('hex');
   const place = join(folder, 'artefacts', key);
@@ -155,16 +230,20 @@ export function orderOf(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact
   };
 }
 
-export const watching = (part: Partial<Watch> = {}): Watch => ({
-  signal: new AbortController().signal,
-  log: () => undefined,
-  entered: () => undefined,
-  ...part,
-});
+/** What a visitor gets: through the unix socket, waking the app if it sleeps, or from the folder. */
+export async function visit(w: LocalWorld, served: Served, path = '/'): Promise<string> {
+  if (served.kind === 'static') return readFile(join(served.folder, path), 'utf8');
+  return visitService(w, served.service, path);
+}
 
-/** A server that answers every request with a text. */
-export const answering = (text: string): string =>
-  `require('http').createServer((q, s) => s.end(${JSON.stringify(text)})).listen(process.env.PORT, process.env.HOST)`;
+export async function visitService({ supervisor }: Pick<LocalWorld, 'supervisor'>, service: string, path = '/'): Promise<string> {
+  const { socket } = await supervisor.reach(service);
+  return new Promise((resolve, reject) => {
+    request({ socketPath: socket, path, agent: false }, (answer) => text(answer).then(resolve, reject))
+      .on('error', reject)
+      .end();
+  });
+}
 
 /** Waits until `look` finds what is wanted. */
 export async function until<Seen>(what: string, look: () => Promise<Seen | undefined | false> | Seen | undefined | false): Promise<Seen> {

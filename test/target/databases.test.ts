@@ -1,0 +1,72 @@
+import pg from 'pg';
+import { ulid } from 'ulid';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { toSiteId } from '../../src/site/identity.ts';
+import { type DatabaseWorld, openDatabaseWorld } from './local.ts';
+
+let w: DatabaseWorld;
+beforeAll(async () => {
+  w = await openDatabaseWorld();
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+const site = () => toSiteId(ulid());
+const never = new AbortController().signal;
+
+/** As the app signs in, though on the port that the server has outside. */
+async function asApp<T>(url: string, deed: (client: pg.Client) => Promise<T>): Promise<T> {
+  const address = new URL(url);
+  const { hostname, port } = new URL(inject('postgresUrl'));
+  address.host = `${hostname}:${port}`;
+  const client = new pg.Client(address.href);
+  await client.connect();
+  try {
+    return await deed(client);
+  } finally {
+    await client.end();
+  }
+}
+
+test('two pulls that open the same seed at once: it is run once, and each has its own copy', async () => {
+  const seed = await w.seed(`create table visits (n int); insert into visits values (1); create view seen as select * from visits`);
+  const [one, two] = await Promise.all([w.databases.ensure(site(), seed, never), w.databases.ensure(site(), seed, never)]);
+  await asApp(one.url, (client) => client.query('insert into visits values (2)'));
+  expect((await asApp(two.url, (client) => client.query('select n from seen'))).rows).toEqual([{ n: 1 }]);
+  expect(await w.templates()).toHaveLength(1);
+  // Owned by the site: an app that migrates its own tables may.
+  await asApp(one.url, (client) => client.query('alter table visits add column at timestamptz; drop view seen'));
+});
+
+test('a site reaches no other database, and can make or become nothing on the server', async () => {
+  const mine = await w.databases.ensure(site(), null, never);
+  const other = await w.databases.ensure(site(), null, never);
+  const elsewhere = (database: string) => asApp(mine.url.replace(/[^/]+$/, database), (client) => client.query('select 1'));
+  await expect(elsewhere(other.name)).rejects.toThrow('permission denied for database');
+  await expect(elsewhere('postgres')).rejects.toThrow('permission denied for database');
+  for (const sql of [
+    `copy (select 1) to program 'id'`,
+    'create role r',
+    'create database d',
+    `select pg_read_file('/etc/passwd')`,
+    `set role ${other.name}`,
+  ]) {
+    await expect(asApp(mine.url, (client) => client.query(sql))).rejects.toThrow(/permission denied/);
+  }
+});
+
+test('a hostile seed cannot leave its own database', async () => {
+  const hostile = await w.seed(`reset role; reset session authorization; copy (select 1) to program 'id'`);
+  await expect(w.databases.ensure(site(), hostile, never)).rejects.toMatchObject({ code: 'seed-failed' });
+  expect((await w.databases.list()).filter(({ name }) => name.startsWith('mft_'))).toEqual([]);
+});
+
+test('a database that is found again keeps its data and its password; once dropped, its role is gone too', async () => {
+  const mine = site();
+  const first = await w.databases.ensure(mine, null, never);
+  await asApp(first.url, (client) => client.query('create table kept (n int)'));
+  const again = await w.databases.ensure(mine, null, never);
+  expect(again).toEqual(first);
+  await asApp(again.url, (client) => client.query('select * from kept'));
+  await w.databases.drop(first.name);
+  expect((await w.databases.list()).filter((database) => database.site === mine)).toEqual([]);
+});

@@ -1,0 +1,74 @@
+import { ulid } from 'ulid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectSupervisor, serveSupervisor } from '../../src/provision/targets/local/supervisor-socket.ts';
+import { toSiteId } from '../../src/site/identity.ts';
+import type { ServiceSpec } from '../../src/site/ports.ts';
+import { answering, watching } from '../contract/target.ts';
+import { openSupervisorWorld, type SupervisorWorld, until, visitService } from './local.ts';
+
+let w: SupervisorWorld;
+beforeAll(async () => {
+  w = await openSupervisorWorld();
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+async function service(script: string, part: Partial<ServiceSpec> = {}): Promise<ServiceSpec> {
+  const { folder } = await w.artefact({ 'server.js': script });
+  const site = toSiteId(ulid());
+  const own = { name: `${site}/${ulid()}`, site, folder, cwd: '.', command: 'node server.js', env: {}, port: 3000, health: '/' };
+  return { ...own, idleMs: 600_000, database: 'none', ...part };
+}
+const stateOf = async (name: string) => (await w.supervisor.list()).find((it) => it.name === name);
+
+test('an app that nobody visits is put to sleep, and the next visitor wakes it once', async () => {
+  const spec = await service(answering('awake'), { idleMs: 50 });
+  await w.supervisor.start(spec, watching());
+  await until('it to sleep', async () => (await stateOf(spec.name))?.state === 'asleep');
+  using _visit = w.supervisor.visit(spec.name);
+  expect(await Promise.all([visitService(w, spec.name), visitService(w, spec.name)])).toEqual(['awake', 'awake']);
+  expect(w.supervisor.isAwake(spec.name)).toBe(true);
+});
+
+test('an app that crashes is started again; one that goes on crashing waits for a visitor', async () => {
+  const spec = await service(`${answering('up')}.on('request', (q) => q.url === '/crash' && process.exit(1))`);
+  await w.supervisor.start(spec, watching());
+  await visitService(w, spec.name, '/crash').catch(() => undefined);
+  await until('a restart', async () => (await stateOf(spec.name))?.restarts === 1 && w.supervisor.isAwake(spec.name));
+  expect(await visitService(w, spec.name)).toBe('up');
+  await w.supervisor.remove(spec.name);
+  expect(await stateOf(spec.name)).toBeUndefined();
+});
+
+test('after a restart of Mayfly a site is asleep, and its first visitor wakes it', async () => {
+  const spec = await service(answering('again'));
+  await w.supervisor.start(spec, watching());
+  await w.supervisor[Symbol.asyncDispose]();
+  await using later = await w.reopen();
+  expect((await later.list()).find(({ name }) => name === spec.name)).toMatchObject({ state: 'asleep', pid: null });
+  expect(await visitService({ supervisor: later }, spec.name)).toBe('again');
+});
+
+test('an app that never answers is told with what it answered', async () => {
+  const spec = await service(`require('http').createServer((q, s) => s.writeHead(500).end()).listen(process.env.PORT, process.env.HOST)`);
+  await using impatient = await w.reopen({ healthMs: 1_500 });
+  const failure = await impatient.start(spec, watching()).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: 'health-timeout', details: { path: '/', port: '3000', last: '; it answered 500' } });
+  expect((await impatient.list()).filter(({ name }) => name === spec.name)).toEqual([]);
+});
+
+test('a worker in another process orders over a socket: the same verbs, logs and faults', async () => {
+  const path = `${w.folder}/supervisor.sock`;
+  await using _served = await serveSupervisor(w.supervisor, path);
+  const remote = connectSupervisor(path);
+  const said: string[] = [];
+  const spec = await service(`console.log('by socket'); ${answering('remote')}`);
+  await remote.start(spec, watching({ log: (chunk) => said.push(chunk) }));
+  expect(said.join('')).toContain('by socket');
+  expect((await remote.list()).find(({ name }) => name === spec.name)).toMatchObject({ state: 'running', database: null });
+  await expect(remote.start(await service('process.exit(7)'), watching())).rejects.toMatchObject({
+    code: 'start-failed',
+    details: { exit: 'code 7' },
+  });
+  await remote.remove(spec.name);
+  expect(await stateOf(spec.name)).toBeUndefined();
+});

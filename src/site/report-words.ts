@@ -78,11 +78,19 @@ export const WHILE = { fetch: 'fetching', build: 'building', deploy: 'deploying'
 /** What the forge calls a pull. */
 export const pullWord = (view: Pick<SiteView, 'forge'>): string => (view.forge.kind === 'github' ? 'pull request' : 'merge request');
 
+/** The pull's own page on the forge. */
+export function pullAddress(of: Pick<SiteView, 'forge' | 'repository'>, number: number): string {
+  return `${repositoryAddress(of)}/${of.forge.kind === 'github' ? 'pull' : '-/merge_requests'}/${number}`;
+}
+
+function repositoryAddress({ forge, repository }: Pick<SiteView, 'forge' | 'repository'>): string {
+  return `${forge.address.replace(/\/+$/, '')}/${repository.split('/').map(encodeURIComponent).join('/')}`;
+}
+
 /** The commit as a link to its page: `[`3f2a9c1`](…)`. */
 export function commitLink(view: Pick<SiteView, 'forge' | 'repository'>, sha: Head['sha']): string {
-  const name = view.repository.split('/').map(encodeURIComponent).join('/');
   const path = view.forge.kind === 'github' ? 'commit' : '-/commit';
-  return `[\`${shortSha(sha)}\`](${view.forge.address.replace(/\/+$/, '')}/${name}/${path}/${sha})`;
+  return `[\`${shortSha(sha)}\`](${repositoryAddress(view)}/${path}/${sha})`;
 }
 
 /** The problem as one sentence of Markdown, every detail escaped for where it stands. */

@@ -85,11 +85,11 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
     `### 🔴 Preview failed while ${isSettings ? 'reading its settings' : WHILE[site.during]}`,
     problemSentence(site.code, site.details, view),
     mistakes(launch),
-    stillServed(view, 'Visitors still get').trim(),
-    table(view, now),
     tail.length === 0
       ? ''
       : `<details><summary>Log, last ${counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
+    stillServed(view, 'Visitors still get').trim(),
+    table(view, now),
     small(launched(view), detected(view), ignored(view)),
     commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
   ];

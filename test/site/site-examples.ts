@@ -103,3 +103,12 @@ export const view = (site: Site, change: Partial<SiteView> = {}): SiteView => ({
   target: 'gcp',
   ...change,
 });
+
+/** A launch of 48 s that went well, and one whose build failed. */
+export const STAGES = { queued: 900, fetch: 2_100, build: 38_000, deploy: 5_900, check: 2_000 };
+export const DONE = launch({ outcome: 'succeeded', stages: STAGES, notes: { cache: 'dependencies' } });
+export const FAILED = launch({
+  outcome: 'failed',
+  stages: { fetch: 2_100, build: 10_200 },
+  tail: '> shop@1.0.0 build\n> vite build\n\nerror: cannot find ./cart',
+});

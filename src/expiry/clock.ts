@@ -7,7 +7,7 @@ export type Loop = {
   readonly run: (signal: AbortSignal) => Promise<void>;
 };
 
-/** A loop that has a part in the start takes a spread of this share of its period, so that many Mayflys do not beat as one. */
+/** Each pause is longer by up to this share of it, so that many Mayflys do not beat as one. */
 const JITTER = 0.1;
 
 /**
@@ -38,7 +38,7 @@ async function keepRunning(loop: Loop, { signal, log }: { readonly signal: Abort
 }
 
 /** Resolves after `ms`, or as soon as the signal is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const timer = setTimeout(done, ms);

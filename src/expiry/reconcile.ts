@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { type Repository, shortSha, type SiteId } from '../site/identity.ts';
+import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, Found, PullNow, Target } from '../site/ports.ts';
 import type { Site } from '../site/site.ts';
 import type { Store } from '../store/store.ts';
@@ -63,7 +63,8 @@ export async function reconcileRepository(store: Store, repository: Repository, 
 }
 
 /** Ended because of the pull, which is open: a reopening was missed. One that expired or was stopped waits for somebody. */
-const comesBackUnasked = (site: Extract<Site, { status: 'ended' }>): boolean => site.reason.kind !== 'expired' && site.reason.kind !== 'stopped';
+const comesBackUnasked = (site: Extract<Site, { status: 'ended' }>): boolean =>
+  site.reason.kind !== 'expired' && site.reason.kind !== 'stopped';
 
 async function standingOf(store: Store, repository: Repository): Promise<ReadonlyMap<number, Site>> {
   const byNumber = new Map<number, Site>();

@@ -1,0 +1,87 @@
+import type { Logger } from 'pino';
+import type { Queues } from '../queues.ts';
+import type { ForgeId, Repository } from '../site/identity.ts';
+import type { Facts, Target } from '../site/ports.ts';
+import type { Store } from '../store/store.ts';
+import { type Loop, pause } from './clock.ts';
+import { removeOldLogs } from './old-logs.ts';
+import { type Finding, reconcileRepository, reconcileTarget } from './reconcile.ts';
+import { sweep } from './sweep.ts';
+
+export type ExpiryParts = {
+  readonly store: Store;
+  readonly queues: Pick<Queues, 'intake' | 'provision' | 'report'>;
+  /** What runs on this host; null where no site does. */
+  readonly target: Target | null;
+  readonly links: ReadonlyMap<ForgeId, { readonly facts: Facts }>;
+  /** Looks at one pull as if the forge had just told of it. */
+  readonly lookAtPull: (repository: Repository, number: number) => Promise<void>;
+  readonly dataDir: string;
+  readonly metrics: { found(kind: string): void };
+  readonly log: Logger;
+};
+
+export interface Expiry {
+  loops(every: { readonly sweepEveryMs: number }): readonly Loop[];
+  /** Both comparisons, whole, at once. */
+  reconcileNow(): Promise<void>;
+}
+
+const TARGET_EVERY_MS = 60_000;
+/** Within this time every repository is compared with its forge once, the requests spread over it. */
+const FORGE_ROUND_MS = 300_000;
+const HOUSEKEEPING_EVERY_MS = 3_600_000;
+
+/** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
+export function openExpiry(parts: ExpiryParts): Expiry {
+  const { store, queues, log } = parts;
+  const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge };
+  const compareTarget = async (): Promise<void> => {
+    if (parts.target !== null) count(parts, await reconcileTarget(store, parts.target, log));
+  };
+  const compareForges = async (roundMs: number, signal: AbortSignal): Promise<void> => {
+    const repositories = await store.repositories.all();
+    for (const repository of repositories) {
+      await compareRepository(parts, repository);
+      await pause(roundMs / repositories.length, signal);
+      if (signal.aborted) return;
+    }
+  };
+  return {
+    loops: ({ sweepEveryMs }) => [
+      { name: 'sweep', everyMs: sweepEveryMs, run: async () => void (await sweep(store, wake, log)) },
+      { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
+      // A round takes its time by itself; without a repository there is none, and the pause is what keeps it from spinning.
+      { name: 'forges', everyMs: TARGET_EVERY_MS, run: (signal) => compareForges(FORGE_ROUND_MS - TARGET_EVERY_MS, signal) },
+      { name: 'housekeeping', everyMs: HOUSEKEEPING_EVERY_MS, run: () => keepHouse(parts) },
+    ],
+    async reconcileNow() {
+      await compareTarget();
+      await compareForges(0, new AbortController().signal);
+    },
+  };
+}
+
+async function compareRepository(parts: ExpiryParts, repository: Repository): Promise<void> {
+  const facts = parts.links.get(repository.forge)?.facts;
+  if (facts === undefined) return;
+  try {
+    count(parts, await reconcileRepository(parts.store, repository, { facts, lookAtPull: parts.lookAtPull }));
+  } catch (error) {
+    // One repository that its forge refuses to talk about must not keep the others from being looked at.
+    parts.log.warn({ err: error, repository: repository.name }, 'a repository could not be compared with its forge');
+  }
+}
+
+function count(parts: ExpiryParts, findings: readonly Finding[]): void {
+  for (const finding of findings) {
+    parts.metrics.found(finding.kind);
+    parts.log.info({ finding }, 'reconciled');
+  }
+}
+
+async function keepHouse({ store, dataDir, log }: ExpiryParts): Promise<void> {
+  const deliveries = await store.inbox.sweep();
+  const logs = await removeOldLogs(dataDir, store);
+  if (deliveries + logs > 0) log.info({ deliveries, logs }, 'kept house');
+}

@@ -1,0 +1,261 @@
+import { availableParallelism } from 'node:os';
+import type { Logger } from 'pino';
+import { ulid } from 'ulid';
+import { createApi } from './app/api.ts';
+import { createGitHubForge } from './app/forges/github.ts';
+import { GITHUB } from './app/forges/github-events.ts';
+import { githubDoor } from './app/github-door.ts';
+import { openIntake } from './app/intake.ts';
+import { createMetrics, type Metrics } from './app/metrics.ts';
+import { openGitHub } from './app/probot.ts';
+import type { ForgeLink } from './app/pulls.ts';
+import { openReporter } from './app/reporter.ts';
+import { openServer } from './app/server.ts';
+import { type Door, openWebhooks } from './app/webhooks.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { startLoops } from './expiry/clock.ts';
+import { openExpiry } from './expiry/expiry.ts';
+import { openGate } from './gate/gate.ts';
+import { createScrubber, openLog } from './log.ts';
+import { derived, openStores, type Stores } from './open-stores.ts';
+import { type ProvisionParts, provision } from './provision/launch.ts';
+import { openLaunchLog } from './provision/log.ts';
+import { openSandbox, type Sandbox } from './provision/sandbox.ts';
+import { openStages } from './provision/stages.ts';
+import { type Local, openLocal } from './provision/targets/local/open.ts';
+import type { OperatorPolicy } from './site/decide.ts';
+import type { ForgeId } from './site/identity.ts';
+import type { Source, Target } from './site/ports.ts';
+import { pullAddress } from './site/report-words.ts';
+import type { Site } from './site/site.ts';
+import type { Store } from './store/store.ts';
+
+/** Mayfly, running. */
+export interface Mayfly extends AsyncDisposable {
+  /** Of the control plane and of the gate on this machine; empty without that role. */
+  readonly webUrl: string;
+  readonly gateUrl: string;
+  readonly store: Store;
+  readonly target: Target;
+  /** Compares with the target and with every forge at once, instead of when it is time. */
+  reconcileNow(): Promise<void>;
+}
+
+/** What is configured of forges, each with its ports and its door. */
+type Forges = {
+  readonly links: ReadonlyMap<ForgeId, ForgeLink>;
+  readonly sources: ReadonlyMap<ForgeId, Source>;
+  readonly doors: readonly Door[];
+};
+
+/** How many launches, deliveries and reports one process works on at once. */
+const CONCURRENCY = { intake: 8, provision: Math.max(4, availableParallelism()), report: 8 } as const;
+/** What runs when Mayfly stops may finish for this long; then it is aborted and another takes it up. */
+const STOP_GRACE_MS = 2_000;
+/** For the database and the queue to answer `/readyz`. */
+const READY_MS = 1_500;
+/** EX_CONFIG of sysexits.h. */
+const EXIT_CONFIG = 78;
+
+/** Starts the parts that the configured roles need, in an order in which each finds what it rests on; disposing ends them in reverse. */
+export async function startMayfly(config: Config, { log }: { readonly log: Logger }): Promise<Mayfly> {
+  await using opening = new AsyncDisposableStack();
+  const stores = await openStores(config, { log, newId: ulid }, opening);
+  const { store, queues } = stores;
+  store.onEffects(async (site, effects) => {
+    for (const effect of effects) await queues[effect].add(site.id);
+  });
+  const metrics = createMetrics({
+    sites: () => store.sites.counts(),
+    queues: async () =>
+      Object.fromEntries(
+        Object.entries(await queues.depth()).map(([name, { waiting, active, delayed }]) => [name, waiting + active + delayed]),
+      ),
+  });
+  const forges = await openForges(config, store, log);
+  const policy: OperatorPolicy = { ...config };
+  const intake = openIntake({ store, links: forges.links, policy, word: config.command, metrics, log });
+  const local = await openTarget(config, stores, { log }, opening);
+  const expiry = openExpiry({
+    store,
+    queues,
+    target: local.target,
+    links: forges.links,
+    lookAtPull: intake.lookAtPull,
+    dataDir: stores.dataDir.path,
+    metrics,
+    log,
+  });
+  const parts: Parts = { config, stores, forges, metrics, local, log };
+  const gatePort = config.roles.has('gate') ? await startGate(parts, opening) : null;
+  if (config.roles.has('worker')) await startWork({ ...parts, handleDelivery: intake.handleDelivery }, opening);
+  if (config.roles.has('clock')) opening.use(startLoops(expiry.loops(config), log));
+  const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
+  const opened = opening.move();
+  return {
+    webUrl: webPort === null ? '' : `http://127.0.0.1:${webPort}`,
+    gateUrl: gatePort === null ? '' : `http://127.0.0.1:${gatePort}`,
+    store,
+    target: local.target,
+    reconcileNow: () => expiry.reconcileNow(),
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** The target with the sandbox that builds run in as well. */
+type Running = Local & { readonly sandbox: Sandbox };
+
+type Parts = {
+  readonly config: Config;
+  readonly stores: Stores;
+  readonly forges: Forges;
+  readonly metrics: Metrics;
+  readonly local: Running;
+  readonly log: Logger;
+};
+
+async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
+  if (config.github === null) throw new Error('No forge is configured');
+  const app = openGitHub(config.github, { log });
+  const { facts, voice, source } = createGitHubForge(app);
+  const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
+  await store.repositories.ensureForge(forge);
+  return { links: new Map([[GITHUB, { forge, facts, voice }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
+}
+
+async function openTarget(
+  config: Config,
+  stores: Stores,
+  { log }: { readonly log: Logger },
+  opening: AsyncDisposableStack,
+): Promise<Running> {
+  const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
+  const sandbox = await openSandbox({ mode: config.sandbox, dataDir: dataDir.path, log: (line) => log.info(line) });
+  log.info({ sandbox: sandbox.kind, limits: sandbox.limitsBy }, 'sandbox works');
+  const options = {
+    instance,
+    pulumiUrl,
+    previewDatabaseUrl: config.previewDatabaseUrl,
+    secretFor: (use: string) => derived(secretKey, use),
+  };
+  const local = await openLocal(
+    { ...options, dataDir: dataDir.path, runFolder: dataDir.runFolder, sandbox, check: store.leases.check, log },
+    opening,
+  );
+  return { ...local, sandbox };
+}
+
+async function startGate({ config, stores, local, log }: Parts, opening: AsyncDisposableStack): Promise<number> {
+  const { store, dataDir } = stores;
+  const pullUrl = async (site: Site): Promise<string | null> => {
+    const repository = await store.repositories.find(site.pull.forge, site.pull.repository);
+    const forge = (await store.repositories.forges()).find(({ id }) => id === site.pull.forge);
+    return repository && forge ? pullAddress({ forge, repository: repository.name }, site.pull.number) : null;
+  };
+  const { gatePort: port, previewUrl, trustedProxies, command } = config;
+  const routes = { find: store.sites.findByHost, onChange: store.onChange };
+  const gate = opening.use(
+    await openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner: local.runner, pullUrl, log }),
+  );
+  log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');
+  return gate.port;
+}
+
+async function startWork(
+  parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
+  opening: AsyncDisposableStack,
+): Promise<void> {
+  const { config, stores, forges, metrics, local, log } = parts;
+  const { store, queues, dataDir } = stores;
+  const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
+  const { previewUrl, target, command: word } = config;
+  const reporter = openReporter({ store, links: forges.links, later, previewUrl, word, target, metrics, log });
+  const stages = await openStages({ store, forges, target: local.target, sandbox: local.sandbox, dataDir: dataDir.path, config, log });
+  const provisioning: ProvisionParts = {
+    store,
+    target: local.target,
+    stages: stages.run,
+    forget: stages.forget,
+    openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
+    metrics,
+    newId: ulid,
+    log,
+  };
+  const work = queues.work(
+    {
+      intake: parts.handleDelivery,
+      report: reporter.report,
+      async provision(site, { signal }) {
+        const delayMs = await provision(provisioning, site, signal);
+        if (delayMs !== null) await queues.provision.add(site, { delayMs });
+      },
+      async gaveUp(queue, id, error) {
+        // Nothing is lost: the sweep comes back to the row.
+        log.error({ queue, id, err: error }, 'a job was given up for now');
+      },
+    },
+    { concurrency: CONCURRENCY, graceMs: STOP_GRACE_MS },
+  );
+  opening.use(work);
+}
+
+async function startWeb({ config, stores, forges, metrics, log }: Parts, opening: AsyncDisposableStack): Promise<number> {
+  const { store, queues } = stores;
+  const webhooks = openWebhooks({
+    doors: forges.doors,
+    inbox: store.inbox,
+    enqueue: queues.intake.add,
+    repositories: config.repositories,
+    metrics,
+    log,
+  });
+  const api = createApi({ store, token: config.apiToken, word: config.command, previewUrl: config.previewUrl });
+  const ready = { database: () => store.isReachable(READY_MS), queue: () => queues.isReachable(READY_MS) };
+  const server = opening.use(await openServer({ port: config.port, webhooks, api, metrics, ready, log }));
+  log.info({ port: server.port, address: config.publicUrl.href }, 'the control plane is open');
+  return server.port;
+}
+
+/** Everything configured that must never be written anywhere. */
+function secretsOf(config: Config): readonly string[] {
+  const { github, gitlab, apiToken, secretKey, databaseUrl, previewDatabaseUrl, redisUrl, pulumiBackendUrl } = config;
+  const passwords = [databaseUrl, previewDatabaseUrl, redisUrl, pulumiBackendUrl].map((url) =>
+    url?.includes('://') ? decodeURIComponent(new URL(url).password) : '',
+  );
+  const forge = [
+    github?.privateKey,
+    github?.webhookSecret,
+    github?.clientSecret,
+    gitlab?.token,
+    gitlab?.webhookSecret,
+    gitlab?.signingToken,
+  ];
+  return [...forge, apiToken, secretKey?.toString('base64'), ...passwords].filter(
+    (secret): secret is string => typeof secret === 'string' && secret !== '',
+  );
+}
+
+/** Reads the settings, runs until a signal, and ends in order. A second signal ends at once. */
+async function main(): Promise<void> {
+  let config: Config;
+  try {
+    config = loadConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = EXIT_CONFIG;
+    return;
+  }
+  const log = openLog({ level: config.logLevel, scrubber: createScrubber(secretsOf(config)) });
+  const mayfly = await startMayfly(config, { log });
+  log.info({ web: mayfly.webUrl, gate: mayfly.gateUrl }, 'Mayfly is up');
+  const stop = async (signal: NodeJS.Signals): Promise<void> => {
+    for (const again of ['SIGINT', 'SIGTERM'] as const) process.removeAllListeners(again).on(again, () => process.exit(1));
+    log.info({ signal }, 'stopping');
+    await mayfly[Symbol.asyncDispose]();
+    log.info('stopped');
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(signal));
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,53 @@
+import { createHmac } from 'node:crypto';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import { checkSecretKey, type DataDir, ensureInstance, openDataDir } from './data-dir.ts';
+import { openQueues, type Queues } from './queues.ts';
+import type { NewId } from './site/ports.ts';
+import { openStore } from './store/db.ts';
+import { openEmbeddedPostgres } from './store/embedded.ts';
+import { openPulumiDatabase } from './store/pulumi-database.ts';
+import type { Store } from './store/store.ts';
+
+/** Everything durable, opened. */
+export type Stores = {
+  readonly dataDir: DataDir;
+  readonly store: Store;
+  readonly queues: Queues;
+  readonly secretKey: Buffer;
+  /** This Mayfly's name in the labels of what it makes. */
+  readonly instance: string;
+  /** `PULUMI_BACKEND_URL`, with the password of a role that can touch nothing else. */
+  readonly pulumiUrl: string;
+};
+
+const DATABASE = 'mayfly';
+
+/** Opens the data dir, the database (embedded unless one is configured), the store and the queues, onto `opening`. */
+export async function openStores(
+  config: Config,
+  { log, newId }: { readonly log: Logger; readonly newId: NewId },
+  opening: AsyncDisposableStack,
+): Promise<Stores> {
+  const dataDir = opening.use(await openDataDir(config.dataDir));
+  const secretKey = config.secretKey ?? (await dataDir.ensureSecretKey());
+  const databaseUrl = config.databaseUrl ?? (await openOwnPostgres(dataDir, log, opening));
+  const holder = newId();
+  const store = opening.use(await openStore({ url: databaseUrl, applicationName: 'mayfly', holder, log, newId }));
+  await checkSecretKey(store.keepsakes, secretKey);
+  const instance = await ensureInstance(store.keepsakes, config.instance);
+  const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
+  const password = derived(secretKey, 'pulumi database');
+  const pulumiUrl =
+    config.pulumiBackendUrl ?? (await openPulumiDatabase({ adminUrl: databaseUrl, password, sessionName: `mayfly:${holder}`, log }));
+  return { dataDir, store, queues, secretKey, instance, pulumiUrl };
+}
+
+/** A secret of its own for each use, so that one that got out tells nothing of the others. */
+export const derived = (secretKey: Buffer, use: string): string =>
+  createHmac('sha256', secretKey).update(`mayfly ${use}`).digest('base64url');
+
+async function openOwnPostgres(dataDir: DataDir, log: Logger, opening: AsyncDisposableStack): Promise<string> {
+  const cluster = opening.use(await openEmbeddedPostgres({ folder: dataDir.folder('postgres'), name: 'mayfly', log }));
+  return cluster.ensureDatabase(DATABASE);
+}

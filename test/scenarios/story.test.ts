@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Repo } from '../doubles/github.ts';
+import { createWorld, until, type World } from '../world.ts';
+import { builtApp, nodeApp, slowBuild } from './apps.ts';
+
+describe('the life of a pull', () => {
+  let w: World;
+  let repo: Repo;
+  let made = 0;
+  beforeAll(async () => {
+    w = await createWorld();
+  });
+  afterAll(() => w[Symbol.asyncDispose]());
+  const repository = async (files = nodeApp('main')) => {
+    repo = await w.github.createRepository({ name: `acme/shop-${++made}`, files });
+    return repo;
+  };
+
+  test('1. opened: one comment while queued, then a site that answers with the commit', async () => {
+    const pull = await w.github.openPull(await repository(), { files: nodeApp('hello from the pull') });
+    const first = await until('the comment', () => w.github.ourComment(pull));
+    expect(first.bodies[0]).toContain('### ⏳ Preview is queued');
+    await w.reaches(pull, 'ready');
+    expect(await w.visit(pull)).toMatchObject({
+      status: 200,
+      body: 'hello from the pull',
+      headers: { 'x-robots-tag': 'noindex, nofollow' },
+    });
+    expect(w.comment(pull)).toContain('### 🟢 Preview is ready');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+    expect(w.github.checksOf(pull.sha)).toMatchObject([{ name: 'mayfly', status: 'completed', conclusion: 'success' }]);
+    expect(w.github.deployments(repo)).toMatchObject([{ environment: 'preview', sha: pull.sha }]);
+  });
+
+  test('2. the address is made of the pull, the repository and a hash, and stays', async () => {
+    const pull = await w.github.openPull(await repository(), { files: nodeApp('one') });
+    const before = await w.reaches(pull, 'ready');
+    expect(before.host).toMatch(new RegExp(`^pr-${pull.number}-${repo.name}-[a-z2-7]{8}$`));
+    const sha = await w.github.push(pull, nodeApp('two'));
+    const after = await w.reaches(pull, 'ready', sha);
+    expect(after.host).toBe(before.host);
+    expect((await w.visit(pull)).body).toBe('two');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+  });
+
+  test('3. a push while it builds abandons the older launch', async () => {
+    const pull = await w.github.openPull(await repository(), { files: slowBuild('one') });
+    const old = pull.sha;
+    await w.reaches(pull, 'building');
+    const sha = await w.github.push(pull, builtApp('two'));
+    await w.reaches(pull, 'ready', sha);
+    expect((await w.visit(pull)).body).toBe('two');
+    expect(w.github.checksOf(old)).toMatchObject([{ status: 'completed' }]);
+  });
+
+  test('3. ten pushes in a moment make at most two launches, and the last one is live (T-F20)', async () => {
+    const pull = await w.github.openPull(await repository(), { files: nodeApp('0') });
+    let sha = pull.sha;
+    for (let n = 1; n <= 10; n++) sha = await w.github.push(pull, nodeApp(String(n)));
+    const site = await w.reaches(pull, 'ready', sha);
+    expect((await w.visit(pull)).body).toBe('10');
+    expect((await w.mayfly.store.launches.of(site.id, 20)).length).toBeLessThanOrEqual(2);
+  });
+
+  test('4. a commit that changes nothing that is built reuses what was built', async () => {
+    const files = {
+      ...Object.fromEntries(Object.entries(builtApp('same')).map(([path, text]) => [`app/${path}`, text])),
+      '.mayfly.yml': 'root: app\n',
+    };
+    const pull = await w.github.openPull(await repository(files), { files: { 'app/note.txt': 'a' } });
+    await w.reaches(pull, 'ready');
+    const sha = await w.github.push(pull, { 'README.md': 'only words' });
+    const site = await w.reaches(pull, 'ready', sha);
+    const [launch] = await w.mayfly.store.launches.of(site.id, 1);
+    expect(launch).toMatchObject({ sha, outcome: 'succeeded', notes: { cache: 'artefact' } });
+    expect((await w.visit(pull)).body).toBe('same');
+  });
+
+  test('5. a failed build explains itself, masks secrets, and what was live stays live', async () => {
+    const pull = await w.github.openPull(await repository(), { files: builtApp('good') });
+    await w.reaches(pull, 'ready');
+    const secret = 'ghp_0123456789abcdefghijklmnopqrstuvwxyz';
+    const sha = await w.github.push(pull, {
+      'build.js': `console.log('token ${secret}'); console.error('cannot find the cart'); process.exit(3);`,
+    });
+    await w.reaches(pull, 'failed', sha);
+    expect(w.comment(pull)).toContain('### 🔴 Preview failed while building');
+    expect(w.comment(pull)).toContain('exited with 3');
+    expect(w.comment(pull)).toContain('cannot find the cart');
+    expect(w.comment(pull)).not.toContain(secret);
+    expect((await w.visit(pull)).body).toBe('good');
+    expect(w.github.checksOf(sha)).toMatchObject([{ status: 'completed', conclusion: 'failure' }]);
+  });
+
+  test('5. an app that never becomes healthy fails with its log, and the next good push succeeds (T-F08)', async () => {
+    const files = { ...nodeApp(''), 'server.js': `console.error('no database here'); process.exit(7);` };
+    const pull = await w.github.openPull(await repository(), { files });
+    await w.reaches(pull, 'failed');
+    expect(w.comment(pull)).toContain('no database here');
+    const sha = await w.github.push(pull, nodeApp('fine'));
+    await w.reaches(pull, 'ready', sha);
+    expect((await w.visit(pull)).body).toBe('fine');
+  });
+
+  test('6. closed: gone, said so, and brought back by reopening', async () => {
+    const pull = await w.github.openPull(await repository(), { files: nodeApp('brief') });
+    const site = await w.reaches(pull, 'ready');
+    await w.github.close(pull);
+    await w.reaches(pull, 'ended');
+    expect(await w.visit(pull)).toMatchObject({ status: 410 });
+    expect(w.comment(pull)).toContain('### ⚪ Preview has ended');
+    expect((await w.mayfly.target.survey()).filter((found) => found.site === site.id)).toEqual([]);
+    expect(w.github.deployments(repo)).toEqual([]);
+    await w.github.reopen(pull);
+    await w.reaches(pull, 'ready');
+    expect((await w.visit(pull)).body).toBe('brief');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+  });
+
+  test('6. a close during a build ends it', async () => {
+    const pull = await w.github.openPull(await repository(), { files: slowBuild('never') });
+    const site = await w.reaches(pull, 'building');
+    await w.github.close(pull);
+    await w.reaches(pull, 'ended');
+    expect((await w.mayfly.target.survey()).filter((found) => found.site === site.id)).toEqual([]);
+  });
+
+  test('7. extended by a comment of somebody who may', async () => {
+    const pull = await w.github.openPull(await repository(), { files: nodeApp('long') });
+    w.github.setPermission(repo, 'dev', 'write');
+    w.github.setPermission(repo, 'guest', 'read');
+    const before = await w.reaches(pull, 'ready');
+    const asked = await w.github.comment(pull, 'dev', '/preview extend 2d');
+    await until('the end to move', async () => (await w.siteOf(pull))?.endsAt.getTime() === before.endsAt.getTime() + 2 * 86_400_000);
+    await until('the receipt', () => asked.reactions.some((reaction) => reaction.content === '+1'));
+    const refused = await w.github.comment(pull, 'guest', '/preview extend 2d');
+    await until('the refusal', () => refused.reactions.some((reaction) => reaction.content === '-1'));
+  });
+});
+
+test('7. its time is up: the site ends, and a push brings it back', async () => {
+  await using w = await createWorld({ MAYFLY_TTL: '4s', MAYFLY_MAX_TTL: '1h' });
+  const repo = await w.github.createRepository({ name: 'acme/brief', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: nodeApp('one') });
+  await w.reaches(pull, 'ended');
+  expect(w.comment(pull)).toContain('### ⚪ Preview has ended');
+  const sha = await w.github.push(pull, nodeApp('two'));
+  await w.reaches(pull, 'ready', sha);
+});
+
+test('a fork is held: nothing of it is fetched (T-B01)', async () => {
+  await using w = await createWorld();
+  const repo = await w.github.createRepository({ name: 'acme/open', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: nodeApp('from a stranger'), from: 'stranger' });
+  await w.reaches(pull, 'held');
+  expect(w.comment(pull)).toContain('### 🔒 Preview waits for approval');
+  expect(w.github.fetches).toEqual([]);
+});
+
+test('the same delivery a hundred times at once is one site and one comment (T-A06)', async () => {
+  await using w = await createWorld();
+  const repo = await w.github.createRepository({ name: 'acme/loud', files: nodeApp('main') });
+  w.github.sendWebhooksTo(null);
+  const pull = await w.github.openPull(repo, { files: nodeApp('once') });
+  w.github.sendWebhooksTo(w.webhooks());
+  const [lost] = w.github.deliveries.filter((delivery) => delivery.event === 'pull_request');
+  if (!lost) throw new Error('nothing was delivered');
+  const answers = await Promise.all(Array.from({ length: 100 }, () => w.github.redeliver(lost)));
+  expect(new Set(answers.map((answer) => answer.statusCode))).toEqual(new Set([202]));
+  const site = await w.reaches(pull, 'ready');
+  expect(await w.mayfly.store.launches.of(site.id, 10)).toHaveLength(1);
+  expect(w.github.ourComments(pull)).toHaveLength(1);
+});
+
+test('after a restart a site sleeps until its first visitor', async () => {
+  await using w = await createWorld();
+  const repo = await w.github.createRepository({ name: 'acme/steady', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: nodeApp('still here') });
+  await w.reaches(pull, 'ready');
+  await w.restart();
+  expect(await w.visit(pull)).toMatchObject({ status: 200, body: 'still here' });
+});
+
+test('a missed close is found by comparing with the forge (T-F22)', async () => {
+  await using w = await createWorld();
+  const repo = await w.github.createRepository({ name: 'acme/quiet', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: nodeApp('x') });
+  await w.reaches(pull, 'ready');
+  w.github.sendWebhooksTo(null);
+  await w.github.close(pull);
+  const missed = await w.github.openPull(repo, { files: nodeApp('missed') });
+  await w.mayfly.reconcileNow();
+  await w.reaches(pull, 'ended');
+  await w.reaches(missed, 'ready');
+});

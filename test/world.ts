@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pino } from 'pino';
+import { expect, inject } from 'vitest';
+import { loadConfig } from '../src/config.ts';
+import { type Mayfly, startMayfly } from '../src/main.ts';
+import { toForgeId } from '../src/site/identity.ts';
+import type { Site } from '../src/site/site.ts';
+import { createGitHub, type Pull } from './doubles/github.ts';
+import { createDatabase } from './postgres.ts';
+
+export type Answer = {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+};
+export type World = Awaited<ReturnType<typeof createWorld>>;
+
+const LOOK_EVERY_MS = 20;
+/** Longest that anything in these worlds may take before the test is told what it waited for. */
+const PATIENCE_MS = 45_000;
+
+/** Waits until `look` returns something other than undefined or false. */
+export async function until<Seen>(what: string, look: () => Promise<Seen | undefined | false> | Seen | undefined | false): Promise<Seen> {
+  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await delay(LOOK_EVERY_MS)) {
+    const seen = await look();
+    if (seen !== undefined && seen !== false) return seen;
+  }
+  throw new Error(`waited ${PATIENCE_MS / 1_000} s for ${what}`);
+}
+
+/**
+ * Mayfly itself, whole, on a database of its own, and a GitHub that it serves. Closing it fails the test when the double was asked
+ * something that it does not know, or when a secret stands in anything that was said.
+ */
+export async function createWorld(settings: Readonly<Record<string, string>> = {}) {
+  await using opening = new AsyncDisposableStack();
+  const server = inject('postgresUrl');
+  const database = opening.use(await createDatabase(server));
+  const dataDir = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-world-')), (path) =>
+    rm(path, { recursive: true, force: true, maxRetries: 5 }),
+  );
+  const github = opening.use(await createGitHub());
+  const canary = randomBytes(24).toString('hex');
+  const environment = {
+    PORT: '0',
+    MAYFLY_GATE_PORT: '0',
+    MAYFLY_DATA_DIR: dataDir,
+    MAYFLY_SWEEP_EVERY: '1s',
+    MAYFLY_API_TOKEN: canary,
+    MAYFLY_PREVIEW_DATABASE_URL: server,
+    DATABASE_URL: database.url,
+    APP_ID: String(github.appId),
+    PRIVATE_KEY: github.privateKey,
+    WEBHOOK_SECRET: github.webhookSecret,
+    GITHUB_API_URL: github.url,
+    GITHUB_SERVER_URL: github.serverUrl,
+    ...settings,
+  };
+  const log = pino({ level: process.env.MAYFLY_TEST_LOG ?? 'silent' });
+  let mayfly: Mayfly = await startMayfly(loadConfig(environment), { log });
+  opening.defer(() => mayfly[Symbol.asyncDispose]());
+  const webhooks = (): string => `${mayfly.webUrl}/api/github/webhooks`;
+  github.sendWebhooksTo(webhooks());
+  const opened = opening.move();
+
+  const siteOf = (pull: Pull): Promise<Site | undefined> =>
+    mayfly.store.sites.findByPull({ forge: toForgeId('github'), repository: String(pull.repository.id) as never, number: pull.number });
+
+  const world = {
+    github,
+    canary,
+    dataDir,
+    database,
+    get mayfly() {
+      return mayfly;
+    },
+    webhooks,
+    siteOf,
+    /** The site once it has this status and its comment says so. */
+    async reaches(pull: Pull, status: Site['status'], sha?: string): Promise<Site> {
+      return until(`#${pull.number} to be ${status}`, async () => {
+        const site = await siteOf(pull);
+        if (site?.status !== status || (sha !== undefined && site.head.sha !== sha)) return false;
+        const said = await mayfly.store.reports.get(site.id);
+        return said.version >= site.version && site;
+      });
+    },
+    /** What a visitor of the pull's site gets. */
+    async visit(pull: Pull, path = '/', headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
+      const site = await siteOf(pull);
+      if (site === undefined) throw new Error(`#${pull.number} has no site`);
+      return get(mayfly.gateUrl, { path, headers: { host: `${site.host}.preview.localhost`, ...headers } });
+    },
+    /** Our comment's text; fails when there are two. */
+    comment: (pull: Pull): string => github.ourComment(pull)?.body ?? '',
+    api: (path: string, init: RequestInit = {}): Promise<Response> =>
+      fetch(`${mayfly.webUrl}/api/v1${path}`, { ...init, headers: { authorization: `Bearer ${canary}`, ...init.headers } }),
+    /** Stops Mayfly and starts it again on the same data. */
+    async restart(): Promise<void> {
+      await mayfly[Symbol.asyncDispose]();
+      mayfly = await startMayfly(loadConfig(environment), { log });
+      github.sendWebhooksTo(webhooks());
+    },
+    async [Symbol.asyncDispose]() {
+      const said = JSON.stringify([[...github.state.comments.values()].map((one) => one.bodies), [...github.state.checks.values()]]);
+      await opened.disposeAsync();
+      expect(github.unknownRequests).toEqual([]);
+      for (const secret of [canary, github.webhookSecret, database.url]) expect(said).not.toContain(secret);
+    },
+  };
+  return world;
+}
+
+/** A plain HTTP/1.1 request with a Host of one's own, which `fetch` does not allow. */
+export function get(base: string, wish: { readonly path: string; readonly headers: Readonly<Record<string, string>> }): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(new URL(wish.path, base), { headers: wish.headers }, (incoming) => {
+      const chunks: Buffer[] = [];
+      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+      incoming.on('end', () =>
+        resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString(), headers: incoming.headers }),
+      );
+      incoming.on('error', reject);
+    });
+    outgoing.on('error', reject).end();
+  });
+}

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -23,6 +23,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const log = pino({ level: process.stdout.isTTY ? 'warn' : 'error' });
   await using opening = new AsyncDisposableStack();
   const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-test-')), (path) => rm(path, { recursive: true, force: true }));
+  // A fresh temporary folder is closed to everybody, the server's user included.
+  await chmod(folder, 0o711);
   // Nothing here has to survive a power cut.
   const settings = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', max_connections: '200' };
   const postgres = opening.use(await openEmbeddedPostgres({ folder: join(folder, 'postgres'), name: 'tests', log, settings }));

@@ -57,7 +57,7 @@ export function programMemory(root) {
       const { code, output } = await run(program, [versionArgument]);
       if (code !== 0 || output.trim().replace(/^v/, '') !== version) return false;
       known[program] = wanted;
-      await writeFile(file, JSON.stringify(known));
+      await writeFile(file, JSON.stringify(known)).catch(() => {}); // another user's clone: asked again next time
       return true;
     },
   };

@@ -47,5 +47,6 @@ export async function ensurePackages(purpose) {
     say(`going on without ${wanted.join(', ')}: sites run without a sandbox`);
     return;
   }
-  throw new SetupError(`missing: ${wanted.join(', ')}. Run this, then try again:\n  sudo apt-get install -y ${wanted.join(' ')}`);
+  const names = needed.map((one) => one.needs);
+  throw new SetupError(`missing: ${names.join(', ')}. Run this, then try again:\n  sudo apt-get install -y ${names.join(' ')}`);
 }

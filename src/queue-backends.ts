@@ -36,6 +36,8 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
   });
   // Without a listener the loss of an idle connection would end the process.
   pool.on('error', (error) => log.warn({ err: error }, 'a connection of the queue was lost'));
+  // One that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
+  pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a connection of the queue in use was lost')));
   const client = await pool.connect();
   try {
     await runMigrations(client, SCHEMA);

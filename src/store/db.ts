@@ -94,6 +94,8 @@ function openPool(config: pg.PoolConfig, log: Logger): pg.Pool {
   const limits = `-c statement_timeout=${STATEMENT_LIMIT_MS} -c idle_in_transaction_session_timeout=${IDLE_TRANSACTION_LIMIT_MS}`;
   const pool = new pg.Pool({ ...config, keepAlive: true, options: limits });
   // Without a listener the loss of an idle connection would end the process. The pool drops it and opens another when asked.
+  // A connection that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
+  pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a database connection in use was lost')));
   return pool.on('error', (error) => log.warn({ err: error }, 'a database connection was lost'));
 }
 

@@ -8,8 +8,8 @@ import { githubDoor } from './app/github-door.ts';
 import { openIntake } from './app/intake.ts';
 import { createMetrics, type Metrics } from './app/metrics.ts';
 import { openGitHub } from './app/probot.ts';
-import type { ForgeLink } from './app/pulls.ts';
-import { openReporter } from './app/reporter.ts';
+import { type ForgeLink, getLink } from './app/pulls.ts';
+import { openReporter, siteUrl } from './app/reporter.ts';
 import { openServer } from './app/server.ts';
 import { type Door, openWebhooks } from './app/webhooks.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
@@ -123,6 +123,12 @@ async function openForges(config: Config, store: Store, log: Logger): Promise<Fo
   return { links: new Map([[GITHUB, { forge, facts, voice }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
 }
 
+function getSource({ sources }: Forges, forge: ForgeId): Source {
+  const source = sources.get(forge);
+  if (source === undefined) throw new Error(`The forge ${forge} is not configured`);
+  return source;
+}
+
 async function openTarget(
   config: Config,
   stores: Stores,
@@ -170,12 +176,26 @@ async function startWork(
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
   const { previewUrl, target, command: word } = config;
   const reporter = openReporter({ store, links: forges.links, later, previewUrl, word, target, metrics, log });
-  const stages = await openStages({ store, forges, target: local.target, sandbox: local.sandbox, dataDir: dataDir.path, config, log });
+  const stages = await openStages(
+    {
+      store,
+      facts: (forge) => getLink(forges.links, forge).facts,
+      source: (forge) => getSource(forges, forge),
+      target: local.target,
+      sandbox: local.sandbox,
+      dataDir: dataDir.path,
+      runFolder: dataDir.runFolder,
+      policy: config,
+      idleMs: config.idleMs,
+      url: (label) => siteUrl(previewUrl, label),
+      log: (line) => log.debug(line),
+    },
+    opening,
+  );
   const provisioning: ProvisionParts = {
     store,
     target: local.target,
-    stages: stages.run,
-    forget: stages.forget,
+    ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
     metrics,
     newId: ulid,

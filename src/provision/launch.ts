@@ -41,6 +41,8 @@ export type ProvisionParts = {
   readonly target: Target;
   /** Fetches, builds and deploys; resolves with what would answer visitors. */
   readonly stages: (run: Run) => Promise<Succeeded['live']>;
+  /** The site rests on what this launch was made of and on nothing else; null: on nothing at all. */
+  readonly useOnly: (site: SiteId, launch: LaunchId | null) => Promise<void>;
   readonly openLog: (site: SiteId, launch: LaunchId) => Promise<LaunchLog & { hide(secrets: readonly string[]): void }>;
   readonly metrics: { launched(outcome: string, code: string): void; staged(stage: string, ms: number): void };
   readonly newId: NewId;
@@ -69,6 +71,7 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       }
       case 'ending':
         await parts.target.destroy(held, id, { signal: AbortSignal.any([held.signal, stop]) });
+        await parts.useOnly(id, null);
         await parts.store.apply(id, { type: 'removalFinished' }, { held });
         parts.log.info({ site: id }, 'site removed');
         break;
@@ -172,7 +175,9 @@ async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 
   done.log.info({ outcome: end.outcome, stages }, 'launch over');
   // What visitors get now is what the row says; every other revision goes.
   const now = await store.sites.get(done.site);
-  await parts.target.settle(done.held, done.site, now.live?.revision ?? null);
+  const keep = now.live?.revision ?? null;
+  await parts.target.settle(done.held, done.site, keep);
+  await parts.useOnly(done.site, keep);
 }
 
 /** Applies the stages as they are entered, one after the other, and times them. */

@@ -1,0 +1,135 @@
+import { join } from 'node:path';
+import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
+import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
+import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
+import { CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsOfCommit } from '../site/repo-config.ts';
+import type { Store } from '../store/store.ts';
+import { openArtefactUsers } from './artefact-users.ts';
+import { artefactKey, keepSeed, openArtefacts } from './artefacts.ts';
+import { type Builder, openBuilder } from './build.ts';
+import { openEgress } from './egress.ts';
+import type { ProvisionParts, Run } from './launch.ts';
+import type { Sandbox } from './sandbox.ts';
+import { openSources, type Snapshot, type Sources } from './source.ts';
+
+export type StagesOptions = {
+  readonly store: Pick<Store, 'repositories'>;
+  readonly facts: (forge: ForgeId) => Pick<Facts, 'file'>;
+  readonly source: (forge: ForgeId) => Source;
+  readonly target: Target;
+  readonly sandbox: Sandbox;
+  readonly dataDir: string;
+  /** For sockets. */
+  readonly runFolder: string;
+  readonly policy: OperatorPolicy;
+  readonly idleMs: number;
+  /** The address of a site by its host's first label. */
+  readonly url: (label: string) => string;
+  readonly log: (line: string) => void;
+};
+
+/** A seed is run as one text, which PostgreSQL and we hold in memory. */
+const MAX_SEED_BYTES = 256 * 1024 * 1024;
+/** Names of settings whose value is likely a secret: it is masked in the log, whatever the build prints. */
+const SECRET_NAME = /(?:key|token|secret|passw(?:or)?d|credential|dsn|private)/i;
+
+type Parts = StagesOptions & {
+  readonly sources: Sources;
+  readonly builder: Builder;
+  readonly use: (site: SiteId, launch: LaunchId, key: string) => Promise<void>;
+};
+
+/** The stages of a launch, with the caches and the builds' way to the registries opened onto `opening`. */
+export async function openStages(
+  options: StagesOptions,
+  opening: AsyncDisposableStack,
+): Promise<Pick<ProvisionParts, 'stages' | 'useOnly'>> {
+  const { dataDir, sandbox, log } = options;
+  const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
+  const sources = await openSources({ dataDir, log });
+  const builder = await openBuilder({ dataDir, sandbox, egress });
+  const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
+  return { stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run), useOnly: users.useOnly };
+}
+
+async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['stages']> {
+  const { site, launch, held, watch } = run;
+  const repository = await getRepository(parts, run);
+  const snapshot = await fetchCommit(parts, run, repository);
+  const config = await readSettings(parts, { run, repository, snapshot });
+  const region = effectiveRegion(config, parts.policy);
+  if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
+  run.hide(Object.entries(config.env).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : [])));
+  const database = await wishDatabase(parts, snapshot, config);
+
+  watch.entered('build');
+  const artefact = await build(parts, { run, repository, snapshot, config });
+
+  watch.entered('deploy');
+  const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
+  const order: DeployOrder = {
+    site: site.id,
+    pull: site.pull,
+    revision: launch,
+    live: site.live?.revision ?? null,
+    artefact,
+    run: settings,
+    database,
+    region: region.region,
+    trust: site.head.trust,
+  };
+  const served = await parts.target.deploy(held, order, watch);
+  return { url: parts.url(site.host), served, idleMs: settings.idleMs };
+}
+
+async function getRepository(parts: Parts, { site }: Run): Promise<Repository> {
+  const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
+  if (repository === undefined) throw new Fault('access-gone');
+  return repository;
+}
+
+function fetchCommit(parts: Parts, { site, watch }: Run, repository: Repository): Promise<Snapshot> {
+  const { forge, number } = site.pull;
+  return parts.sources.fetch({
+    repository,
+    address: () => parts.source(forge).address(repository),
+    sha: site.head.sha,
+    ref: `refs/pull/${number}/head`,
+    signal: watch.signal,
+  });
+}
+
+type Reading = { readonly run: Run; readonly repository: Repository; readonly snapshot: Snapshot };
+
+/** The base branch's settings as they are now, with what the commit's own file may say. */
+async function readSettings(parts: Parts, { run, repository, snapshot }: Reading): Promise<RepoConfig> {
+  const { forge } = run.site.pull;
+  const base = await parts.facts(forge).file(repository, { ref: run.site.head.base, path: CONFIG_FILE, maxBytes: CONFIG_MAX_BYTES + 1 });
+  const own = await snapshot.read(CONFIG_FILE, CONFIG_MAX_BYTES + 1);
+  const settings = settingsOfCommit(base, own?.toString('utf8'));
+  if ('fault' in settings) {
+    await run.note({ mistakes: settings.lines });
+    throw settings.fault;
+  }
+  if (settings.ignored.length > 0) await run.note({ ignored: settings.ignored });
+  return settings.config;
+}
+
+async function wishDatabase(parts: Parts, snapshot: Snapshot, config: RepoConfig): Promise<DatabaseWish | null> {
+  if (config.database === null) return null;
+  const { engine, seed } = config.database;
+  if (seed === null) return { engine, seed: null };
+  const content = await snapshot.read(seed, MAX_SEED_BYTES);
+  if (content === undefined) throw new Fault('seed-missing', { details: { seed } });
+  return { engine, seed: await keepSeed(parts.dataDir, seed, content) };
+}
+
+async function build(parts: Parts, { run, repository, snapshot, config }: Reading & { readonly config: RepoConfig }): Promise<Artefact> {
+  const of = { repository: `${repository.forge}-${repository.id}`, trust: run.site.head.trust };
+  await parts.use(run.site.id, run.launch, await artefactKey(snapshot, config, of));
+  const { launch, watch } = run;
+  const { artefact, cache } = await parts.builder.ensureArtefact({ snapshot, config, ...of, launch, watch, caches: 'use' });
+  await run.note({ detected: artefact.detected, cache });
+  return artefact;
+}

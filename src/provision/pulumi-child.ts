@@ -33,7 +33,9 @@ function withoutAfterthoughts(command: PulumiCommand): PulumiCommand {
       if (key !== 'run' || typeof member !== 'function') return member;
       return (args: readonly string[], ...rest: unknown[]): unknown => {
         const stdout = args[0] === 'stack' ? spared[args[1] ?? ''] : undefined;
-        return stdout === undefined ? member.call(target, args, ...rest) : Promise.resolve({ stdout, stderr: '', code: 0 });
+        // The API has no option for it, and a site that ended leaves nothing.
+        const whole = args[0] === 'stack' && args[1] === 'rm' ? [...args, '--remove-backups'] : args;
+        return stdout === undefined ? member.call(target, whole, ...rest) : Promise.resolve({ stdout, stderr: '', code: 0 });
       };
     },
   });

@@ -171,8 +171,8 @@ const toObject = (struct: structPb.Struct | undefined): Properties => struct?.to
 
 /** The engine wraps secrets in configuration even for a provider that takes none. */
 function toldToken(request: providerPb.ConfigureRequest): string {
-  const told = toObject(request.getArgs())['token'];
-  const value = typeof told === 'object' && told !== null && 'value' in told ? told['value'] : told;
+  const told = toObject(request.getArgs()).token;
+  const value = typeof told === 'object' && told !== null && 'value' in told ? told.value : told;
   return typeof value === 'string' ? value : '';
 }
 

@@ -151,7 +151,7 @@ export function createService(spec: ServiceSpec, parts: ServiceParts): Service {
 }
 
 const databaseOf = ({ env, database }: ServiceSpec): string | null =>
-  database === 'postgres' && env['DATABASE_URL'] ? new URL(env['DATABASE_URL']).pathname.slice(1) : null;
+  database === 'postgres' && env.DATABASE_URL ? new URL(env.DATABASE_URL).pathname.slice(1) : null;
 
 function boxOf(spec: ServiceSpec, parts: ServiceParts): Box {
   const doors: Door[] = [{ direction: 'inward', port: spec.port, socket: parts.socket }];

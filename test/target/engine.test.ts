@@ -1,0 +1,133 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { credentials } from '@grpc/grpc-js';
+import providerGrpc from '@pulumi/pulumi/proto/provider_grpc_pb.js';
+import providerPb from '@pulumi/pulumi/proto/provider_pb.js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { stackName } from '../../infra/labels.ts';
+import { serveProvider } from '../../src/provision/targets/local/provider.ts';
+import { resourceKinds } from '../../src/provision/targets/local/resources.ts';
+import type { DeployOrder, Held } from '../../src/site/ports.ts';
+import { Fault } from '../../src/site/problem.ts';
+import { answering, nextRevision, watching } from '../contract/target.ts';
+import { hold, type LocalWorld, openLocalWorld, orderOf, until, visit } from './local.ts';
+
+let w: LocalWorld;
+const lost = new Set<Held>();
+beforeAll(async () => {
+  w = await openLocalWorld({
+    check: async (held) => {
+      if (lost.has(held)) throw new Fault('lease-lost');
+    },
+  });
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+const HANGS = 'console.log("up"); setInterval(() => {}, 1000)';
+const databasesOf = async ({ site }: DeployOrder) => (await w.databases.list()).filter((it) => it.site === site).map(({ name }) => name);
+
+/** Command lines of this machine that name the stack. */
+async function processesOf(stack: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (!/^[0-9]+$/.test(pid)) continue;
+    // A process that ends while we look is one that is not there.
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(stack)) found.push(line.replaceAll('\0', ' '));
+  }
+  return found;
+}
+
+test('T-F01, T-F03, T-F06: a child killed in the middle leaves no Pulumi process, and the next launch gets past its stale lock', async () => {
+  const order = orderOf({ artefact: await w.artefact({ 'server.js': HANGS }) });
+  const stack = stackName('local', order.site);
+  const failed = expect(
+    w.target.deploy(
+      hold(),
+      order,
+      watching({
+        log: async () => {
+          const { pid } = JSON.parse(await readFile(join(w.folder, 'pulumi/running', stack), 'utf8'));
+          expect(await processesOf(stack)).not.toEqual([]);
+          process.kill(pid, 'SIGKILL');
+        },
+      }),
+    ),
+  ).rejects.toThrow('deploy-failed');
+  await failed;
+  await until('every process of the engine to be gone', async () => (await processesOf(stack)).length === 0);
+  const next = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('past it') }) });
+  expect(await visit(w, await w.target.deploy(hold(), next, watching()))).toBe('past it');
+});
+
+test('T-F02: a lease that is lost changes nothing any more', async () => {
+  const held = hold();
+  lost.add(held);
+  const order = orderOf({ artefact: await w.artefact({ 'server.js': answering('never') }) });
+  await expect(w.target.deploy(held, order, watching())).rejects.toThrow('lease-lost');
+  await expect(w.target.settle(held, order.site, null)).rejects.toThrow('lease-lost');
+  expect((await w.supervisor.list()).filter(({ site }) => site === order.site)).toEqual([]);
+});
+
+test('the provider does nothing for a connection that has not shown the token', async () => {
+  const kinds = resourceKinds({ supervisor: w.supervisor, databases: w.databases, watch: watching() });
+  await using provider = await serveProvider({ verb: 'up', kinds, guard: async () => undefined });
+  const client = new providerGrpc.ResourceProviderClient(`127.0.0.1:${provider.port}`, credentials.createInsecure());
+  const request = new providerPb.CreateRequest().setUrn('urn:pulumi:s::p::mayfly:local:Service::site');
+  const refused = await new Promise((resolve) => client.create(request, (error) => resolve(error)));
+  client.close();
+  expect(refused).toMatchObject({ code: 16, details: 'not this operation' });
+});
+
+test('data survives a push; a changed seed makes a new database, and the old one goes with the old revision', async () => {
+  const artefact = await w.artefact({ 'server.js': answering('x') });
+  const order = orderOf({ artefact, database: await w.seed('create table kept (n int)') });
+  await w.target.deploy(hold(), order, watching());
+  const [first = ''] = await databasesOf(order);
+  await w.sql(first, 'insert into kept values (7)');
+  const pushed = nextRevision(order, {});
+  await w.target.deploy(hold(), pushed, watching());
+  await w.target.settle(hold(), order.site, pushed.revision);
+  expect(await w.sql(first, 'select n from kept')).toEqual([{ n: 7 }]);
+  const reseeded = nextRevision(pushed, { database: await w.seed('create table other (n int)') });
+  await w.target.deploy(hold(), reseeded, watching());
+  expect(await databasesOf(order)).toHaveLength(2);
+  await w.target.settle(hold(), order.site, reseeded.revision);
+  expect(await databasesOf(order)).toHaveLength(1);
+  expect(await databasesOf(order)).not.toContain(first);
+});
+
+test('refresh sees that a database is gone; the next launch makes it anew', async () => {
+  const artefact = await w.artefact({ 'server.js': answering('x') });
+  const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });
+  await w.target.deploy(hold(), order, watching());
+  const [name = ''] = await databasesOf(order);
+  const state = `select from pulumi_state where key like '%stacks/%${stackName('local', order.site)}%' and key not like '%.bak' and convert_from(decode(data->>'data', 'base64'), 'utf8') like '%${name}%'`;
+  await w.databases.drop(name);
+  const kinds = resourceKinds({ supervisor: w.supervisor, databases: w.databases, watch: watching() });
+  await using provider = await serveProvider({ verb: 'refresh', kinds, guard: async () => undefined });
+  const plan = { labels: { instance: w.instance, site: order.site }, token: provider.token, database: null, served: null };
+  const run = { program: { name: 'local', plan }, attach: `mayfly:${provider.port}`, signal: new AbortController().signal } as const;
+  expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), state)).toHaveLength(1);
+  await w.stacks.refresh(hold(), stackName('local', order.site), run);
+  expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), state)).toEqual([]);
+  await w.target.deploy(hold(), nextRevision(order, {}), watching());
+  expect(await databasesOf(order)).toEqual([name]);
+});
+
+test('T-F09: a state that was lost is no reason to leave anything behind', async () => {
+  const artefact = await w.artefact({ 'server.js': answering('x') });
+  const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });
+  await w.target.deploy(hold(), order, watching());
+  await w.sql(new URL(w.backendUrl).pathname.slice(1), `delete from pulumi_state where key like '%${stackName('local', order.site)}%'`);
+  await w.target.destroy(hold(), order.site, watching());
+  expect((await w.target.survey()).filter(({ site }) => site === order.site)).toEqual([]);
+});
+
+test('a site that ended leaves not a line in the engine’s state', async () => {
+  const order = orderOf({ artefact: await w.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
+  await w.target.deploy(hold(), order, watching());
+  await w.target.destroy(hold(), order.site, watching());
+  const left = `select key from pulumi_state where key like '%${stackName('local', order.site)}%'`;
+  expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), left)).toEqual([]);
+});

@@ -106,6 +106,9 @@ async function drained(child: ChildProcess): Promise<void> {
   for (const stream of streams) stream.destroy();
 }
 
+/** Time for the outermost process to notice that all inside are dead. */
+const OUTER_MS = 1_000;
+
 type Running = Pick<Boxed, 'pid' | 'exited'> & Pick<BoxProcess, 'inside'>;
 
 async function stop(box: Running, graceMs: number): Promise<void> {
@@ -118,7 +121,10 @@ async function stop(box: Running, graceMs: number): Promise<void> {
     const inTime = await Promise.race([gone, pause(graceMs, false, { ref: false })]);
     if (inTime) return;
   }
-  for (const pid of [box.pid, ...(await box.inside(box.pid))]) send(pid, 'SIGKILL');
+  // From the inside out: who is killed before its children leaves them to the system's init, which may be slow to bury them.
+  const inside = await box.inside(box.pid);
+  for (const pid of inside) send(pid, 'SIGKILL');
+  if (inside.length === 0 || !(await Promise.race([gone, pause(OUTER_MS, false, { ref: false })]))) send(box.pid, 'SIGKILL');
   await gone;
 }
 

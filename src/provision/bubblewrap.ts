@@ -51,6 +51,7 @@ async function openBox(place: Opened, box: Box, log: (chunk: Buffer) => void): P
   const own = join(place.dataDir, 'run', `box-${box.name}`);
   await rm(own, { recursive: true, force: true });
   await writeEtc(join(own, 'etc'), box.uid);
+  await writeEnvironment(join(own, 'env'), box.env);
   const listeners = await listenOutside(box.doors);
   const group = await place.groups.make(box.name, box.limits);
   const binds = await bindsOf(place, box, own);
@@ -64,17 +65,12 @@ async function openBox(place: Opened, box: Box, log: (chunk: Buffer) => void): P
       cwd: '/',
       listeners,
       group,
-      inside: insideOf,
+      // The first of them is the box's init: it is deaf to SIGTERM, and its SIGKILL is everybody's.
+      inside: descendants,
       clean: () => rm(own, { recursive: true, force: true }),
     },
     log,
   );
-}
-
-/** All but the first process of the box, which is bubblewrap itself and would take the rest down with it. */
-async function insideOf(outer: number): Promise<readonly number[]> {
-  const [, ...inside] = await descendants(outer);
-  return inside;
 }
 
 async function bindsOf(place: Place & { readonly asRoot: boolean }, box: Box, own: string): Promise<readonly Bind[]> {
@@ -120,7 +116,7 @@ function rootScript({ box, binds, groupDoors, dataDir }: Plan & { readonly group
   });
   const etc = staged.at(-1)?.from ?? own;
   const user = `setpriv --reuid ${box.uid} --regid ${box.uid} --clear-groups --no-new-privs`;
-  lines.push(`exec ${user} ${bwrap(box, staged.slice(0, -1), { etc, dataDir })}`);
+  lines.push(`exec 9< ${quoted(join(own, 'env'))} ${user} ${bwrap(box, staged.slice(0, -1), { etc, dataDir })}`);
   return lines.join('\n');
 }
 
@@ -128,7 +124,7 @@ type Plan = { readonly box: Box; readonly binds: readonly Bind[]; readonly dataD
 
 function userScript({ box, binds, dataDir }: Plan): string {
   const own = join(dataDir, 'run', `box-${box.name}`);
-  return `exec ${bwrap(box, binds, { etc: join(own, 'etc'), dataDir })}`;
+  return `exec 9< ${quoted(join(own, 'env'))} ${bwrap(box, binds, { etc: join(own, 'etc'), dataDir })}`;
 }
 
 function stageFor(sources: readonly string[]): string {
@@ -153,9 +149,7 @@ function bwrap(box: Box, binds: readonly Bind[], more: { readonly etc: string; r
   for (const name of ETC) args.push('--ro-bind-try', `/etc/${name}`, `/etc/${name}`);
   for (const bind of binds) args.push(bind.access === 'read' ? '--ro-bind' : '--bind', bind.from, bind.to);
   args.push('--remount-ro', '/', '--chdir', box.cwd);
-  const env = { ...box.env, PATH, HOME: '/tmp/home', TMPDIR: '/tmp' };
-  for (const [name, value] of Object.entries(env)) args.push('--setenv', name, value);
-  return `prlimit --core=0 --nofile=16384 ${process.getuid?.() === 0 ? '' : `--nproc=${box.limits.processes} `}bwrap ${args.map(quoted).join(' ')} "$@"`;
+  return `prlimit --core=0 --nofile=16384 ${process.getuid?.() === 0 ? '' : `--nproc=${box.limits.processes} `}bwrap ${args.map(quoted).join(' ')} --args 9 "$@"`;
 }
 
 /** On merged systems /bin is a link into /usr; on others it is a folder. */
@@ -198,6 +192,13 @@ export function relayDoors(
       return { direction: door.direction, port: door.port, fd: 3 + listeners.findIndex((listener) => listener.door === door) };
     }),
   );
+}
+
+/** As arguments in a file, since what stands in a process's own arguments is everybody's to read, and a site's has its database's password. */
+async function writeEnvironment(file: string, env: Box['env']): Promise<void> {
+  const all = Object.entries({ ...env, PATH, HOME: '/tmp/home', TMPDIR: '/tmp' });
+  const args = all.flatMap(([name, value]) => ['--setenv', name, value]);
+  await writeFile(file, args.map((arg) => `${arg}\0`).join(''), { mode: 0o600 });
 }
 
 async function writeEtc(folder: string, uid: number): Promise<void> {

@@ -70,7 +70,7 @@ export async function createBuildBox(options: BuildBoxOptions): Promise<BuildBox
           name: `build-${options.launch}-${runs}`,
           command,
           cwd: join('/work', how.cwd),
-          env: environment(options, how.failure),
+          env: environment(options, command, how.failure),
           uid,
           folders: [
             { from: options.checkout, to: '/work', access: 'write' },
@@ -104,12 +104,20 @@ function refuse(exit: Exit, command: string, failure: 'install-failed' | 'build-
   throw new Fault(failure, { details: { command, exit: String(exit.code ?? exit.signal) } });
 }
 
-function environment(options: BuildBoxOptions, failure: 'install-failed' | 'build-failed'): Record<string, string> {
+const PNPM = {
+  npm_config_store_dir: '/cache/pnpm',
+  npm_config_manage_package_manager_versions: 'false',
+  npm_config_package_manager_strict: 'false',
+};
+
+function environment(options: BuildBoxOptions, command: string, failure: 'install-failed' | 'build-failed'): Record<string, string> {
   const bundle = BUNDLES.find((file) => existsSync(file));
   const { registry } = options;
   return {
     // The site's own variables are the build's, not the install's: NODE_ENV=production would leave out what the build needs.
     ...(failure === 'build-failed' ? options.env : {}),
+    // npm warns of settings that only pnpm knows.
+    ...(/\bpnpm\b/.test(command) ? PNPM : {}),
     CI: '1',
     LANG: 'C.UTF-8',
     HTTP_PROXY: PROXY,
@@ -120,12 +128,9 @@ function environment(options: BuildBoxOptions, failure: 'install-failed' | 'buil
     npm_config_proxy: PROXY,
     npm_config_https_proxy: PROXY,
     npm_config_cache: '/cache/npm',
-    npm_config_store_dir: '/cache/pnpm',
     npm_config_audit: 'false',
     npm_config_fund: 'false',
     npm_config_update_notifier: 'false',
-    npm_config_manage_package_manager_versions: 'false',
-    npm_config_package_manager_strict: 'false',
     YARN_CACHE_FOLDER: '/cache/yarn',
     YARN_ENABLE_TELEMETRY: '0',
     YARN_GLOBAL_FOLDER: '/cache/berry',

@@ -40,7 +40,7 @@ const Package = z.object({
   optionalDependencies: Names,
   peerDependencies: Names,
   packageManager: z.string().catch(''),
-  workspaces: z.unknown(),
+  workspaces: z.unknown().optional(),
 });
 type Package = z.infer<typeof Package>;
 

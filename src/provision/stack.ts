@@ -107,6 +107,10 @@ function environment({ backendUrl, passphraseFile, folder }: StackOptions): Read
     PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER: 'true',
     // No checkpoints beside the state: they would outlive the site.
     PULUMI_DIY_BACKEND_DISABLE_CHECKPOINT_BACKUPS: 'true',
+    // Listing in Pulumi's PostgreSQL backend holds one connection while it asks for a second, ten lists at a time, of a pool of twice
+    // GOMAXPROCS: on two cores it waits for itself for ever (measured). Two lists and a pool of 16 cannot.
+    PULUMI_DIY_BACKEND_PARALLEL: '2',
+    GOMAXPROCS: '8',
   };
 }
 

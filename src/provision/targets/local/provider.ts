@@ -122,7 +122,11 @@ function resourceHandlers({ operation, trusted, work }: Parts): UntypedServiceIm
     if (!kind) throw new Error(`The provider has no resource like ${request.getUrn()}`);
     return kind;
   };
-  const change = <T>(deed: () => Promise<T>): Promise<T> => work(async () => (await operation.guard(), deed()));
+  const change = <T>(deed: () => Promise<T>): Promise<T> =>
+    work(async () => {
+      await operation.guard();
+      return deed();
+    });
   return {
     check: answer((request: providerPb.CheckRequest) => new providerPb.CheckResponse().setInputs(request.getNews())),
     diff: answer(async (request: providerPb.DiffRequest, call: Call<providerPb.DiffRequest>) => {

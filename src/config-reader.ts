@@ -113,11 +113,12 @@ export function parseWebUrl(text: string, path: 'none' | 'any'): Parsed<URL> {
   return { value: url };
 }
 
-/** An address of a server with credentials in it, so it is never quoted. */
+/** An address of a server, or `unix:///` and the path of its socket. It may hold credentials, so it is never quoted. */
 export function parseServerUrl(text: string, protocols: readonly string[]): Parsed<string> {
   const url = URL.parse(text);
   const wanted = protocols.map((protocol) => `${protocol}//…`).join(' or ');
-  if (!url || !protocols.includes(url.protocol) || (url.hostname === '' && !url.searchParams.has('host'))) {
+  const isPlace = url?.protocol === 'unix:' ? url.hostname === '' && url.pathname.length > 1 : url?.hostname || url?.searchParams.has('host');
+  if (!url || !protocols.includes(url.protocol) || !isPlace) {
     return { wrong: `is not an address that starts with ${wanted}` };
   }
   return { value: text };

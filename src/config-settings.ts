@@ -106,7 +106,8 @@ function readRoles(reader: Reader): ReadonlySet<Role> {
 
 /** For whom sites are made, how many and how long they live. */
 export function readLimits(reader: Reader): Part<'repositories' | 'terms' | 'maxSites' | 'idleMs' | 'sweepEveryMs'> {
-  const life = { from: MINUTE, to: 3_650 * DAY };
+  // From a second: whoever tries Mayfly out wants to see an end.
+  const life = { from: SECOND, to: 3_650 * DAY };
   const ttlMs = reader.duration({ name: 'MAYFLY_TTL', example: 'MAYFLY_TTL=3d', fallback: 3 * DAY }, life);
   const maxTtlMs = reader.duration({ name: 'MAYFLY_MAX_TTL', example: 'MAYFLY_MAX_TTL=14d', fallback: Math.max(14 * DAY, ttlMs) }, life);
   if (ttlMs > maxTtlMs) reader.problem({ name: 'MAYFLY_MAX_TTL', wrong: 'is shorter than MAYFLY_TTL', example: 'MAYFLY_MAX_TTL=14d' });
@@ -171,7 +172,7 @@ export function readStores(reader: Reader): Part<'databaseUrl' | 'previewDatabas
   return {
     databaseUrl: server('DATABASE_URL', 'postgres://mayfly:…@db.acme.dev/mayfly', postgres),
     previewDatabaseUrl: server('MAYFLY_PREVIEW_DATABASE_URL', 'postgres://admin:…@previews-db.acme.dev/postgres', postgres),
-    redisUrl: server('REDIS_URL', 'redis://:…@redis.acme.dev:6379', ['redis:', 'rediss:']),
+    redisUrl: server('REDIS_URL', 'redis://:…@redis.acme.dev:6379', ['redis:', 'rediss:', 'unix:']),
     pulumiBackendUrl: server('PULUMI_BACKEND_URL', 'postgres://pulumi:…@db.acme.dev/pulumi', [...postgres, 's3:', 'gs:', 'azblob:']),
   };
 }

@@ -31,13 +31,15 @@ export type EmbeddedOptions = {
   readonly log: Logger;
   /** Server settings over our own, e.g. `{ fsync: 'off' }` in tests. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** A free one when absent. */
+  readonly port?: number;
 };
 
 /**
  * Starts a PostgreSQL 18 that lives and dies with this process: made on the first start, password (scram) always, reachable on its unix
  * socket and on a free port of 127.0.0.1, recovered after a crash, started again on the same port when it ends by itself.
  */
-export async function openEmbeddedPostgres({ folder, name, log: parent, settings = {} }: EmbeddedOptions): Promise<EmbeddedPostgres> {
+export async function openEmbeddedPostgres({ folder, name, log: parent, settings = {}, port }: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const log = parent.child({ cluster: name });
   const user = await ensureServerUser();
   const programs = await ensurePrograms(user, log);
@@ -45,7 +47,7 @@ export async function openEmbeddedPostgres({ folder, name, log: parent, settings
   const launching: Launching = { programs, place, user, settings: { cluster_name: `mayfly-${name}`, ...settings }, log };
   const password = await ensurePassword(place.home);
   await ensureCluster(launching, password);
-  const running = await startServer(launching, null);
+  const running = await startServer(launching, port ?? null);
   const guard = keepRunning(launching, running);
   const url = (database: string): string => `postgres://${SUPERUSER}:${password}@127.0.0.1:${running.port}/${encodeURIComponent(database)}`;
   log.info({ port: running.port, folder: place.home }, 'embedded PostgreSQL is up');

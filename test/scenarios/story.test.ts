@@ -12,7 +12,8 @@ describe('the life of a pull', () => {
   });
   afterAll(() => w[Symbol.asyncDispose]());
   const repository = async (files = nodeApp('main')) => {
-    repo = await w.github.createRepository({ name: `acme/shop-${++made}`, files });
+    // An owner of its own each: what GitHub allows in a minute is by installation.
+    repo = await w.github.createRepository({ name: `acme-${++made}/shop-${made}`, files });
     return repo;
   };
 

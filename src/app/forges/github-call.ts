@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp, Octokit } from '../probot.ts';
-import { createLimits, limited } from './github-limit.ts';
+import { createLimits, limited, type WriteKind } from './github-limit.ts';
 
 /** What `octokit` throws for an answer of 400 and more, and for none at all. */
 const refusal = z.object({
@@ -70,8 +70,8 @@ export interface Caller {
     repository: Repository,
     list: { readonly ask: AskPage<T>; readonly items: (data: T) => readonly I[] },
   ): Promise<Answer<readonly I[]>>;
-  /** The same for what makes content, within GitHub's limits. */
-  write<T>(repository: Repository, ask: Ask<T>): Promise<Answer<T>>;
+  /** The same for what changes something, within GitHub's limits on that kind. */
+  write<T>(repository: Repository, kind: WriteKind, ask: Ask<T>): Promise<Answer<T>>;
   /** As GitHub names it now, asked for by its id; undefined when it is out of reach. */
   locate(repository: Pick<Repository, 'forge' | 'id' | 'access'> & { readonly name?: string }): Promise<Repository | undefined>;
   /** Any request of the installation; errors become Faults. */
@@ -167,10 +167,10 @@ export function createCaller(github: GitHubApp): Caller {
         if (!/rel="next"/.test(answer.headers.link ?? '')) return { kind: 'found', data: all };
       }
     },
-    async write(repository, ask) {
+    async write(repository, kind, ask) {
       const installation = Number(repository.access);
       return read(repository, async (octokit, named) => {
-        await limits.takeWrite(installation);
+        await limits.takeWrite(installation, kind);
         return ask(octokit, named);
       });
     },

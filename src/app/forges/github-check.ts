@@ -60,13 +60,13 @@ export function githubCheck(caller: Caller, appId: number): Pick<Voice, 'ensureC
       const fields = fieldsOf(place, check);
       const told = (one: { readonly id: number; readonly html_url: string | null }) => ({ id: String(one.id), url: one.html_url ?? '' });
       const edit = (id: number) =>
-        caller.write(place.repository, (octokit, named) => octokit.rest.checks.update({ ...named, check_run_id: id, ...fields }));
+        caller.write(place.repository, 'state', (octokit, named) => octokit.rest.checks.update({ ...named, check_run_id: id, ...fields }));
       const remembered = known === null ? undefined : await edit(Number(known));
       if (remembered?.kind === 'found') return told(remembered.data);
       const before = await find(place, check);
       const edited = before === undefined ? undefined : await edit(before);
       if (edited?.kind === 'found') return told(edited.data);
-      const made = await caller.write(place.repository, (octokit, named) =>
+      const made = await caller.write(place.repository, 'state', (octokit, named) =>
         octokit.rest.checks.create({ ...named, head_sha: check.sha, ...fields }),
       );
       if (made.kind === 'missing') throw new Fault('forge-refused', { details: { cause: 'the commit is not there' } });

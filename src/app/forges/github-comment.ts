@@ -34,7 +34,7 @@ export function githubComment(caller: Caller, us: Us): Pick<Voice, 'ensureCommen
 
   /** Undefined when it is no longer there. */
   async function edit(place: Place, id: number, body: string): Promise<Ours | undefined> {
-    const answer = await caller.write(place.repository, (octokit, named) =>
+    const answer = await caller.write(place.repository, 'content', (octokit, named) =>
       octokit.rest.issues.updateComment({ ...named, comment_id: id, body }),
     );
     return answer.kind === 'found' ? answer.data : undefined;
@@ -44,7 +44,7 @@ export function githubComment(caller: Caller, us: Us): Pick<Voice, 'ensureCommen
   async function keepOldest(place: Place, found: readonly Ours[]): Promise<Ours | undefined> {
     const [oldest, ...later] = found;
     for (const { id } of later) {
-      await caller.write(place.repository, (octokit, named) => octokit.rest.issues.deleteComment({ ...named, comment_id: id }));
+      await caller.write(place.repository, 'content', (octokit, named) => octokit.rest.issues.deleteComment({ ...named, comment_id: id }));
     }
     return oldest;
   }
@@ -60,7 +60,7 @@ export function githubComment(caller: Caller, us: Us): Pick<Voice, 'ensureCommen
       const edited = before && (await edit(place, before.id, text));
       if (edited) return told(edited);
 
-      const made = await caller.write(place.repository, (octokit, named) =>
+      const made = await caller.write(place.repository, 'content', (octokit, named) =>
         octokit.rest.issues.createComment({ ...named, issue_number: place.number, body: text }),
       );
       if (made.kind === 'missing') throw gone();

@@ -46,7 +46,7 @@ export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDep
     const kind = { environment: ENVIRONMENT, transient_environment: true, production_environment: false };
     // Nothing is merged into the commit, and no check has to pass first: a preview is there before they do.
     const asItIs = { auto_merge: false, required_contexts: [] };
-    const answer = await caller.write<unknown>(place.repository, (octokit, named) =>
+    const answer = await caller.write<unknown>(place.repository, 'state', (octokit, named) =>
       octokit.rest.repos.createDeployment({ ...named, ref: sha, payload: mine, ...kind, ...asItIs }),
     );
     const made = z.object({ id: z.number() }).safeParse(answer.kind === 'found' ? answer.data : undefined);
@@ -60,7 +60,7 @@ export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDep
     const description = 'description' in status ? { description: capped(status.description, MAX_DESCRIPTION) } : {};
     const state = status.state === 'inactive' ? status.state : stateOf[status.state];
     const fields = { state, ...description, ...url, auto_inactive: false };
-    const answer = await caller.write(place.repository, (octokit, named) =>
+    const answer = await caller.write(place.repository, 'state', (octokit, named) =>
       octokit.rest.repos.createDeploymentStatus({ ...named, deployment_id: id, ...fields }),
     );
     return answer.kind === 'found';
@@ -91,7 +91,9 @@ export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDep
     async removeDeployments(place) {
       for (const id of await ours(place)) {
         await makeInactive(place, id);
-        await caller.write(place.repository, (octokit, named) => octokit.rest.repos.deleteDeployment({ ...named, deployment_id: id }));
+        await caller.write(place.repository, 'state', (octokit, named) =>
+          octokit.rest.repos.deleteDeployment({ ...named, deployment_id: id }),
+        );
       }
     },
   };

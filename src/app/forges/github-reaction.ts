@@ -7,7 +7,7 @@ export function githubReaction(caller: Caller): Pick<Voice, 'react'> {
   return {
     async react(repository, comment, reaction) {
       const on = { comment_id: Number(comment) };
-      const made = await caller.write(repository, (octokit, named) =>
+      const made = await caller.write(repository, 'content', (octokit, named) =>
         octokit.rest.reactions.createForIssueComment({ ...named, ...on, content: CONTENT[reaction] }),
       );
       if (made.kind === 'missing') return; // the comment was deleted meanwhile: nobody waits for the answer
@@ -18,7 +18,7 @@ export function githubReaction(caller: Caller): Pick<Voice, 'react'> {
       });
       if (all.kind === 'missing' || !user) return;
       for (const earlier of all.data.filter((one) => one.user?.id === user.id && one.id !== id)) {
-        await caller.write(repository, (octokit, named) =>
+        await caller.write(repository, 'content', (octokit, named) =>
           octokit.rest.reactions.deleteForIssueComment({ ...named, ...on, reaction_id: earlier.id }),
         );
       }

@@ -110,20 +110,26 @@ export function apiDoor(state: State, publicKey: string): MiddlewareHandler<Env>
   };
 }
 
-/** GitHub's limits on making content: 80 a minute and 500 an hour, for each installation. */
+/** GitHub's limits, for each installation: 80 contents a minute and 500 an hour; 900 points a minute, a write being 5 and a read 1. */
 export function contentLimit(): MiddlewareHandler<Env> {
-  const made = new Map<number, number[]>();
+  const content = new Map<number, number[]>();
+  const points = new Map<number, { at: number; cost: number }[]>();
   return async (c, next) => {
     const token = c.get('token');
-    if (!token || !['POST', 'PATCH', 'PUT'].includes(c.req.method)) return next();
+    if (!token) return next();
     const now = Date.now();
-    const times = (made.get(token.installation.id) ?? []).filter((at) => at > now - 3_600_000);
-    const lastMinute = times.filter((at) => at > now - 60_000);
-    if (lastMinute.length >= 80 || times.length >= 500) {
+    const isWrite = c.req.method !== 'GET';
+    const isContent = ['POST', 'PATCH', 'PUT'].includes(c.req.method) && /\/(?:comments|reactions)(?:\/|$)/.test(c.req.path);
+    const made = (content.get(token.installation.id) ?? []).filter((at) => at > now - 3_600_000);
+    const spent = (points.get(token.installation.id) ?? []).filter(({ at }) => at > now - 60_000);
+    const lastMinute = made.filter((at) => at > now - 60_000);
+    const tooMuch = isContent && (lastMinute.length >= 80 || made.length >= 500);
+    if (tooMuch || spent.reduce((sum, { cost }) => sum + cost, 0) >= 900) {
       const url = 'https://docs.github.com/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits';
       throw no(403, 'You have exceeded a secondary rate limit.', { headers: { 'retry-after': '60' }, url });
     }
-    made.set(token.installation.id, [...times, now]);
+    if (isContent) content.set(token.installation.id, [...made, now]);
+    points.set(token.installation.id, [...spent, { at: now, cost: isWrite ? 5 : 1 }]);
     return next();
   };
 }

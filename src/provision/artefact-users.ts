@@ -16,9 +16,9 @@ export interface ArtefactUsers {
   useOnly(site: SiteId, launch: LaunchId | null): Promise<void>;
 }
 
-/** Opens the notes, one file a site in `<dataDir>/artefacts/.users`. */
+/** Opens the notes, one file a site in `<dataDir>/artefact-users`. */
 export async function openArtefactUsers(dataDir: string, artefacts: Artefacts): Promise<ArtefactUsers> {
-  const folder = join(dataDir, 'artefacts', '.users');
+  const folder = join(dataDir, 'artefact-users');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const inTurn = oneAtATime();
   const read = async (site: string): Promise<Uses> => {

@@ -117,7 +117,8 @@ export function parseWebUrl(text: string, path: 'none' | 'any'): Parsed<URL> {
 export function parseServerUrl(text: string, protocols: readonly string[]): Parsed<string> {
   const url = URL.parse(text);
   const wanted = protocols.map((protocol) => `${protocol}//…`).join(' or ');
-  const isPlace = url?.protocol === 'unix:' ? url.hostname === '' && url.pathname.length > 1 : url?.hostname || url?.searchParams.has('host');
+  const isPlace =
+    url?.protocol === 'unix:' ? url.hostname === '' && url.pathname.length > 1 : url?.hostname || url?.searchParams.has('host');
   if (!url || !protocols.includes(url.protocol) || !isPlace) {
     return { wrong: `is not an address that starts with ${wanted}` };
   }

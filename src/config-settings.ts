@@ -172,10 +172,13 @@ export function readStores(reader: Reader): Part<'databaseUrl' | 'previewDatabas
   return {
     databaseUrl: server('DATABASE_URL', 'postgres://mayfly:…@db.acme.dev/mayfly', postgres),
     previewDatabaseUrl: server('MAYFLY_PREVIEW_DATABASE_URL', 'postgres://admin:…@previews-db.acme.dev/postgres', postgres),
-    redisUrl: server('REDIS_URL', 'redis://:…@redis.acme.dev:6379', ['redis:', 'rediss:', 'unix:']),
+    redisUrl: socketPath(server('REDIS_URL', 'redis://:…@redis.acme.dev:6379', ['redis:', 'rediss:', 'unix:'])),
     pulumiBackendUrl: server('PULUMI_BACKEND_URL', 'postgres://pulumi:…@db.acme.dev/pulumi', [...postgres, 's3:', 'gs:', 'azblob:']),
   };
 }
+
+/** `unix:///run/redis.sock` is the path in it; other addresses stay as they are. */
+const socketPath = (url: string | null): string | null => (url?.startsWith('unix:') ? decodeURIComponent(new URL(url).pathname) : url);
 
 /** The key that encrypts what is stored; null when it is to be made. */
 export function readSecretKey(reader: Reader): Buffer | null {

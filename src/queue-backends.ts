@@ -23,6 +23,20 @@ const POOL_SIZE = 10;
 /** An add that cannot reach its store fails after this time: the caller's row is the outbox. */
 const ANSWER_LIMIT_MS = 5_000;
 const CLOSE_LIMIT_MS = 5_000;
+/** How long a silent connection goes unprobed; the system's own number is two hours. */
+const KEEP_ALIVE_MS = 10_000;
+
+/** A store that goes away is told by every connection, queue and worker: one line in this time is enough, the rest is for debugging. */
+const TOLD_AGAIN_MS = 10_000;
+
+function openLosses(log: Logger): (error: unknown) => void {
+  let toldAt = Number.NEGATIVE_INFINITY;
+  return (error) => {
+    const isNews = performance.now() - toldAt >= TOLD_AGAIN_MS;
+    if (isNews) toldAt = performance.now();
+    log[isNews ? 'warn' : 'debug']({ err: error }, 'the store of the queue has trouble');
+  };
+}
 
 /** Queues in a schema of their own in the same PostgreSQL as everything else. */
 export async function openPostgresQueues(databaseUrl: string, log: Logger): Promise<QueueBackend> {
@@ -32,12 +46,13 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
     max: POOL_SIZE,
     connectionTimeoutMillis: ANSWER_LIMIT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     options: `-c search_path=${SCHEMA}`,
   });
-  // Without a listener the loss of an idle connection would end the process.
-  pool.on('error', (error) => log.warn({ err: error }, 'a connection of the queue was lost'));
-  // One that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
-  pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a connection of the queue in use was lost')));
+  const lost = openLosses(log);
+  // Without a listener the loss of an idle connection would end the process. One that is lost while it is in use tells its own
+  // listeners only; the statement on it throws anyway.
+  pool.on('error', lost).on('connect', (client) => client.on('error', lost));
   const client = await pool.connect();
   try {
     await runMigrations(client, SCHEMA);
@@ -48,8 +63,8 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
   const connection = pool as unknown as PgPool;
   const on = withBackend(createPostgresBackend);
   return {
-    queue: (name) => heard(new on.Queue<JobBody>(name, { connection }), log),
-    worker: (name, process, options) => heard(new on.Worker<JobBody>(name, process, { ...options, connection }), log),
+    queue: (name) => heard(new on.Queue<JobBody>(name, { connection }), lost),
+    worker: (name, process, options) => heard(new on.Worker<JobBody>(name, process, { ...options, connection }), lost),
     isReachable: (ms) => answers(pool.query('select 1'), ms),
     async [Symbol.asyncDispose]() {
       // Work that ignored its abort still holds connections; the process goes without it.
@@ -60,16 +75,17 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
 
 /** Queues on Redis, for teams that have one. `prefix` keeps several Mayflys on one Redis apart. */
 export async function openRedisQueues(redisUrl: string, prefix: string, log: Logger): Promise<QueueBackend> {
+  const lost = openLosses(log);
   const connect = (options: Pick<RedisOptions, 'maxRetriesPerRequest' | 'commandTimeout'>): Redis => {
     const client = new Redis(redisUrl, { ...options, retryStrategy: (times: number) => Math.min(times * 100, 2_000) });
-    return client.on('error', (error) => log.warn({ err: error }, 'the connection to Redis was lost'));
+    return client.on('error', lost);
   };
   // Who adds wants to know soon that it failed; who works waits for as long as it takes.
   const asking = connect({ maxRetriesPerRequest: 1, commandTimeout: ANSWER_LIMIT_MS });
   const working = connect({ maxRetriesPerRequest: null });
   return {
-    queue: (name) => heard(new Queue(name, { connection: asking, prefix }), log),
-    worker: (name, process, options) => heard(new Worker(name, process, { ...options, connection: working, prefix }), log),
+    queue: (name) => heard(new Queue(name, { connection: asking, prefix }), lost),
+    worker: (name, process, options) => heard(new Worker(name, process, { ...options, connection: working, prefix }), lost),
     isReachable: (ms) => answers(asking.ping(), ms),
     async [Symbol.asyncDispose]() {
       asking.disconnect();
@@ -79,8 +95,11 @@ export async function openRedisQueues(redisUrl: string, prefix: string, log: Log
 }
 
 /** BullMQ emits `error` for each connection that it loses and finds again by itself. */
-function heard<Emitter extends { on(event: 'error', listener: (error: Error) => void): unknown }>(emitter: Emitter, log: Logger): Emitter {
-  emitter.on('error', (error) => log.warn({ err: error }, 'queue error'));
+function heard<Emitter extends { on(event: 'error', listener: (error: Error) => void): unknown }>(
+  emitter: Emitter,
+  lost: (error: unknown) => void,
+): Emitter {
+  emitter.on('error', lost);
   return emitter;
 }
 

@@ -13,6 +13,7 @@ const MAX_PAUSES = 20;
  * @param attempt the one that failed, from 1
  */
 export function retryDelay(error: unknown, attempt: number, now: Date = new Date()): number | null {
+  if (isAway(error)) return SOON_MS[attempt - 1] ?? null;
   const code = error instanceof Fault ? error.code : 'unexpected';
   if (error instanceof Fault && code === 'forge-limited') return attempt > MAX_PAUSES ? null : pause(error.details.until, now);
   switch (PROBLEMS[code].retry) {
@@ -26,6 +27,11 @@ export function retryDelay(error: unknown, attempt: number, now: Date = new Date
       return PROBLEMS[code] satisfies never;
   }
 }
+
+/** Connections that are refused or lost, a database that starts or stops, has no place left, or found two transactions in each other's way. */
+const AWAY = /^(?:ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|08\d{3}|57P0[1-5]|53300|40001|40P01)$/;
+const isAway = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' && !(error instanceof Fault) && AWAY.test(error.code);
 
 function pause(until: string | undefined, now: Date): number {
   const asked = until === undefined ? Number.NaN : Date.parse(until) - now.getTime();

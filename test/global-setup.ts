@@ -1,13 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
 import { pino } from 'pino';
 import type { TestProject } from 'vitest/node';
 import { openEmbeddedPostgres } from '../src/store/embedded.ts';
 import { prepareTemplate } from './postgres.ts';
+import { openRedis } from './redis.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -35,23 +33,4 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('redisSocket', redis.socket);
   const opened = opening.move();
   return () => opened.disposeAsync();
-}
-
-async function openRedis(folder: string): Promise<AsyncDisposable & { readonly socket: string }> {
-  const socket = join(folder, 'redis.sock');
-  const settings = ['--port', '0', '--unixsocket', socket, '--save', '', '--appendonly', 'no', '--maxmemory-policy', 'noeviction'];
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', 'redis-server', ...settings, '--dir', folder], { stdio: 'ignore' });
-  const ended = once(child, 'exit');
-  const client = new Redis({ path: socket, retryStrategy: () => 20, maxRetriesPerRequest: null });
-  // Refused until the server listens: the client tries again.
-  client.on('error', () => undefined);
-  await Promise.race([client.ping(), ended.then(() => Promise.reject(new Error('redis-server did not start')))]);
-  client.disconnect();
-  return {
-    socket,
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGTERM');
-      await ended;
-    },
-  };
 }

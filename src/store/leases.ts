@@ -31,6 +31,8 @@ type Mine = { readonly name: string; readonly epoch: number; readonly lost: Abor
 export function openLeases(parts: Parts): Leases & AsyncDisposable {
   const { pool, holder, times, log } = parts;
   const mine = new Map<string, Mine>();
+  /** Given back while the database was away: told again with the next renewals, so that nobody waits for a lease that nobody holds. */
+  const unreleased = new Map<string, Mine>();
   const closing = new AbortController();
 
   const lose = (lease: Mine, why: string): void => {
@@ -61,6 +63,7 @@ export function openLeases(parts: Parts): Leases & AsyncDisposable {
       await delay(times.renewEveryMs, undefined, { signal: closing.signal }).catch(() => undefined);
       // A renewal that fails is tried again; the watch below gives up in time.
       await renew().catch((error: unknown) => log.warn({ err: error }, 'leases were not renewed'));
+      for (const lease of [...unreleased.values()]) await release(lease);
     }
   };
   // Apart from the loop: a renewal that hangs must not keep us from seeing that our time is up. `performance.now` counts while frozen.
@@ -68,19 +71,24 @@ export function openLeases(parts: Parts): Leases & AsyncDisposable {
     const now = performance.now();
     for (const lease of mine.values()) if (now - lease.renewedAt >= times.lifeMs) lose(lease, 'it was not renewed in time');
   }, times.renewEveryMs / 5);
-  const looping = loop();
-
   const release = async (lease: Mine): Promise<void> => {
     if (mine.get(lease.name) === lease) mine.delete(lease.name);
-    // Not released: it ends by itself after its life.
-    await pool
-      .query(RELEASE, [lease.name, holder, lease.epoch])
-      .catch((error: unknown) => log.warn({ err: error, lease: lease.name }, 'lease was not released'));
+    try {
+      await pool.query(RELEASE, [lease.name, holder, lease.epoch]);
+      if (unreleased.get(lease.name) === lease) unreleased.delete(lease.name);
+    } catch (error) {
+      // It would end by itself after its life; telling again is sooner.
+      unreleased.set(lease.name, lease);
+      log.debug({ err: error, lease: lease.name }, 'lease was not released yet');
+    }
   };
+  const looping = loop();
 
   return {
     sessionName: parts.sessionName(holder),
     async take(name) {
+      const left = unreleased.get(name);
+      if (left) await release(left);
       const { rows: known } = await pool.query<Known>(LOOK, [name]);
       const before = known[0];
       if (before && !before.expired) return undefined;
@@ -111,7 +119,9 @@ export function openLeases(parts: Parts): Leases & AsyncDisposable {
 }
 
 /** Ends what a dead holder still has open in the database: its transactions hold row locks, its Pulumi writes state. */
-async function endSessions({ pool, sessionName, log }: Parts, holder: string): Promise<void> {
+async function endSessions({ pool, sessionName, log, ...self }: Parts, holder: string): Promise<void> {
+  // Ours, from before the database was away for longer than a lease lives: the run that lost it was aborted, the rest of us lives on.
+  if (holder === self.holder) return;
   const { rows } = await pool.query<{ alive: boolean }>(ALIVE, [holder]);
   if (rows[0]?.alive) return;
   try {

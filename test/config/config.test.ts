@@ -82,6 +82,9 @@ const GOOD: readonly [string, string, object][] = [
   ['MAYFLY_API_TOKEN', SECRET, { apiToken: SECRET }],
   ['MAYFLY_SANDBOX', 'none', { sandbox: 'none' }],
   ['REDIS_URL', 'rediss://cache:6380', { redisUrl: 'rediss://cache:6380' }],
+  ['REDIS_URL', 'unix:///run/redis.sock', { redisUrl: '/run/redis.sock' }],
+  ['MAYFLY_TTL', '4s', { terms: { ttlMs: 4_000, maxTtlMs: 1_209_600_000 } }],
+  ['MAYFLY_IDLE', '1s', { idleMs: 1_000 }],
   ['DATABASE_URL', '', { databaseUrl: null }],
 ];
 test.each(GOOD)('%s=%s is understood', (name, value, expected) => {
@@ -118,6 +121,7 @@ const BAD: readonly [Environment, string, RegExp][] = [
   [{ MAYFLY_COMMAND: 'preview' }, 'MAYFLY_COMMAND', /is not a slash and a word/],
   [{ MAYFLY_INSTANCE: 'Team A' }, 'MAYFLY_INSTANCE', /not a label/],
   [{ MAYFLY_SECRET_KEY: 'c2hvcnQ=' }, 'MAYFLY_SECRET_KEY', /base64 of 32 bytes/],
+  [{ REDIS_URL: 'unix://run/redis.sock' }, 'REDIS_URL', /starts with redis/],
   [{ REDIS_URL: 'http://cache' }, 'REDIS_URL', /starts with redis/],
   [{ MAYFLY_TLL: '3d' }, 'MAYFLY_TLL', /did you mean MAYFLY_TTL\?/],
   [{ MAYFLY_QUUX: '1' }, 'MAYFLY_QUUX', /is not a setting of Mayfly$/],

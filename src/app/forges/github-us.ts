@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp } from '../probot.ts';
-import type { Caller } from './github-call.ts';
+import { type Caller, isMissing } from './github-call.ts';
 
 /** What GitHub notes about the author of a comment or a deployment. */
 export type Written = {
@@ -16,6 +16,11 @@ export interface Us {
   wrote(repository: Repository, thing: Written): Promise<boolean>;
 }
 
+/** Some servers that speak GitHub's language do not tell an app its name: then only what they note about the app itself counts. */
+function orMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
+}
+
 export function createUs(github: GitHubApp, caller: Caller): Us {
   let botId: number | undefined;
 
@@ -24,8 +29,9 @@ export function createUs(github: GitHubApp, caller: Caller): Us {
     if (botId !== undefined) return botId;
     const app = await github.asApp();
     // As the app itself, and through the installation's pauses: both are GitHub's answers and become Faults.
-    const { data } = await caller.guarded(repository.access, () => app.rest.apps.getAuthenticated());
-    const slug = z.object({ slug: z.string() }).safeParse(data);
+    const answer = await caller.guarded(repository.access, () => app.rest.apps.getAuthenticated()).catch(orMissing);
+    if (answer === undefined) return undefined;
+    const slug = z.object({ slug: z.string() }).safeParse(answer.data);
     if (!slug.success) throw new Fault('forge-unreachable', { details: { cause: 'an answer of an unknown shape' } });
     const found = await caller.read(repository, (octokit) => octokit.rest.users.getByUsername({ username: `${slug.data.slug}[bot]` }));
     if (found.kind === 'found') botId = found.data.id;

@@ -124,6 +124,10 @@ function checkTogether(reader: Reader, config: Config): void {
     const wrong = 'is missing: a process with some of the roles shares a database with those that have the others';
     reader.problem({ name: 'DATABASE_URL', wrong, example: 'DATABASE_URL=postgres://mayfly:…@db.acme.dev/mayfly' });
   }
+  if (config.target === 'local' && config.roles.has('gate') !== config.roles.has('worker')) {
+    const wrong = 'has one of gate and worker; on the target local they are in one process: sites run where they are built and served';
+    reader.problem({ name: 'MAYFLY_ROLES', wrong, example: 'MAYFLY_ROLES=gate,worker' });
+  }
   if (config.previewDatabaseUrl !== null && config.previewDatabaseUrl === config.databaseUrl) {
     const wrong = "is Mayfly's own database; the sites' code must not share it";
     reader.problem({

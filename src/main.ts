@@ -12,7 +12,7 @@ import { type ForgeLink, getLink } from './app/pulls.ts';
 import { openReporter, siteUrl } from './app/reporter.ts';
 import { openServer } from './app/server.ts';
 import { type Door, openWebhooks } from './app/webhooks.ts';
-import { type Config, ConfigError, loadConfig } from './config.ts';
+import { CONFIG_EXIT_CODE, type Config, ConfigError, loadConfig } from './config.ts';
 import { startLoops } from './expiry/clock.ts';
 import { openExpiry } from './expiry/expiry.ts';
 import { openGate } from './gate/gate.ts';
@@ -36,7 +36,8 @@ export interface Mayfly extends AsyncDisposable {
   readonly webUrl: string;
   readonly gateUrl: string;
   readonly store: Store;
-  readonly target: Target;
+  /** Null in a process that neither builds nor serves sites. */
+  readonly target: Target | null;
   /** Compares with the target and with every forge at once, instead of when it is time. */
   reconcileNow(): Promise<void>;
 }
@@ -54,8 +55,6 @@ const CONCURRENCY = { intake: 8, provision: Math.max(4, availableParallelism()),
 const STOP_GRACE_MS = 2_000;
 /** For the database and the queue to answer `/readyz`. */
 const READY_MS = 1_500;
-/** EX_CONFIG of sysexits.h. */
-const EXIT_CONFIG = 78;
 
 /** Starts the parts that the configured roles need, in an order in which each finds what it rests on; disposing ends them in reverse. */
 export async function startMayfly(config: Config, { log }: { readonly log: Logger }): Promise<Mayfly> {
@@ -75,28 +74,33 @@ export async function startMayfly(config: Config, { log }: { readonly log: Logge
   const forges = await openForges(config, store, log);
   const policy: OperatorPolicy = { ...config };
   const intake = openIntake({ store, links: forges.links, policy, word: config.command, metrics, log });
-  const local = await openTarget(config, stores, { log }, opening);
+  const runsSites = config.roles.has('gate') || config.roles.has('worker');
+  const local = runsSites ? await openTarget(config, stores, { log }, opening) : null;
+  const target = local?.target ?? null;
   const expiry = openExpiry({
     store,
     queues,
-    target: local.target,
+    target,
     links: forges.links,
     lookAtPull: intake.lookAtPull,
     dataDir: stores.dataDir.path,
     metrics,
     log,
   });
-  const parts: Parts = { config, stores, forges, metrics, local, log };
-  const gatePort = config.roles.has('gate') ? await startGate(parts, opening) : null;
-  if (config.roles.has('worker')) await startWork({ ...parts, handleDelivery: intake.handleDelivery }, opening);
-  if (config.roles.has('clock')) opening.use(startLoops(expiry.loops(config), log));
+  const parts: Parts = { config, stores, forges, metrics, log };
+  const gatePort = local && config.roles.has('gate') ? await startGate(parts, local, opening) : null;
+  if (local && config.roles.has('worker')) {
+    await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening);
+  }
+  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere() : [])];
+  opening.use(startLoops(loops, log));
   const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
   const opened = opening.move();
   return {
     webUrl: webPort === null ? '' : `http://127.0.0.1:${webPort}`,
     gateUrl: gatePort === null ? '' : `http://127.0.0.1:${gatePort}`,
     store,
-    target: local.target,
+    target,
     reconcileNow: () => expiry.reconcileNow(),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
@@ -110,7 +114,6 @@ type Parts = {
   readonly stores: Stores;
   readonly forges: Forges;
   readonly metrics: Metrics;
-  readonly local: Running;
   readonly log: Logger;
 };
 
@@ -151,7 +154,7 @@ async function openTarget(
   return { ...local, sandbox };
 }
 
-async function startGate({ config, stores, local, log }: Parts, opening: AsyncDisposableStack): Promise<number> {
+async function startGate({ config, stores, log }: Parts, { runner }: Running, opening: AsyncDisposableStack): Promise<number> {
   const { store, dataDir } = stores;
   const pullUrl = async (site: Site): Promise<string | null> => {
     const repository = await store.repositories.find(site.pull.forge, site.pull.repository);
@@ -161,7 +164,7 @@ async function startGate({ config, stores, local, log }: Parts, opening: AsyncDi
   const { gatePort: port, previewUrl, trustedProxies, command } = config;
   const routes = { find: store.sites.findByHost, onChange: store.onChange };
   const gate = opening.use(
-    await openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner: local.runner, pullUrl, log }),
+    await openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pullUrl, log }),
   );
   log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');
   return gate.port;
@@ -169,9 +172,10 @@ async function startGate({ config, stores, local, log }: Parts, opening: AsyncDi
 
 async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
+  local: Running,
   opening: AsyncDisposableStack,
 ): Promise<void> {
-  const { config, stores, forges, metrics, local, log } = parts;
+  const { config, stores, forges, metrics, log } = parts;
   const { store, queues, dataDir } = stores;
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
   const { previewUrl, target, command: word } = config;
@@ -255,27 +259,33 @@ function secretsOf(config: Config): readonly string[] {
   );
 }
 
-/** Reads the settings, runs until a signal, and ends in order. A second signal ends at once. */
+/** Throws ConfigError for what is wrong with the settings, by themselves or beside what the database knows. */
+async function start(): Promise<{ readonly mayfly: Mayfly; readonly log: Logger }> {
+  const config = loadConfig();
+  const log = openLog({ level: config.logLevel, scrubber: createScrubber(secretsOf(config)) });
+  return { mayfly: await startMayfly(config, { log }), log };
+}
+
+/** Reads the settings, runs until a signal, and ends in order: one that comes during the start, as soon as it is over. A second ends at once. */
 async function main(): Promise<void> {
-  let config: Config;
-  try {
-    config = loadConfig();
-  } catch (error) {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      for (const again of ['SIGINT', 'SIGTERM'] as const) process.removeAllListeners(again).on(again, () => process.exit(1));
+      ask(signal);
+    });
+  }
+  const started = await start().catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = EXIT_CONFIG;
-    return;
-  }
-  const log = openLog({ level: config.logLevel, scrubber: createScrubber(secretsOf(config)) });
-  const mayfly = await startMayfly(config, { log });
+    process.exitCode = CONFIG_EXIT_CODE;
+  });
+  if (started === undefined) return;
+  const { mayfly, log } = started;
   log.info({ web: mayfly.webUrl, gate: mayfly.gateUrl }, 'Mayfly is up');
-  const stop = async (signal: NodeJS.Signals): Promise<void> => {
-    for (const again of ['SIGINT', 'SIGTERM'] as const) process.removeAllListeners(again).on(again, () => process.exit(1));
-    log.info({ signal }, 'stopping');
-    await mayfly[Symbol.asyncDispose]();
-    log.info('stopped');
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(signal));
+  log.info({ signal: await asked }, 'stopping');
+  await mayfly[Symbol.asyncDispose]();
+  log.info('stopped');
 }
 
 if (import.meta.main) await main();

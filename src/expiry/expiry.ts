@@ -22,7 +22,10 @@ export type ExpiryParts = {
 };
 
 export interface Expiry {
+  /** Over what every process shares: one process of a Mayfly is enough, several do no harm. */
   loops(every: { readonly sweepEveryMs: number }): readonly Loop[];
+  /** Over what runs and lies on this host: in each process that has sites. */
+  loopsHere(): readonly Loop[];
   /** Both comparisons, whole, at once. */
   reconcileNow(): Promise<void>;
 }
@@ -50,10 +53,13 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   return {
     loops: ({ sweepEveryMs }) => [
       { name: 'sweep', everyMs: sweepEveryMs, run: async () => void (await sweep(store, wake, log)) },
-      { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
       // A round takes its time by itself; without a repository there is none, and the pause is what keeps it from spinning.
       { name: 'forges', everyMs: TARGET_EVERY_MS, run: (signal) => compareForges(FORGE_ROUND_MS - TARGET_EVERY_MS, signal) },
-      { name: 'housekeeping', everyMs: HOUSEKEEPING_EVERY_MS, run: () => keepHouse(parts) },
+      { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
+    ],
+    loopsHere: () => [
+      { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
+      { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
     ],
     async reconcileNow() {
       await compareTarget();
@@ -80,8 +86,12 @@ function count(parts: ExpiryParts, findings: readonly Finding[]): void {
   }
 }
 
-async function keepHouse({ store, dataDir, log }: ExpiryParts): Promise<void> {
+async function dropOldDeliveries({ store, log }: ExpiryParts): Promise<void> {
   const deliveries = await store.inbox.sweep();
+  if (deliveries > 0) log.info({ deliveries }, 'old deliveries dropped');
+}
+
+async function dropOldLogs({ store, dataDir, log }: ExpiryParts): Promise<void> {
   const logs = await removeOldLogs(dataDir, store);
-  if (deliveries + logs > 0) log.info({ deliveries, logs }, 'kept house');
+  if (logs > 0) log.info({ logs }, 'logs of sites long gone dropped');
 }

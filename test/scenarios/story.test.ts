@@ -110,7 +110,7 @@ describe('the life of a pull', () => {
     await w.reaches(pull, 'ended');
     expect(await w.visit(pull)).toMatchObject({ status: 410 });
     expect(w.comment(pull)).toContain('### ⚪ Preview has ended');
-    expect((await w.mayfly.target.survey()).filter((found) => found.site === site.id)).toEqual([]);
+    expect((await w.mayfly.target?.survey())?.filter((found) => found.site === site.id)).toEqual([]);
     expect(w.github.deployments(repo)).toEqual([]);
     await w.github.reopen(pull);
     await w.reaches(pull, 'ready');
@@ -123,7 +123,7 @@ describe('the life of a pull', () => {
     const site = await w.reaches(pull, 'building');
     await w.github.close(pull);
     await w.reaches(pull, 'ended');
-    expect((await w.mayfly.target.survey()).filter((found) => found.site === site.id)).toEqual([]);
+    expect((await w.mayfly.target?.survey())?.filter((found) => found.site === site.id)).toEqual([]);
   });
 
   test('7. extended by a comment of somebody who may', async () => {

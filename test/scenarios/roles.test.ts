@@ -1,0 +1,73 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { pino } from 'pino';
+import { expect, inject, test } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { startMayfly } from '../../src/main.ts';
+import { createGitHub } from '../doubles/github.ts';
+import { createDatabase } from '../postgres.ts';
+import { createWorld } from '../world.ts';
+import { nodeApp } from './apps.ts';
+
+const log = pino({ level: 'silent' });
+
+test('web and clock in one process, gate and worker in another: a pull becomes a site, and ends', async () => {
+  const secretKey = randomBytes(32).toString('base64');
+  await using w = await createWorld({ MAYFLY_ROLES: 'gate,worker', MAYFLY_SECRET_KEY: secretKey });
+  await using folders = new AsyncDisposableStack();
+  const dataDir = folders.adopt(await mkdtemp(join(tmpdir(), 'mayfly-web-')), (path) => rm(path, { recursive: true, force: true }));
+  await using front = await startMayfly(
+    loadConfig({
+      PORT: '0',
+      MAYFLY_GATE_PORT: '0',
+      MAYFLY_ROLES: 'web,clock',
+      MAYFLY_SWEEP_EVERY: '1s',
+      MAYFLY_DATA_DIR: dataDir,
+      MAYFLY_SECRET_KEY: secretKey,
+      DATABASE_URL: w.database.url,
+      APP_ID: String(w.github.appId),
+      PRIVATE_KEY: w.github.privateKey,
+      WEBHOOK_SECRET: w.github.webhookSecret,
+      GITHUB_API_URL: w.github.url,
+      GITHUB_SERVER_URL: w.github.serverUrl,
+    }),
+    { log },
+  );
+  expect(front.target).toBeNull();
+  w.github.sendWebhooksTo(`${front.webUrl}/api/github/webhooks`);
+  const repo = await w.github.createRepository({ name: 'acme/shop', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: nodeApp('from two processes') });
+  await w.reaches(pull, 'ready');
+  expect((await w.visit(pull)).body).toBe('from two processes');
+  await w.github.close(pull);
+  await w.reaches(pull, 'ended');
+});
+
+test('web and clock need no sandbox: they start where there is none', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  await using github = await createGitHub();
+  await using folders = new AsyncDisposableStack();
+  const dataDir = folders.adopt(await mkdtemp(join(tmpdir(), 'mayfly-web-')), (path) => rm(path, { recursive: true, force: true }));
+  // All that is on this PATH is what takes the data dir's lock.
+  await symlink('/usr/bin/flock', join(dataDir, 'flock'));
+  const env = {
+    PATH: dataDir,
+    PORT: '0',
+    MAYFLY_ROLES: 'web,clock',
+    MAYFLY_DATA_DIR: dataDir,
+    DATABASE_URL: database.url,
+    APP_ID: String(github.appId),
+    PRIVATE_KEY: github.privateKey,
+    WEBHOOK_SECRET: github.webhookSecret,
+    GITHUB_API_URL: github.url,
+  };
+  const child = spawn(process.execPath, ['src/main.ts'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(child, 'exit');
+  for await (const line of createInterface(child.stdout)) if (line.includes('Mayfly is up')) child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+});

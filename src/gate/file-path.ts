@@ -3,7 +3,7 @@ import { type FileHandle, open, realpath } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 
 /**
- * The names on the way to a file, decoded. Undefined when the path is not one of ours to serve: `..`, dotfiles, backslashes, NUL and
+ * The names on the way to a file, decoded. Undefined when the path is not one of ours to serve: `..`, dotfiles but `.well-known`, backslashes, NUL and
  * other control characters, slashes in disguise, doubled slashes, broken encoding.
  * @param path without query; `folder` is true when it ends in a slash
  */
@@ -15,11 +15,14 @@ export function toNames(path: string): { readonly names: readonly string[]; read
   const names: string[] = [];
   for (const part of parts) {
     const name = decode(part);
-    if (name === undefined || name === '' || name.startsWith('.') || /[\u0000-\u001f\u007f/\\]/.test(name)) return undefined;
+    if (name === undefined || name === '' || isHidden(name) || /[\u0000-\u001f\u007f/\\]/.test(name)) return undefined;
     names.push(name);
   }
   return { names, folder };
 }
+
+/** RFC 8615's folder is there to be read: `security.txt`, app links. */
+const isHidden = (name: string): boolean => name.startsWith('.') && name !== '.well-known';
 
 function decode(text: string): string | undefined {
   try {
@@ -45,12 +48,7 @@ export async function openBelow(root: string, names: readonly string[]): Promise
   if (!base || !real) return undefined;
   if (real !== base && !real.startsWith(base + sep)) return undefined;
   // A link within may still lead to what is not published.
-  if (
-    relative(base, real)
-      .split(sep)
-      .some((name) => name.startsWith('.'))
-  )
-    return undefined;
+  if (relative(base, real).split(sep).some(isHidden)) return undefined;
   // O_NONBLOCK: opening a FIFO would wait for a writer that never comes.
   const handle = await existing(open(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK));
   if (!handle) return undefined;

@@ -3,7 +3,8 @@ import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { openQueues } from '../../src/queues.ts';
 import { createCluster } from '../cluster.ts';
-import { idle, until } from './work.ts';
+import { createRedis } from '../redis.ts';
+import { idle, start, until } from './work.ts';
 
 test('PostgreSQL goes away and comes back: waiting workers, running work and later adds all go on', async () => {
   await using cluster = await createCluster();
@@ -42,4 +43,23 @@ test('PostgreSQL goes away and comes back: waiting workers, running work and lat
   await until('the one added after', () => ran.includes('after'));
   await queues.settled();
   expect(new Set(ran)).toEqual(new Set(['before', 'long', 'delayed', 'after']));
+});
+
+test('Redis goes away and comes back: an add says so, and later ones run', async () => {
+  await using redis = await createRedis();
+  await using queues = await openQueues({ databaseUrl: '', redisUrl: redis.socket, log: pino({ level: 'silent' }) });
+  const ran: string[] = [];
+  await using _work = start(queues, { intake: async (id) => void ran.push(id) });
+  await queues.intake.add('before');
+  await until('the first', () => ran.includes('before'));
+
+  await redis.stop();
+  expect(await queues.isReachable(1_000)).toBe(false);
+  await expect(queues.intake.add('refused')).rejects.toThrow();
+
+  await redis.start();
+  await until('it to be reachable', () => queues.isReachable(1_000));
+  await queues.intake.add('after');
+  await until('the one added after', () => ran.includes('after'));
+  await queues.settled();
 });

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type JobsOptions, UnrecoverableError } from 'bullmq';
+import type { JobsOptions } from 'bullmq';
 import type { Logger } from 'pino';
-import { type BareQueue, type BareWorker, openPostgresQueues, openRedisQueues, type Process, type QueueBackend } from './queue-backends.ts';
-import { retryDelay } from './queue-retry.ts';
+import { type BareQueue, openPostgresQueues, openRedisQueues, type QueueBackend } from './queue-backends.ts';
+import { LATER, type OpenLane, startWork } from './queue-work.ts';
 import type { SiteId } from './site/identity.ts';
 
 export type QueueName = 'intake' | 'provision' | 'report';
@@ -61,16 +61,11 @@ export type QueuesOptions = {
  */
 export type StallTimes = { readonly lockMs: number; readonly checkEveryMs: number };
 const STALL_TIMES: StallTimes = { lockMs: 10_000, checkEveryMs: 5_000 };
-/** A job that takes its worker down each time is given up after this many. */
-const MAX_STALLS = 5;
 /** Above what any retry class allows: `retryDelay` is who decides. */
 const MAX_ATTEMPTS = 100;
-/** After an abort, how long the aborted work may take to clean up before its jobs are left to the stall check. */
-const ABORTED_MS = 5_000;
 const POLL_MS = 20;
 
 const NOW = 'now';
-const LATER = 'later';
 const ONCE: JobsOptions = {
   attempts: MAX_ATTEMPTS,
   backoff: { type: 'ours' },
@@ -78,16 +73,6 @@ const ONCE: JobsOptions = {
   removeOnFail: true,
   stackTraceLimit: 0,
 };
-
-/** What BullMQ is told of a failure: no message of the real one, which may hold anything, and how long to wait. */
-class Again extends Error {
-  readonly delayMs: number;
-  constructor(delayMs: number) {
-    super('to be tried again');
-    this.name = 'Again';
-    this.delayMs = delayMs;
-  }
-}
 
 /** The queues: on PostgreSQL, or on Redis when there is one. A job carries an id and nothing else. */
 export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly', stall = STALL_TIMES }: QueuesOptions): Promise<Queues> {
@@ -126,13 +111,6 @@ export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly'
   };
 }
 
-type OpenLane<Id extends string> = Lane<Id> & {
-  readonly queue: BareQueue;
-  readonly added: () => number;
-  /** Runs that are going on here, and whether their id was added meanwhile. */
-  readonly running: Map<string, { woken: boolean }>;
-};
-
 function openLane<Id extends string>(backend: QueueBackend, name: QueueName): OpenLane<Id> {
   const queue = backend.queue(`mayfly-${name}`);
   const running: OpenLane<Id>['running'] = new Map();
@@ -166,86 +144,4 @@ function openLane<Id extends string>(backend: QueueBackend, name: QueueName): Op
 async function depthOf(queue: BareQueue): Promise<Depth> {
   const { waiting = 0, prioritized = 0, active = 0, delayed = 0 } = await queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed');
   return { waiting: waiting + prioritized, active, delayed };
-}
-
-type Work = {
-  readonly backend: QueueBackend;
-  readonly lanes: { readonly intake: OpenLane<string>; readonly provision: OpenLane<SiteId>; readonly report: OpenLane<SiteId> };
-  readonly handlers: Handlers;
-  readonly options: WorkOptions;
-  readonly stall: StallTimes;
-  readonly log: Logger;
-};
-
-function startWork(work: Work): AsyncDisposable {
-  const stopping = new AbortController();
-  const { lanes, handlers } = work;
-  const workers = [
-    startWorker(work, 'intake', processor(work, { name: 'intake', lane: lanes.intake, handler: handlers.intake, signal: stopping.signal })),
-    startWorker(
-      work,
-      'provision',
-      processor(work, { name: 'provision', lane: lanes.provision, handler: handlers.provision, signal: stopping.signal }),
-    ),
-    startWorker(work, 'report', processor(work, { name: 'report', lane: lanes.report, handler: handlers.report, signal: stopping.signal })),
-  ];
-  return { [Symbol.asyncDispose]: () => stopWorkers(workers, stopping, work.options.graceMs) };
-}
-
-function startWorker({ backend, options, stall }: Work, name: QueueName, process: Process): BareWorker {
-  return backend.worker(`mayfly-${name}`, process, {
-    concurrency: options.concurrency[name],
-    lockDuration: stall.lockMs,
-    stalledInterval: stall.checkEveryMs,
-    maxStalledCount: MAX_STALLS,
-    // How soon a worker looks again after its store was away.
-    runRetryDelay: 1_000,
-    settings: { backoffStrategy: (_attempt, _type, error) => (error instanceof Again ? error.delayMs : -1) },
-  });
-}
-
-type Run<Id extends string> = {
-  readonly name: QueueName;
-  readonly lane: OpenLane<Id>;
-  readonly handler: Handler<Id>;
-  readonly signal: AbortSignal;
-};
-
-function processor<Id extends string>({ handlers, log: parent }: Work, { name, lane, handler, signal }: Run<Id>): Process {
-  return async (job) => {
-    // Parse boundary: only a lane adds jobs, and to its own queue.
-    const id = job.data.id as Id;
-    if (job.name === LATER) return lane.add(id);
-    const log = parent.child({ queue: name, job: id });
-    const attempt = job.attemptsMade + 1;
-    const run = { woken: false };
-    lane.running.set(id, run);
-    try {
-      await handler(id, { attempt, signal });
-    } catch (error) {
-      // Interrupted by our own stop: whoever takes it next starts at once.
-      if (signal.aborted) throw new Again(0);
-      const waitMs = retryDelay(error, attempt);
-      log.warn({ err: error, attempt, waitMs }, waitMs === null ? 'job failed and is given up' : 'job failed and is tried again');
-      if (waitMs !== null) throw new Again(run.woken ? 0 : waitMs);
-      await handlers.gaveUp(name, id, error);
-      throw new UnrecoverableError('given up');
-    } finally {
-      if (lane.running.get(id) === run) lane.running.delete(id);
-    }
-  };
-}
-
-/** Jobs that go on even after the abort are taken over by the stall check, here or on another host. */
-async function stopWorkers(workers: readonly BareWorker[], stopping: AbortController, graceMs: number): Promise<void> {
-  const finished = Promise.all(workers.map((worker) => worker.close()));
-  const done = new AbortController();
-  const timer = async (): Promise<void> => {
-    await delay(graceMs, undefined, { signal: done.signal });
-    stopping.abort();
-    await delay(ABORTED_MS, undefined, { signal: done.signal });
-  };
-  // Cut short when all work is finished.
-  await Promise.race([finished, timer().catch(() => undefined)]);
-  done.abort();
 }

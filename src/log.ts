@@ -1,4 +1,5 @@
 import pino, { type Logger } from 'pino';
+import { maskShapes } from './masking/shapes.ts';
 import { Fault } from './site/problem.ts';
 
 export type Scrubber = {
@@ -12,15 +13,6 @@ const HIDDEN = '[hidden]';
 /** Shorter values occur by chance. */
 const MIN_SECRET = 8;
 
-/** Credentials that we may not know by value: minted tokens, keys, passwords in addresses. */
-const SHAPES: readonly (readonly [RegExp, string])[] = [
-  [/-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]|-(?!----END))*-----END [A-Z ]*PRIVATE KEY-----/g, HIDDEN],
-  [/\b(?:gh[pousr]_|github_pat_|glpat-|whsec_)[A-Za-z0-9_+/=-]{16,}/g, HIDDEN],
-  [/\beyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{8,}/g, HIDDEN],
-  [/\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:/@"']{0,100}):[^\s/@"']{1,300}@/gi, `$1:${HIDDEN}@`],
-  [/\b(Bearer|Basic|token)(\s+)[A-Za-z0-9._~+/=-]{16,}/gi, `$1$2${HIDDEN}`],
-];
-
 /** @param secrets values that must never be written; each is also found base64-, URL- and JSON-encoded, and line by line */
 export function createScrubber(secrets: readonly string[]): Scrubber {
   const forms = new Set<string>();
@@ -33,7 +25,7 @@ export function createScrubber(secrets: readonly string[]): Scrubber {
   for (const secret of secrets) hide(secret);
   return {
     hide,
-    scrub: (text) => SHAPES.reduce((clean, [shape, shown]) => clean.replace(shape, shown), text.replace(known, HIDDEN)),
+    scrub: (text) => maskShapes(text.replace(known, HIDDEN), HIDDEN),
   };
 }
 

@@ -1,9 +1,9 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { createMasker } from '../masking/masker.ts';
 import type { LaunchId, SiteId } from '../site/identity.ts';
 import { cleanLog, lastLines } from '../site/text.ts';
-import { createMasker } from './masking.ts';
 
 /** Of a log that is longer than both together the middle is left out. */
 const HEAD_BYTES = 9 * 1024 * 1024;

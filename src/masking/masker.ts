@@ -1,6 +1,10 @@
+import { maskShapes, openKeyAt } from './shapes.ts';
+
 /** Shorter values are no secrets, and masking them would blot out half a log. */
 const SHORTEST = 6;
 export const MASK = '***';
+/** Of an unfinished line, or of a key without an end, so much is kept back: credentials are shorter. */
+const KEPT_CHARACTERS = 16 * 1024;
 
 /**
  * Every form in which a secret is likely to turn up: as it is, its longer lines, base64 and base64url at each of the three alignments,
@@ -46,7 +50,10 @@ export interface Masker {
   flush(): string;
 }
 
-/** Masks secrets in a text that comes in pieces, also where a secret is split between them or broken by line ends. */
+/**
+ * Masks secrets in a text that comes in pieces: those that are known, also where one is split between pieces or broken by line ends, and
+ * whatever is shaped like a credential. What is shown ends at a line's end, but for lines that are longer than any credential.
+ */
 export function createMasker(secrets: readonly string[] = []): Masker {
   let forms: readonly string[] = [];
   let kept = '';
@@ -58,47 +65,58 @@ export function createMasker(secrets: readonly string[] = []): Masker {
   return {
     hide,
     push(chunk) {
-      if (forms.length === 0) return chunk;
       const { text, open } = mask(kept + chunk, forms);
-      kept = text.slice(open);
-      return text.slice(0, open);
+      const shown = Math.min(open, unfinishedAt(text));
+      kept = text.slice(shown);
+      return maskShapes(text.slice(0, shown), MASK);
     },
     flush() {
-      const rest = kept;
+      const rest = maskShapes(kept, MASK);
       kept = '';
       return rest;
     },
   };
 }
 
+/** Where the last line begins, or the private key that is being printed. */
+function unfinishedAt(text: string): number {
+  const line = Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1;
+  const from = Math.min(line, openKeyAt(text) ?? line);
+  if (text.length - from <= KEPT_CHARACTERS) return from;
+  // Never in the middle of a word, which could be a credential; a word as long as that is none.
+  const cut = text.slice(-KEPT_CHARACTERS).search(/\s/);
+  return cut === -1 ? text.length : text.length - KEPT_CHARACTERS + cut;
+}
+
 /** The text masked, and where in it something begins that could still become a secret. */
 function mask(text: string, forms: readonly string[]): { readonly text: string; readonly open: number } {
-  const { flat, places } = flattened(text);
+  if (forms.length === 0) return { text, open: text.length };
+  const { flat, place } = flattened(text);
   const hits = findAll(flat, forms);
   let shown = '';
   let from = 0;
   for (const [start, end] of hits) {
-    shown += text.slice(from, places[start]) + MASK;
-    from = (places[end - 1] ?? 0) + 1;
+    shown += text.slice(from, place(start)) + MASK;
+    from = place(end - 1) + 1;
   }
   const lastHit = hits.at(-1)?.[1] ?? 0;
   const open = openAt(flat.slice(lastHit), forms);
-  const cut = open === undefined ? text.length : (places[lastHit + open] ?? text.length);
+  const cut = open === undefined ? text.length : place(lastHit + open);
   const before = shown + text.slice(from, cut);
   return { text: before + text.slice(cut), open: before.length };
 }
 
-/** The text without line ends, and where each of its characters stood. */
-function flattened(text: string): { readonly flat: string; readonly places: readonly number[] } {
-  const places: number[] = [];
-  let flat = '';
-  for (let index = 0; index < text.length; index += 1) {
-    const char = text[index] ?? '';
-    if (char === '\n' || char === '\r') continue;
-    flat += char;
-    places.push(index);
-  }
-  return { flat, places };
+/** The text without line ends, and where one of its characters stood; to be asked in ascending order. */
+function flattened(text: string): { readonly flat: string; readonly place: (index: number) => number } {
+  const ends = [...text.matchAll(/[\r\n]/g)].map((found) => found.index);
+  let passed = 0;
+  return {
+    flat: ends.length === 0 ? text : text.replace(/[\r\n]/g, ''),
+    place(index) {
+      while (passed < ends.length && (ends[passed] ?? 0) <= index + passed) passed += 1;
+      return index + passed;
+    },
+  };
 }
 
 /** Start and end of every occurrence; overlapping ones are joined. */

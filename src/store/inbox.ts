@@ -55,7 +55,7 @@ export function openInbox(db: Kysely<Database>): Inbox {
         .select('id')
         .where('handled_at', 'is', null)
         .where('dead_at', 'is', null)
-        .where('received_at', '<=', sql<Date>`clock_timestamp() - make_interval(secs => ${olderThanMs / 1_000})`)
+        .where('received_at', '<=', sql<Date>`statement_timestamp() - make_interval(secs => ${olderThanMs / 1_000})`)
         .orderBy('received_at')
         .limit(limit)
         .execute();
@@ -64,7 +64,7 @@ export function openInbox(db: Kysely<Database>): Inbox {
     async sweep() {
       const { numDeletedRows } = await db
         .deleteFrom('deliveries')
-        .where('handled_at', '<', sql<Date>`clock_timestamp() - interval '30 days'`)
+        .where('handled_at', '<', sql<Date>`statement_timestamp() - interval '30 days'`)
         .executeTakeFirst();
       return Number(numDeletedRows);
     },

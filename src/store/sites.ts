@@ -116,7 +116,8 @@ export function openSites(db: Kysely<Database>): Sites {
         .selectFrom('sites')
         .select('id')
         .where('status', 'not in', [sql.lit('ending'), sql.lit('ended')])
-        .where('ends_at', '<=', sql<Date>`clock_timestamp()`)
+        // Not clock_timestamp: what may change within a statement is never compared by an index.
+        .where('ends_at', '<=', sql<Date>`statement_timestamp()`)
         .orderBy('ends_at')
         .limit(limit)
         .execute();

@@ -102,13 +102,10 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
   await inbox.handled(delivery);
 }
 
-/** The settings are those of the base branch, so every pull onto it is looked at anew; what failed because of them is tried again. */
+/** The settings are those of the base branch, so every pull onto it is looked at anew. */
 async function settingsChanged(parts: IntakeParts, repository: Repository, branch: string): Promise<void> {
   await parts.store.repositories.seen(repository);
-  for (const { number } of await lookAtOpenPulls(parts, repository, branch)) {
-    const site = await parts.store.sites.findByPull({ forge: repository.forge, repository: repository.id, number });
-    if (site) await parts.store.apply(site.id, { type: 'deployAsked', by: 'settings', only: 'config-invalid' });
-  }
+  await lookAtOpenPulls(parts, repository, branch);
 }
 
 async function repositoryAdded(parts: IntakeParts, repository: Repository): Promise<void> {

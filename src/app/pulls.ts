@@ -2,22 +2,20 @@ import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
 import { type Forge, type ForgeId, hostLabel, type Repository } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
-import { Fault } from '../site/problem.ts';
-import { CONFIG_FILE, parseRepoConfig, type Settings } from '../site/repo-config.ts';
+import { MENDED_BY_SETTINGS } from '../site/problem.ts';
+import { askSettings, parseRepoConfig, type Settings, settingsDigest } from '../site/repo-config.ts';
+import type { Site } from '../site/site.ts';
 import type { Because, Store } from '../store/store.ts';
 
 /** One forge that this Mayfly serves, with what reads and what speaks there. */
 export type ForgeLink = { readonly forge: Forge; readonly facts: Facts; readonly voice: Voice };
 
 export type PullParts = {
-  readonly store: Pick<Store, 'applyToPull' | 'sites' | 'repositories' | 'inbox'>;
+  readonly store: Pick<Store, 'apply' | 'applyToPull' | 'sites' | 'launches' | 'repositories' | 'inbox'>;
   readonly links: ReadonlyMap<ForgeId, ForgeLink>;
   readonly policy: OperatorPolicy;
   readonly log: Logger;
 };
-
-/** The settings' own limit is lower, and its message names the file; this only keeps a monster from being downloaded. */
-const MAX_SETTINGS_BYTES = 1_000_000;
 
 /** @throws Error when the forge is not configured any more: nothing can be asked there */
 export function getLink(links: ReadonlyMap<ForgeId, ForgeLink>, forge: ForgeId): ForgeLink {
@@ -39,7 +37,7 @@ export async function lookAtPull(
   // Drawn before asking: what we are told then is at least this new.
   const observation = await parts.store.repositories.nextObservation();
   const pull = await facts.pull(at.repository, at.number);
-  const settings = pull?.state === 'open' ? await settingsOf(facts, at.repository, pull.head.base) : parseRepoConfig(undefined);
+  const settings = pull?.state === 'open' ? await askSettings(facts, at.repository, pull.head.base) : parseRepoConfig(undefined);
   await bring(parts, { ...at, observation, pull, settings }, look);
 }
 
@@ -50,21 +48,11 @@ export async function lookAtOpenPulls(parts: PullParts, repository: Repository, 
   const pulls = (await facts.openPulls(repository)).filter((pull) => base === undefined || pull.head.base === base);
   const settings = new Map<string, Settings>();
   for (const pull of pulls) {
-    const known = settings.get(pull.head.base) ?? (await settingsOf(facts, repository, pull.head.base));
+    const known = settings.get(pull.head.base) ?? (await askSettings(facts, repository, pull.head.base));
     settings.set(pull.head.base, known);
     await bring(parts, { repository, number: pull.number, observation, pull, settings: known }, { reopened: false });
   }
   return pulls;
-}
-
-async function settingsOf(facts: Facts, repository: Repository, base: string): Promise<Settings> {
-  try {
-    return parseRepoConfig(await facts.file(repository, { ref: base, path: CONFIG_FILE, maxBytes: MAX_SETTINGS_BYTES }));
-  } catch (error) {
-    if (!(error instanceof Fault) || error.code !== 'forge-refused') throw error;
-    // Too large to be given out, or not for us to read: like any mistake in it, this is for the launch to tell.
-    return { mistakes: [{ line: 1, column: 1, message: 'the file could not be read' }] };
-  }
 }
 
 type Seen = {
@@ -87,7 +75,17 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
     if (look.delivery !== undefined) await parts.store.inbox.handled(look.delivery);
     return;
   }
-  await apply(parts, { repository, ref, news: decision.news, because });
+  const site = await apply(parts, { repository, ref, news: decision.news, because });
+  if (site) await tryMended(parts, site, seen.settings);
+}
+
+/** What failed under settings that have since changed is tried again, whichever way we came to see that they have. */
+async function tryMended(parts: PullParts, site: Site, settings: Settings): Promise<void> {
+  if (site.status !== 'failed' || !MENDED_BY_SETTINGS.includes(site.code)) return;
+  const [launch] = await parts.store.launches.of(site.id, 1);
+  if (launch?.notes.settings === undefined || launch.notes.settings === settingsDigest(settings)) return;
+  const { changed } = await parts.store.apply(site.id, { type: 'deployAsked', by: 'settings', only: MENDED_BY_SETTINGS });
+  if (changed) parts.log.info({ site: site.id, failed: site.code }, 'other settings: tried again');
 }
 
 /** Asked only where it matters: for a pull without a site, in a repository of which only a part is built. */
@@ -103,7 +101,7 @@ type Step = {
   readonly because: Because;
 };
 
-async function apply(parts: PullParts, { repository, ref, news, because }: Step): Promise<void> {
+async function apply(parts: PullParts, { repository, ref, news, because }: Step): Promise<Site | undefined> {
   const { forge } = getLink(parts.links, repository.forge);
   const host = hostLabel(forge, repository.name, { repository: ref.repository, number: ref.number });
   const applied = await parts.store.applyToPull({ pull: ref, host }, news, because);
@@ -114,4 +112,5 @@ async function apply(parts: PullParts, { repository, ref, news, because }: Step)
       'the pull changed its site',
     );
   }
+  return applied?.site;
 }

@@ -16,8 +16,8 @@ export interface Snapshot {
   readonly sha: Sha;
   /** Git's id of the folder or file at `path`; undefined when there is none. The same id is the same content. */
   tree(path: string): Promise<string | undefined>;
-  /** A file's bytes; undefined when there is no plain file of at most `maxBytes` at `path`. */
-  read(path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /** A file's bytes; undefined when there is no plain file at `path`. */
+  read(path: string, maxBytes: number): Promise<Buffer | 'too-large' | undefined>;
   /**
    * Writes the files at and below these paths into `folder`, at their places in the repository. Links stay links; submodules are empty
    * folders; LFS files their pointers; nothing that the repository configures is run.
@@ -195,7 +195,7 @@ function snapshot(folder: string, sha: Sha): Snapshot {
       const found = await entry(path);
       if (found === undefined || !found.mode.startsWith('100')) return undefined;
       const size = Number((await must({ folder, args: ['cat-file', '-s', found.id] })).toString('utf8'));
-      return size > maxBytes ? undefined : await must({ folder, args: ['cat-file', 'blob', found.id] });
+      return size > maxBytes ? 'too-large' : await must({ folder, args: ['cat-file', 'blob', found.id] });
     },
     checkout: (paths, into, signal) => orDiskFull(() => checkout({ folder, sha, paths, into, ...(signal ? { signal } : {}) })),
   };

@@ -3,7 +3,7 @@ import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsOfCommit } from '../site/repo-config.ts';
+import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
 import type { Store } from '../store/store.ts';
 import { openArtefactUsers } from './artefact-users.ts';
 import { artefactKey, keepSeed, openArtefacts } from './artefacts.ts';
@@ -30,7 +30,7 @@ export type StagesOptions = {
 };
 
 /** A seed is run as one text, which PostgreSQL and we hold in memory. */
-const MAX_SEED_BYTES = 256 * 1024 * 1024;
+const MAX_SEED_MIB = 64;
 /** Names of settings whose value is likely a secret: it is masked in the log, whatever the build prints. */
 const SECRET_NAME = /(?:key|token|secret|passw(?:or)?d|credential|dsn|private)/i;
 
@@ -105,9 +105,10 @@ type Reading = { readonly run: Run; readonly repository: Repository; readonly sn
 /** The base branch's settings as they are now, with what the commit's own file may say. */
 async function readSettings(parts: Parts, { run, repository, snapshot }: Reading): Promise<RepoConfig> {
   const { forge } = run.site.pull;
-  const base = await parts.facts(forge).file(repository, { ref: run.site.head.base, path: CONFIG_FILE, maxBytes: CONFIG_MAX_BYTES + 1 });
-  const own = await snapshot.read(CONFIG_FILE, CONFIG_MAX_BYTES + 1);
-  const settings = settingsOfCommit(base, own?.toString('utf8'));
+  const base = await askSettings(parts.facts(forge), repository, run.site.head.base);
+  await run.note({ settings: settingsDigest(base) });
+  const own = await snapshot.read(CONFIG_FILE, CONFIG_MAX_BYTES);
+  const settings = settingsOfCommit(base, own === 'too-large' ? null : own?.toString('utf8'));
   if ('fault' in settings) {
     await run.note({ mistakes: settings.lines });
     throw settings.fault;
@@ -120,8 +121,9 @@ async function wishDatabase(parts: Parts, snapshot: Snapshot, config: RepoConfig
   if (config.database === null) return null;
   const { engine, seed } = config.database;
   if (seed === null) return { engine, seed: null };
-  const content = await snapshot.read(seed, MAX_SEED_BYTES);
+  const content = await snapshot.read(seed, MAX_SEED_MIB * 1024 * 1024);
   if (content === undefined) throw new Fault('seed-missing', { details: { seed } });
+  if (content === 'too-large') throw new Fault('seed-failed', { details: { seed, cause: `it is larger than ${MAX_SEED_MIB} MiB` } });
   return { engine, seed: await keepSeed(parts.dataDir, seed, content) };
 }
 

@@ -27,6 +27,8 @@ const MAX_MARKS = 4_000;
 export const MAX_MISTAKES = 20;
 const MAX_MESSAGE = 240;
 
+export const TOO_LARGE: Mistake = { line: 1, column: 1, message: 'is larger than 64 KiB' };
+
 type Reading = { readonly at: (offset: number) => Position; readonly mistakes: Mistake[] };
 
 /** Reads one YAML 1.2 document that is a map, or empty (undefined). Tags, anchors and aliases are mistakes. Never throws. */
@@ -73,7 +75,7 @@ function positionOf(lines: LineCounter, offset: number): Position {
 
 function unfitText(text: string): Mistake | undefined {
   if (text.length > MAX_BYTES || new TextEncoder().encode(text).length > MAX_BYTES) {
-    return { line: 1, column: 1, message: 'is larger than 64 KiB' };
+    return TOO_LARGE;
   }
   const broken = /[\ufffd\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]|[\ud800-\udfff]/u.exec(text);
   if (broken) {

@@ -178,6 +178,22 @@ export type ProblemCode = keyof typeof PROBLEMS;
 /** What fills the `{names}` of a sentence. Text from outside: escape before showing. */
 export type Details = Readonly<Record<string, string>>;
 
+/** Failures that other settings on the base branch may mend: once those have changed, it is tried again. */
+export const MENDED_BY_SETTINGS: readonly ProblemCode[] = [
+  'config-invalid',
+  'nothing-detected',
+  'root-missing',
+  'output-missing',
+  'seed-missing',
+  'seed-failed',
+  'install-failed',
+  'build-failed',
+  'start-failed',
+  'health-timeout',
+  'region-unknown',
+  'region-forbidden',
+];
+
 export const isProblemCode = (text: string): text is ProblemCode => Object.hasOwn(PROBLEMS, text);
 
 /** A failure that has a row in the table; anything else that is thrown is a bug. */

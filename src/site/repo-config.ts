@@ -1,6 +1,19 @@
+import { createHash } from 'node:crypto';
 import { FIELDS, type RepoConfig } from './config-fields.ts';
-import { MAX_MISTAKES, type Mistake, type Position, position, type Raw, type RawEntry, readYaml, sorted } from './config-yaml.ts';
+import {
+  MAX_MISTAKES,
+  type Mistake,
+  type Position,
+  position,
+  type Raw,
+  type RawEntry,
+  readYaml,
+  sorted,
+  TOO_LARGE,
+} from './config-yaml.ts';
+import type { Repository } from './identity.ts';
 import { nearest } from './nearest.ts';
+import type { Facts } from './ports.ts';
 import { Fault } from './problem.ts';
 
 export type { Mistake, RepoConfig };
@@ -58,18 +71,35 @@ export function mergeOwn(base: RepoConfig, ownText: string | undefined): Merged 
   return { config: { ...base, ...taken }, ignored };
 }
 
+/** More than settings may have, so that it is their own message that says so; it only keeps a monster from being downloaded. */
+const ASKED_BYTES = 1_000_000;
+
+/** The settings on a branch as they are now. A file that the forge does not give out is a mistake like any other in it. */
+export async function askSettings(facts: Pick<Facts, 'file'>, repository: Repository, branch: string): Promise<Settings> {
+  try {
+    return parseRepoConfig(await facts.file(repository, { ref: branch, path: CONFIG_FILE, maxBytes: ASKED_BYTES }));
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== 'forge-refused') throw error;
+    return { mistakes: [{ line: 1, column: 1, message: 'is larger than 64 KiB, or may not be read' }] };
+  }
+}
+
+/** Stands for what the settings say: the same as long as nothing in them that counts was changed. */
+export const settingsDigest = (settings: Settings): string =>
+  createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16);
+
 /** What a launch goes by, or the fault that stops it with a line of plain text for each mistake. */
 export type CommitSettings =
   | { readonly config: RepoConfig; readonly ignored: readonly string[] }
   | { readonly fault: Fault; readonly lines: readonly string[] };
 
 /**
- * The settings of one commit, from the text of `.mayfly.yml` on the base branch and in the commit itself; undefined where there is no
- * such file.
+ * The settings of one commit, from those of its base branch and the text of its own `.mayfly.yml`.
+ * @param ownText undefined: it has no such file; null: the file is larger than it may be
  */
-export function settingsOfCommit(baseText: string | undefined, ownText: string | undefined): CommitSettings {
-  const base = parseRepoConfig(baseText);
+export function settingsOfCommit(base: Settings, ownText: string | undefined | null): CommitSettings {
   if ('mistakes' in base) return invalid(base.mistakes, 'on the base branch');
+  if (ownText === null) return invalid([TOO_LARGE], 'in this commit');
   const merged = mergeOwn(base.config, ownText);
   return 'mistakes' in merged ? invalid(merged.mistakes, 'in this commit') : merged;
 }

@@ -157,7 +157,7 @@ export function afterDeployAsked(site: Site, event: News<'deployAsked'>): Change
   const to = { head: site.head, terms: site.terms, region: site.region, at: event.at };
   switch (site.status) {
     case 'failed':
-      if (event.only !== 'any' && event.only !== site.code) return unchanged(site);
+      if (event.only !== 'any' && !event.only.includes(site.code)) return unchanged(site);
       return { next: waiting(restarted(common(site), to, site.endsAt), event.at), effects: BOTH };
     case 'ended':
       if (event.only !== 'any') return unchanged(site);

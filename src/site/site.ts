@@ -136,8 +136,8 @@ export type SiteNews =
       readonly code: ProblemCode;
       readonly details: Details;
     }
-  /** The base branch's settings changed, or somebody asked: what failed is tried again. */
-  | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | ProblemCode }
+  /** The base branch's settings changed, or somebody asked: what failed (`only` in these ways) is tried again. */
+  | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[] }
   | { readonly type: 'extended'; readonly byMs: number; readonly by: string }
   | { readonly type: 'stopped'; readonly by: string }
   | { readonly type: 'endReached' }

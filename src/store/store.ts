@@ -20,7 +20,7 @@ export type Launch = {
   readonly tail: string;
 };
 
-/** What the comment tells about a launch in small print. */
+/** What is remembered of a launch beside its stages: most of it is the comment's small print. */
 export type LaunchNotes = {
   readonly detected?: string;
   readonly cache?: 'artefact' | 'dependencies' | 'none';
@@ -28,6 +28,8 @@ export type LaunchNotes = {
   readonly ignored?: readonly string[];
   /** Everything wrong with the base branch's `.mayfly.yml`, a sentence each, with line and column. */
   readonly mistakes?: readonly string[];
+  /** `settingsDigest` of the base branch's settings that it went by. */
+  readonly settings?: string;
 };
 
 export type Applied = { readonly site: Site; readonly changed: boolean; readonly effects: readonly Effect[] };

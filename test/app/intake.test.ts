@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { toForgeId } from '../../src/site/identity.ts';
+import { parseRepoConfig, settingsDigest } from '../../src/site/repo-config.ts';
 import { day, repositoryId } from '../store/open.ts';
 import { createRig, type Rig } from './rig.ts';
 
@@ -95,6 +96,8 @@ test('a push to the base branch that touches the settings tries again what faile
   const { repo, pull } = await withPull(rig);
   const site = await rig.getSite(pull);
   const launch = 'L1' as never;
+  await rig.store.launches.start({ id: launch, site: site.id, sha: site.head.sha, queuedMs: 0 });
+  await rig.store.launches.note(launch, { notes: { settings: settingsDigest(parseRepoConfig(undefined)) } });
   await rig.store.apply(site.id, { type: 'launchStarted', launch, sha: site.head.sha });
   await rig.store.apply(site.id, {
     type: 'launchFailed',

@@ -239,11 +239,11 @@ describe("the commit's own file", () => {
 
 describe('the settings of a commit', () => {
   test("are the base branch's with its own", () => {
-    expect(settingsOfCommit('start: a\nttl: 1d', 'start: b\nttl: 2d')).toEqual({
+    expect(settingsOfCommit(parseRepoConfig('start: a\nttl: 1d'), 'start: b\nttl: 2d')).toEqual({
       config: { ...DEFAULT_CONFIG, start: 'b', ttl: DAY },
       ignored: ['ttl'],
     });
-    expect(settingsOfCommit(undefined, undefined)).toEqual({ config: DEFAULT_CONFIG, ignored: [] });
+    expect(settingsOfCommit(parseRepoConfig(undefined), undefined)).toEqual({ config: DEFAULT_CONFIG, ignored: [] });
   });
 
   test.each([
@@ -251,7 +251,10 @@ describe('the settings of a commit', () => {
     ['bild: x\nstrat: y', undefined, '2 mistakes on the base branch', 2],
     [undefined, 'port: x', 'a mistake in this commit', 1],
   ])('base %j, own %j: %s', (base, own, count, lines) => {
-    expect(settingsOfCommit(base, own)).toMatchObject({ fault: { code: 'config-invalid', details: { count } }, lines: { length: lines } });
+    expect(settingsOfCommit(parseRepoConfig(base), own)).toMatchObject({
+      fault: { code: 'config-invalid', details: { count } },
+      lines: { length: lines },
+    });
   });
 
   test('a key of 60 KB does not make a message of 60 KB', () => {

@@ -17,7 +17,7 @@ export function sha(digit: string): Sha {
   if (!parsed) throw new Error(`${digit} is no hex digit`);
   return parsed;
 }
-export function repositoryId(id: number): RepositoryId {
+export function repositoryId(id: number | string): RepositoryId {
   const parsed = parseRepositoryId(id);
   if (!parsed) throw new Error(`${id} is no repository id`);
   return parsed;

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -9,6 +9,8 @@ export type Cluster = AsyncDisposable & {
   readonly url: string;
   readonly stop: () => Promise<void>;
   readonly start: () => Promise<void>;
+  /** Kills the server, which is then started again by who watches over it. */
+  readonly crash: () => Promise<void>;
 };
 
 /** A PostgreSQL of the test's own, to be stopped and started. */
@@ -32,6 +34,10 @@ export async function createCluster(): Promise<Cluster> {
     stop,
     async start() {
       running ??= await openEmbeddedPostgres({ ...options, port });
+    },
+    async crash() {
+      const [pid] = (await readFile(join(folder, 'data', 'postmaster.pid'), 'utf8')).split('\n');
+      process.kill(Number(pid), 'SIGKILL');
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };

@@ -115,6 +115,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   const watch: Watch = { signal: AbortSignal.any([held.signal, stop, overtaken.signal]), log: launchLog.write, entered: news.entered };
   const note = (notes: LaunchNotes): Promise<void> => store.launches.note(id, { notes });
   launchLog.write(`Launching ${shortSha(site.head.sha)}\n`);
+  const losses = store.losses();
   let end: Pick<Launch, 'outcome' | 'reason'>;
   try {
     const live = await parts.stages({ site: started.site, launch: id, held, watch, note, hide: (secrets) => launchLog.hide(secrets) });
@@ -125,7 +126,9 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   } catch (error) {
     await news.settled();
     if (held.signal.aborted) return;
-    const failure: Failure = { error, during: stopwatch.current, overtaken: overtaken.signal.aborted, stopped: stop.aborted };
+    // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
+    const stopped = stop.aborted || store.losses() !== losses;
+    const failure: Failure = { error, during: stopwatch.current, overtaken: overtaken.signal.aborted, stopped };
     end = await explain(parts, { site: started.site, launch: id, held, log, tail: () => launchLog.tail() }, failure);
   }
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });

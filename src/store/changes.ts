@@ -10,7 +10,7 @@ const RECONNECT_MS = { first: 100, longest: 5_000 };
 type Listener = Parameters<Store['onChange']>[0];
 
 /** LISTENs on a connection of its own, for as long as it is open; after each time away the listeners are told `resync`. */
-export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, 'onChange'> & AsyncDisposable {
+export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, 'onChange' | 'losses'> & AsyncDisposable {
   const listeners = new Set<Listener>();
   const closing = new AbortController();
   const tell = (change: SiteChanged | 'resync'): void => {
@@ -34,6 +34,7 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
       await client.end().catch(() => undefined);
     }
   };
+  let losses = 0;
   const loop = async (): Promise<void> => {
     let wasAway = false;
     let waitMs = RECONNECT_MS.first;
@@ -45,6 +46,7 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
       // Tried again below: the database may be starting.
       await session(ready).catch((error: unknown) => log.debug({ err: error }, 'LISTEN failed'));
       wasAway = true;
+      losses++;
       // Aborted: we close.
       await delay(waitMs, undefined, { signal: closing.signal }).catch(() => undefined);
       waitMs = Math.min(waitMs * 2, RECONNECT_MS.longest);
@@ -52,6 +54,7 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
   };
   const looping = loop();
   return {
+    losses: () => losses,
     onChange(listener) {
       listeners.add(listener);
       return { [Symbol.dispose]: () => void listeners.delete(listener) };

@@ -79,6 +79,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       effects = handler;
     },
     onChange: (listener) => changes.onChange(listener),
+    losses: changes.losses,
     async now() {
       const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);
       const now = rows[0]?.now;

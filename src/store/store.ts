@@ -185,6 +185,8 @@ export interface Store extends AsyncDisposable {
   onEffects(handler: (site: Site, effects: readonly Effect[]) => Promise<void>): void;
   /** LISTEN; listeners are told of `resync` when the connection was away and lines may have been missed. */
   onChange(listener: (change: SiteChanged | 'resync') => void): Disposable;
+  /** How often the database has been away so far: what failed while this grew says nothing about the commit. */
+  losses(): number;
   now(): Promise<Date>;
   /** Whether the database answers, within `ms`. */
   isReachable(ms: number): Promise<boolean>;

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createCluster } from '../cluster.ts';
+import type { Files } from '../doubles/github.ts';
 import { createWorld, get, until } from '../world.ts';
 import { builtApp, nodeApp } from './apps.ts';
 
@@ -35,4 +36,28 @@ test('PostgreSQL is away for some seconds: webhooks get 503, sites stay up, then
   for (const pull of [steady, building]) expect(w.github.ourComments(pull)).toHaveLength(1);
   await w.github.close(steady);
   await w.reaches(steady, 'ended');
+});
+
+/** Listens a second and a half after its start. */
+const lateApp = (text: string): Files => ({
+  ...nodeApp(text),
+  'server.js': `setTimeout(() => {${nodeApp(text)['server.js']}}, 1500)`,
+});
+
+test('PostgreSQL crashes in the middle of a deploy: the launch is made again, and nobody is told that it failed', async () => {
+  await using cluster = await createCluster();
+  await using w = await createWorld({ DATABASE_URL: cluster.url });
+  const repo = await w.github.createRepository({ name: 'acme/shop', files: nodeApp('main') });
+  const pull = await w.github.openPull(repo, { files: lateApp('after the crash') });
+  // The engine is in the middle of its work: it waits for the app to become healthy.
+  await until('the check', async () => {
+    const site = await w.siteOf(pull);
+    return site !== undefined && JSON.stringify(await w.mayfly.store.history(site.id, 10)).includes('"stage":"check"');
+  });
+  await cluster.crash();
+  await until('the loss to be noticed', () => w.mayfly.store.losses() > 0);
+  await until('the server to be back', () => w.mayfly.store.isReachable(500));
+  await w.reaches(pull, 'ready');
+  expect((await w.visit(pull)).body).toBe('after the crash');
+  expect(w.github.ourComment(pull)?.bodies.join()).not.toContain('failed');
 });

@@ -6,7 +6,8 @@ import { StringDecoder } from 'node:string_decoder';
 import { promisify } from 'node:util';
 import type { LaunchId } from '../site/identity.ts';
 import { Fault } from '../site/problem.ts';
-import type { Exit, Limits, Sandbox } from './sandbox.ts';
+import type { Registry } from './registry.ts';
+import type { Exit, Folder, Limits, Sandbox } from './sandbox.ts';
 
 const exec = promisify(execFile);
 /** The environment of the few programs that builds need outside their box. */
@@ -37,7 +38,8 @@ export interface BuildBox extends AsyncDisposable {
 export type BuildBoxOptions = {
   readonly sandbox: Sandbox;
   readonly egress: { readonly socket: string };
-  readonly registry?: string | null;
+  readonly registry: Registry;
+  readonly diskMb?: number;
   readonly launch: LaunchId;
   readonly work: string;
   readonly checkout: string;
@@ -72,10 +74,7 @@ export async function createBuildBox(options: BuildBoxOptions): Promise<BuildBox
           cwd: join('/work', how.cwd),
           env: environment(options, command, how.failure),
           uid,
-          folders: [
-            { from: options.checkout, to: '/work', access: 'write' },
-            { from: cache, to: '/cache', access: 'write' },
-          ],
+          folders: foldersOf(options, cache),
           doors: [{ direction: 'outward', port: PROXY_PORT, socket: options.egress.socket }],
           limits: LIMITS,
         },
@@ -84,7 +83,7 @@ export async function createBuildBox(options: BuildBoxOptions): Promise<BuildBox
       const kill = (): void => void boxed.stop(0);
       options.signal.addEventListener('abort', kill, { once: true });
       if (options.signal.aborted) kill();
-      const disk = watchDisk(options.work, kill);
+      const disk = watchDisk(options.work, options.diskMb ?? MAX_WORK_MB, kill);
       const exit = await boxed.exited.finally(() => {
         options.signal.removeEventListener('abort', kill);
         disk[Symbol.dispose]();
@@ -95,6 +94,18 @@ export async function createBuildBox(options: BuildBoxOptions): Promise<BuildBox
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/** Where a build sees the certificates that npm is configured with. */
+const CERTIFICATES = '/mayfly/certificates.pem';
+
+function foldersOf({ checkout, registry }: BuildBoxOptions, cache: string): readonly Folder[] {
+  const { certificates } = registry;
+  return [
+    { from: checkout, to: '/work', access: 'write' },
+    { from: cache, to: '/cache', access: 'write' },
+    ...(certificates ? [{ from: certificates, to: CERTIFICATES, access: 'read' } as const] : []),
+  ];
 }
 
 function refuse(exit: Exit, command: string, failure: 'install-failed' | 'build-failed'): void {
@@ -112,7 +123,7 @@ const PNPM = {
 
 function environment(options: BuildBoxOptions, command: string, failure: 'install-failed' | 'build-failed'): Record<string, string> {
   const bundle = BUNDLES.find((file) => existsSync(file));
-  const { registry } = options;
+  const { address, certificates } = options.registry;
   return {
     // The site's own variables are the build's, not the install's: NODE_ENV=production would leave out what the build needs.
     ...(failure === 'build-failed' ? options.env : {}),
@@ -136,27 +147,34 @@ function environment(options: BuildBoxOptions, command: string, failure: 'instal
     YARN_GLOBAL_FOLDER: '/cache/berry',
     YARN_HTTP_PROXY: PROXY,
     YARN_HTTPS_PROXY: PROXY,
-    ...(registry ? { npm_config_registry: registry, YARN_REGISTRY: registry, YARN_NPM_REGISTRY_SERVER: registry } : {}),
+    ...(address ? { npm_config_registry: address, YARN_REGISTRY: address, YARN_NPM_REGISTRY_SERVER: address } : {}),
     ...(bundle === undefined ? {} : { NODE_EXTRA_CA_CERTS: bundle, SSL_CERT_FILE: bundle, YARN_HTTPS_CA_FILE_PATH: bundle }),
+    ...(certificates ? { npm_config_cafile: CERTIFICATES, NODE_EXTRA_CA_CERTS: CERTIFICATES, YARN_HTTPS_CA_FILE_PATH: CERTIFICATES } : {}),
   };
 }
 
 /** Looks at the disk while a build runs; calls `stop` once when too little of it is left, or the build took too much. */
-function watchDisk(folder: string, stop: () => void): Disposable & { readonly fault: Fault | null } {
+function watchDisk(folder: string, maxMb: number, stop: () => void): Disposable & { readonly fault: Fault | null } {
   const state: { fault: Fault | null } = { fault: null };
-  let looks = 0;
+  let sinceMeasured = 0;
+  let freeThen: number | undefined;
   const end = (fault: Fault): void => {
     state.fault ??= fault;
     stop();
   };
   const look = async (): Promise<void> => {
     const { bavail, bsize } = await statfs(folder);
-    if ((bavail * bsize) / 1024 / 1024 < KEEP_FREE_MB) end(new Fault('disk-full'));
-    looks += 1;
-    if (looks % MEASURE_EVERY !== 0) return;
+    const freeMb = (bavail * bsize) / 1024 / 1024;
+    if (freeMb < KEEP_FREE_MB) end(new Fault('disk-full'));
+    freeThen ??= freeMb;
+    sinceMeasured += 1;
+    // Measuring walks over every file: rarely, or when somebody has written much.
+    if (sinceMeasured < MEASURE_EVERY && freeThen - freeMb < maxMb / 4) return;
+    sinceMeasured = 0;
+    freeThen = freeMb;
     const { stdout } = await exec('du', ['-sxm', '--', folder], { env: EXPORTED });
-    if (Number(stdout.split('\t')[0]) > MAX_WORK_MB)
-      end(new Fault('build-limit', { details: { resource: 'disk', limit: `${MAX_WORK_MB} MiB` } }));
+    if (Number(stdout.split('\t')[0]) > maxMb)
+      end(new Fault('build-limit', { details: { resource: 'disk space', limit: `${maxMb} MiB` } }));
   };
   // du complains about files that a build removes under it; the next look is as good.
   const timer = setInterval(() => void look().catch(() => {}), LOOK_EVERY_MS);

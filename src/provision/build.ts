@@ -1,26 +1,21 @@
-import { execFile } from 'node:child_process';
-import { lstat, mkdir, realpath, rm } from 'node:fs/promises';
-import { join, relative } from 'node:path';
-import { promisify } from 'node:util';
+import { lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { LaunchId } from '../site/identity.ts';
 import type { Artefact, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import type { Trust } from '../site/site.ts';
-import { type Artefacts, artefactKey, type BuildConfig, type Made, openArtefacts } from './artefacts.ts';
-import { type BuildBox, createBuildBox, EXPORTED } from './build-box.ts';
+import { type Artefacts, artefactKey, type BuildConfig, openArtefacts } from './artefacts.ts';
+import { type BuildBox, createBuildBox } from './build-box.ts';
+import { collect } from './collect.ts';
 import { orDiskFull } from './copy.ts';
 import { type Dependencies, dependenciesKey, openDependencies } from './dependencies.ts';
-import { detect, type Install, type Plan } from './detect.ts';
+import { detect, type Install } from './detect.ts';
 import type { Egress } from './egress.ts';
-import { publish } from './output.ts';
+import { findRegistry, type Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Snapshot } from './source.ts';
 
-const run = promisify(execFile);
 const LIMIT_MS = 15 * 60_000;
-/** What an app may weigh with its dependencies. */
-const MAX_FILES = 400_000;
-const MAX_MIB = 3_072;
 
 export type BuildOrder = {
   readonly snapshot: Snapshot;
@@ -32,11 +27,13 @@ export type BuildOrder = {
   readonly watch: Pick<Watch, 'signal' | 'log'>;
   /** `none`: build again, from nothing. */
   readonly caches: 'use' | 'none';
+  /** Told the artefact's key before it is looked for or made, so that nobody removes it in between. */
+  readonly claim?: (key: string) => Promise<void>;
 };
 
 export type Built = { readonly artefact: Artefact; readonly cache: 'artefact' | 'dependencies' | 'none' };
 
-export interface Builder {
+export interface Builder extends AsyncDisposable {
   /**
    * The artefact of a commit: the one that is kept, or made now in the sandbox. Throws Fault `root-missing`, `nothing-detected`,
    * `install-failed`, `build-failed`, `build-timeout`, `build-limit`, `output-missing`, `output-limit`, `disk-full`, or what the signal was
@@ -52,8 +49,10 @@ export type BuilderOptions = {
   readonly sandbox: Sandbox;
   /** The builds' only network. */
   readonly egress: Pick<Egress, 'socket'>;
-  /** Address of the package registry that this machine uses, where it isn't the usual one. */
-  readonly registry?: string | null;
+  /** Where packages come from; what npm is configured with on this machine unless given. */
+  readonly registry?: Registry;
+  /** MiB that one build may write; 6 GiB unless given. */
+  readonly diskMb?: number;
   /** Milliseconds for install and build together; 15 minutes unless given. */
   readonly limitMs?: number;
 };
@@ -66,61 +65,122 @@ export async function openBuilder(options: BuilderOptions): Promise<Builder> {
   await mkdir(work, { recursive: true, mode: 0o700 });
   const [artefacts, dependencies] = await Promise.all([openArtefacts(dataDir), openDependencies(dataDir)]);
   const making = new Map<string, Promise<unknown>>();
+  let registry: Promise<Registry> | undefined;
+  const sweeper = openSweeper(work);
+  const parts = { ...options, artefacts, dependencies, sweep: sweeper.sweep };
   return {
     async ensureArtefact(order) {
-      const key = await artefactKey(order.snapshot, order.config, order);
-      // Two pulls with the same content: the second waits for the first one's artefact, whatever becomes of it.
-      await making.get(key)?.catch(() => {});
-      const kept = order.caches === 'use' ? await artefacts.find(key) : undefined;
-      if (kept) return { artefact: kept, cache: 'artefact' };
+      const shared = await artefactKey(order.snapshot, order.config, order);
       // Never in place of an artefact that a site may be running.
-      const name = order.caches === 'use' ? key : `${key}-${order.launch}`;
-      const made = make({ ...order, key: name }, { ...options, work: join(work, order.launch), artefacts, dependencies });
+      const key = order.caches === 'use' ? shared : `${shared}-${order.launch}`;
+      await order.claim?.(key);
+      // Two pulls with the same content: the second waits for the first one's artefact, whatever becomes of it.
+      for (let other = making.get(key); other !== undefined; other = making.get(key)) await settled(other, order.watch.signal);
+      const made = ensure({ ...order, key }, async () => {
+        registry ??= options.registry ? Promise.resolve(options.registry) : findRegistry();
+        return { ...parts, registry: await registry, work: join(work, order.launch) };
+      });
       making.set(key, made);
       try {
         return await made;
       } finally {
-        if (making.get(key) === made) making.delete(key);
+        making.delete(key);
       }
     },
     remove: (key) => artefacts.remove(key),
+    async [Symbol.asyncDispose]() {
+      await dependencies[Symbol.asyncDispose]();
+      await sweeper.done();
+    },
   };
 }
 
-type Parts = BuilderOptions & { readonly work: string; readonly artefacts: Artefacts; readonly dependencies: Dependencies };
+/** Removes folders behind the scenes: 15,000 files take a second that nobody has to wait for. */
+function openSweeper(work: string): { readonly sweep: (folder: string) => Promise<void>; readonly done: () => Promise<void> } {
+  const going = new Set<Promise<void>>();
+  let count = 0;
+  return {
+    async sweep(folder) {
+      const aside = join(work, `.gone-${count++}`);
+      await rename(folder, aside);
+      // What is left of it goes when Mayfly is opened again.
+      const removal = rm(aside, { recursive: true, force: true }).catch(() => {});
+      going.add(removal);
+      void removal.then(() => going.delete(removal));
+    },
+    done: async () => void (await Promise.all(going)),
+  };
+}
+
+/** Waits for another's work, however it ends, or until the signal is aborted. */
+async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const over = Promise.withResolvers<never>();
+  const abort = (): void => over.reject(signal.reason);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([work.catch(() => {}), over.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+type Parts = Omit<BuilderOptions, 'registry'> & {
+  readonly registry: Registry;
+  readonly work: string;
+  readonly artefacts: Artefacts;
+  readonly dependencies: Dependencies;
+  readonly sweep: (folder: string) => Promise<void>;
+};
 type Order = BuildOrder & { readonly key: string };
 
+async function ensure(order: Order, open: () => Promise<Parts>): Promise<Built> {
+  const parts = await open();
+  const kept = order.caches === 'use' ? await parts.artefacts.find(order.key) : undefined;
+  return kept ? { artefact: kept, cache: 'artefact' } : make(order, parts);
+}
+
 async function make(order: Order, parts: Parts): Promise<Built> {
-  const { snapshot, config, watch } = order;
-  const checkout = join(parts.work, 'repo');
+  const { watch } = order;
   const timeout = AbortSignal.timeout(parts.limitMs ?? LIMIT_MS);
-  const signal = AbortSignal.any([watch.signal, timeout]);
   try {
-    await orDiskFull(() => snapshot.checkout([config.root, ...config.include], checkout, signal));
-    const plan = await detect(checkout, config);
-    watch.log(`Detected: ${plan.detected}\n`);
-    let cache: Built['cache'] = 'none';
-    if (plan.install !== null || plan.build !== null) {
-      await using box = await createBuildBox({ ...parts, launch: order.launch, env: config.env, checkout, signal, log: watch.log });
-      if (plan.install !== null) cache = await install({ order, parts, box, checkout }, plan.install);
-      if (plan.build !== null) await box.run(plan.build, { cwd: config.root, failure: 'build-failed' });
-    }
-    signal.throwIfAborted();
-    const { folder, made } = await collect(order, { plan, checkout, out: join(parts.work, 'out') });
-    return { artefact: await parts.artefacts.keep(order.key, folder, made), cache };
+    const built = await build(order, parts, AbortSignal.any([watch.signal, timeout]));
+    await parts.sweep(parts.work);
+    return built;
   } catch (error) {
+    await rm(parts.work, { recursive: true, force: true });
     if (timeout.aborted && !watch.signal.aborted) {
       throw new Fault('build-timeout', { details: { limit: `${Math.round((parts.limitMs ?? LIMIT_MS) / 1000)} s` } });
     }
     throw error;
-  } finally {
-    await rm(parts.work, { recursive: true, force: true });
   }
 }
 
+async function build(order: Order, parts: Parts, signal: AbortSignal): Promise<Built> {
+  const { snapshot, config, watch } = order;
+  const checkout = join(parts.work, 'repo');
+  await orDiskFull(() => snapshot.checkout([config.root, ...config.include], checkout, signal));
+  const plan = await detect(checkout, config);
+  watch.log(`Detected: ${plan.detected}\n`);
+  let installed = NOTHING_KEPT;
+  if (plan.install !== null || plan.build !== null) {
+    await using box = await createBuildBox({ ...parts, launch: order.launch, env: config.env, checkout, signal, log: watch.log });
+    if (plan.install !== null) installed = await install({ order, parts, box, checkout }, plan.install);
+    if (plan.build !== null) await box.run(plan.build, { cwd: config.root, failure: 'build-failed' });
+  }
+  signal.throwIfAborted();
+  const { folder, made } = await collect({ plan, root: config.root, checkout, out: join(parts.work, 'out'), log: watch.log });
+  const artefact = await parts.artefacts.keep(order.key, folder, made);
+  if (installed.key !== null) parts.dependencies.prepare(installed.key);
+  return { artefact, cache: installed.cache };
+}
+
+type Installed = { readonly cache: Built['cache']; readonly key: string | null };
+const NOTHING_KEPT: Installed = { cache: 'none', key: null };
 type Installing = { readonly order: Order; readonly parts: Parts; readonly box: BuildBox; readonly checkout: string };
 
-async function install({ order, parts, box, checkout }: Installing, wanted: Install): Promise<Built['cache']> {
+/** @returns where the dependencies came from, and under which key they are kept */
+async function install({ order, parts, box, checkout }: Installing, wanted: Install): Promise<Installed> {
   const folder = join(checkout, wanted.cwd);
   const key = await dependenciesKey(checkout, wanted, order);
   const tracked = await lstat(join(folder, 'node_modules')).catch(() => undefined);
@@ -129,56 +189,13 @@ async function install({ order, parts, box, checkout }: Installing, wanted: Inst
     order.watch.log('Dependencies are the same as before: taken from the cache\n');
     await box.own(join(folder, 'node_modules'));
     for (const script of wanted.ownScripts) {
-      const command = `${wanted.manager === 'npm' ? 'npm' : wanted.manager} run ${script}`;
+      const command = `${wanted.manager} run ${script}`;
       await box.run(command, { cwd: wanted.cwd, failure: 'install-failed' });
     }
-    return 'dependencies';
+    return { cache: 'dependencies', key };
   }
   await box.run(wanted.command, { cwd: wanted.cwd, failure: 'install-failed' });
-  if (cacheable) await parts.dependencies.keep(key, folder);
-  return 'none';
-}
-
-type Collecting = { readonly plan: Plan; readonly checkout: string; readonly out: string };
-
-async function collect(order: Order, { plan, checkout, out }: Collecting): Promise<{ readonly folder: string; readonly made: Made }> {
-  const { detected, runtime } = plan;
-  const { root } = order.config;
-  if (runtime.kind === 'process') {
-    await orDiskFull(() => tidied(checkout));
-    return { folder: checkout, made: { runtime: { kind: 'process', command: runtime.command, cwd: root }, detected } };
-  }
-  const output = await firstFolder(
-    checkout,
-    runtime.outputs.map((name) => join(root, name)),
-  );
-  if (output === undefined) throw new Fault('output-missing', { details: { output: runtime.outputs.join('`, `') } });
-  await orDiskFull(() => publish(output, out, { log: order.watch.log }));
-  return { folder: out, made: { runtime: { kind: 'static', output: '.' }, detected } };
-}
-
-/** The first that is a folder and, all links followed, in the checkout. */
-async function firstFolder(checkout: string, names: readonly string[]): Promise<string | undefined> {
-  const top = await realpath(checkout);
-  for (const name of names) {
-    const real = await realpath(join(checkout, name)).catch(() => undefined);
-    if (real === undefined || relative(top, real).startsWith('..')) continue;
-    if ((await lstat(real)).isDirectory()) return real;
-  }
-  return undefined;
-}
-
-/**
- * Makes a checkout that hostile code has written to into an artefact: ours, nothing but files, folders and links, no setuid. Everybody
- * may write, since boxes see it as the lower layer of an overlay; the folder above it is closed to all but us.
- */
-async function tidied(folder: string): Promise<void> {
-  const options = { env: EXPORTED, maxBuffer: 1024 * 1024 };
-  await run('find', [folder, '!', '-type', 'f', '!', '-type', 'd', '!', '-type', 'l', '-delete'], options);
-  if (process.getuid?.() === 0) await run('chown', ['-R', '-h', '0:0', '--', folder], options);
-  await run('chmod', ['-R', 'a+rwX,u-s,g-s,-t', '--', folder], options);
-  const mib = Number((await run('du', ['-sxm', '--', folder], options)).stdout.split('\t')[0]);
-  const files = Number((await run('du', ['-sx', '--inodes', '--', folder], options)).stdout.split('\t')[0]);
-  if (mib > MAX_MIB) throw new Fault('output-limit', { details: { limit: `${MAX_MIB} MiB` } });
-  if (files > MAX_FILES) throw new Fault('output-limit', { details: { limit: `${MAX_FILES} files` } });
+  if (!cacheable) return NOTHING_KEPT;
+  await parts.dependencies.keep(key, folder);
+  return { cache: 'none', key };
 }

@@ -1,20 +1,30 @@
-import { mkdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Trust } from '../site/site.ts';
 import { sha256 } from './artefacts.ts';
-import { copyFolder } from './copy.ts';
+import { orDiskFull } from './copy.ts';
 import type { Install } from './detect.ts';
 
+const run = promisify(execFile);
+const ENV = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };
+
 /**
- * Installed `node_modules`, kept by everything they depend on. They are copied in and out, never linked: what a build writes to its own
- * copy reaches nobody else. Trust and the repository are part of the key, so that a fork can't leave anything for the next build.
+ * Installed `node_modules`, kept by everything they depend on, as one archive each: written and read 20 times faster than 15,000 small
+ * files. A spare that is unpacked between builds makes restoring a renaming. What a build gets is never linked to what is kept: what it
+ * writes reaches nobody else. Trust and the repository are part of the key, so that a fork can't leave anything for the next build.
  */
-export interface Dependencies {
-  /** @returns whether they were there */
+export interface Dependencies extends AsyncDisposable {
+  /** Puts them at `folder/node_modules`. @returns whether they were there */
   restore(key: string, folder: string): Promise<boolean>;
   /** Keeps `folder/node_modules` as it is now. */
   keep(key: string, folder: string): Promise<void>;
+  /** Unpacks a spare behind the scenes, for the next build. */
+  prepare(key: string): void;
 }
+
+const SETTINGS = ['.npmrc', '.yarnrc', '.yarnrc.yml', 'pnpm-workspace.yaml', '.pnpmfile.cjs'];
 
 /** Null when the install can't be kept: no lock file, or packages spread over a workspace. */
 export async function dependenciesKey(
@@ -25,51 +35,87 @@ export async function dependenciesKey(
   if (install.lockFile === null) return null;
   const lock = await readFile(join(checkout, install.lockFile));
   const own = await readFile(join(checkout, install.cwd, 'package.json'));
-  const settings = await Promise.all(
-    ['.npmrc', '.yarnrc', '.yarnrc.yml', 'pnpm-workspace.yaml', '.pnpmfile.cjs'].map((name) =>
-      readFile(join(checkout, install.cwd, name), 'utf8').catch(() => null),
-    ),
-  );
+  const settings = await Promise.all(SETTINGS.map((name) => readFile(join(checkout, install.cwd, name), 'utf8').catch(() => null)));
   if (/"workspaces"/.test(own.toString('utf8')) || settings[3] !== null) return null;
-  const parts = [
-    install.manager,
-    install.command,
-    process.version,
-    process.arch,
-    of.repository,
-    of.trust,
-    sha256(lock),
-    sha256(own),
-    settings,
-  ];
-  return sha256(JSON.stringify(parts));
+  const { manager, command } = install;
+  return sha256(
+    JSON.stringify([manager, command, process.version, process.arch, of.repository, of.trust, sha256(lock), sha256(own), settings]),
+  );
 }
 
+/** Opens `<dataDir>/dependencies`; what a crash left half-made is removed. */
 export async function openDependencies(dataDir: string): Promise<Dependencies> {
   const root = join(dataDir, 'dependencies');
   await mkdir(root, { recursive: true, mode: 0o700 });
-  const kept = (key: string): string => join(root, key, 'node_modules');
-  const exists = (path: string): Promise<boolean> =>
-    stat(path).then(
-      () => true,
-      () => false,
-    );
+  for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
+  const archive = (key: string): string => join(root, `${key}.tar`);
+  const spare = (key: string): string => join(root, `${key}.spare`);
+  const preparing = new Map<string, Promise<void>>();
+  const closing = new AbortController();
+  let halves = 0;
+  const half = (): string => join(root, `.half-${process.pid}-${halves++}`);
   return {
     async restore(key, folder) {
-      if (!(await exists(kept(key)))) return false;
-      await copyFolder(kept(key), join(folder, 'node_modules'));
+      const to = join(folder, 'node_modules');
+      if (!(await exists(archive(key)))) return false;
       const now = new Date();
-      await utimes(join(root, key), now, now);
+      await utimes(archive(key), now, now);
+      const hadSpare = await rename(join(spare(key), 'node_modules'), to).then(
+        () => true,
+        () => false,
+      );
+      if (!hadSpare) await unpack(archive(key), folder);
       return true;
     },
     async keep(key, folder) {
-      const from = join(folder, 'node_modules');
-      if (!(await exists(from)) || (await exists(kept(key)))) return;
-      const half = join(root, `.${key}.${sha256(folder).slice(0, 8)}`);
-      await rm(half, { recursive: true, force: true });
-      await copyFolder(from, join(half, 'node_modules'));
-      // Whole or not at all; another build may have been faster, and is as good.
-      await rename(half, join(root, key)).catch(() => rm(half, { recursive: true, force: true }));
+      if (!(await exists(join(folder, 'node_modules'))) || (await exists(archive(key)))) return;
+      const file = half();
+      // Nobody else's, nothing setuid: the archive is unpacked by us.
+      const args = ['--create', '--file', file, '--owner=+0', '--group=+0', '--mode=u+rwX,go+rX,ug-s,o-t', '--directory', folder];
+      await orDiskFull(() => run('tar', [...args, 'node_modules'], { env: ENV })).catch(async (error: unknown) => {
+        await rm(file, { force: true });
+        throw error;
+      });
+      await rename(file, archive(key));
+    },
+    prepare(key) {
+      if (closing.signal.aborted || preparing.has(key)) return;
+      const work = prepareSpare({ archive: archive(key), spare: spare(key), half: half(), signal: closing.signal });
+      preparing.set(
+        key,
+        work.finally(() => preparing.delete(key)),
+      );
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await Promise.all(preparing.values());
     },
   };
 }
+
+type Preparing = { readonly archive: string; readonly spare: string; readonly half: string; readonly signal: AbortSignal };
+
+async function prepareSpare({ archive, spare, half, signal }: Preparing): Promise<void> {
+  if ((await exists(join(spare, 'node_modules'))) || !(await exists(archive))) return;
+  try {
+    await mkdir(half, { mode: 0o700 });
+    await unpack(archive, half, { signal });
+    await rm(spare, { recursive: true, force: true });
+    await rename(half, spare);
+  } catch {
+    // Without a spare the next build unpacks the archive itself.
+    await rm(half, { recursive: true, force: true });
+  }
+}
+
+async function unpack(archive: string, folder: string, behind?: { readonly signal: AbortSignal }): Promise<void> {
+  const args = ['--extract', '--file', archive, '--no-same-owner', '--preserve-permissions', '--directory', folder];
+  const [program, first] = behind ? ['nice', ['-n', '19', 'tar']] : ['tar', []];
+  await orDiskFull(() => run(program, [...first, ...args], { env: ENV, ...behind }));
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

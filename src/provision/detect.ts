@@ -1,4 +1,4 @@
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat, readFile, realpath } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { Fault } from '../site/problem.ts';
@@ -51,7 +51,10 @@ type Package = z.infer<typeof Package>;
  */
 export async function detect(folder: string, config: Pick<RepoConfig, 'root' | 'build' | 'start' | 'output'>): Promise<Plan> {
   const root = join(folder, config.root);
-  if ((await kindOf(root)) !== 'folder') throw new Fault('root-missing', { details: { root: config.root } });
+  // No link on the way: it could lead anywhere on this machine, and we read outside the sandbox.
+  const real = await realpath(root).catch(() => undefined);
+  if (real !== join(await realpath(folder), config.root) || (await kindOf(root)) !== 'folder')
+    throw new Fault('root-missing', { details: { root: config.root } });
   const own = await readPackage(root);
   const install = own === undefined ? null : await installOf(folder, config.root, own);
   const run = { npm: 'npm', pnpm: 'pnpm', yarn: 'yarn', berry: 'yarn' }[install?.manager ?? 'npm'];
@@ -78,7 +81,9 @@ async function runtimeOf(
   if (plain.length > 0) return { kind: 'static', outputs: plain };
   if (config.build !== null) return { kind: 'static', outputs: OUTPUTS };
   const looked = own === undefined ? 'package.json, Procfile, index.html' : 'a start or build script in package.json, Procfile, index.html';
-  throw new Fault('nothing-detected', { details: { folder: config.root === '.' ? 'the root of the repository' : config.root, looked } });
+  const docker = (await kindOf(join(root, 'Dockerfile'))) === 'file' ? ' (a Dockerfile is there, but this target does not build it)' : '';
+  const where = config.root === '.' ? 'the root of the repository' : config.root;
+  throw new Fault('nothing-detected', { details: { folder: where, looked: `${looked}${docker}` } });
 }
 
 async function present(root: string, names: readonly string[]): Promise<readonly string[]> {

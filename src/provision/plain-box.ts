@@ -64,5 +64,9 @@ async function realPlaces(box: Box, own: string): Promise<(text: string) => stri
     if (folder.access === 'fresh') await copyFolder(folder.from, real);
     places.push([folder.to, real]);
   }
-  return (text) => places.reduce((done, [to, real]) => done.replaceAll(to, real), text);
+  // Whole paths only: `/work` is neither in `/workspace` nor in `/home/work`.
+  const patterns = places.map(
+    ([to, real]) => [new RegExp(`(?<![\\w./-])${to.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(?![\\w.-])`, 'g'), real] as const,
+  );
+  return (text) => patterns.reduce((done, [pattern, real]) => done.replace(pattern, () => real), text);
 }

@@ -6,7 +6,7 @@ import { Fault } from '../site/problem.ts';
 import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
 import type { Store } from '../store/store.ts';
 import { openArtefactUsers } from './artefact-users.ts';
-import { artefactKey, keepSeed, openArtefacts } from './artefacts.ts';
+import { keepSeed, openArtefacts } from './artefacts.ts';
 import { type Builder, openBuilder } from './build.ts';
 import { openEgress } from './egress.ts';
 import type { ProvisionParts, Run } from './launch.ts';
@@ -48,7 +48,7 @@ export async function openStages(
   const { dataDir, sandbox, log } = options;
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
-  const builder = await openBuilder({ dataDir, sandbox, egress });
+  const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
   const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
   return { stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run), useOnly: users.useOnly };
 }
@@ -129,9 +129,9 @@ async function wishDatabase(parts: Parts, snapshot: Snapshot, config: RepoConfig
 
 async function build(parts: Parts, { run, repository, snapshot, config }: Reading & { readonly config: RepoConfig }): Promise<Artefact> {
   const of = { repository: `${repository.forge}-${repository.id}`, trust: run.site.head.trust };
-  await parts.use(run.site.id, run.launch, await artefactKey(snapshot, config, of));
-  const { launch, watch } = run;
-  const { artefact, cache } = await parts.builder.ensureArtefact({ snapshot, config, ...of, launch, watch, caches: 'use' });
+  const { launch, watch, site } = run;
+  const claim = (key: string): Promise<void> => parts.use(site.id, launch, key);
+  const { artefact, cache } = await parts.builder.ensureArtefact({ snapshot, config, ...of, launch, watch, claim, caches: 'use' });
   await run.note({ detected: artefact.detected, cache });
   return artefact;
 }

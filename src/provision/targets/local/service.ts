@@ -153,16 +153,19 @@ export function createService(spec: ServiceSpec, parts: ServiceParts): Service {
 const databaseOf = ({ env, database }: ServiceSpec): string | null =>
   database === 'postgres' && env.DATABASE_URL ? new URL(env.DATABASE_URL).pathname.slice(1) : null;
 
+/** Where an app sees itself: where it was built, so that paths that the build wrote down still lead somewhere. */
+const INSIDE = '/work';
+
 function boxOf(spec: ServiceSpec, parts: ServiceParts): Box {
   const doors: Door[] = [{ direction: 'inward', port: spec.port, socket: parts.socket }];
   if (spec.database === 'postgres' && parts.postgres) doors.push({ direction: 'outward', port: DATABASE_PORT, socket: parts.postgres });
   return {
     name: `app-${spec.name.replace(/[^A-Za-z0-9]+/g, '-').toLowerCase()}`,
     command: spec.command,
-    cwd: join(spec.folder, spec.cwd),
+    cwd: join(INSIDE, spec.cwd),
     env: { HOST: '127.0.0.1', ...spec.env, PORT: String(spec.port) },
     uid: parts.uid,
-    folders: [{ from: spec.folder, to: spec.folder, access: 'fresh' }],
+    folders: [{ from: spec.folder, to: INSIDE, access: 'fresh' }],
     doors,
     limits: parts.limits,
   };

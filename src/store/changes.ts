@@ -17,7 +17,7 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
     for (const listener of listeners) listener(change);
   };
   const session = async (onReady: () => void): Promise<void> => {
-    const client = new pg.Client({ ...config, keepAlive: true });
+    const client = new pg.Client(config);
     const gone = new Promise<void>((resolve) => {
       // The error is the reason of the `end` that follows, or of the connect that throws.
       client.on('error', (error) => log.warn({ err: error }, 'the LISTEN connection was lost')).on('end', resolve);

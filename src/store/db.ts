@@ -35,6 +35,10 @@ const STATEMENT_LIMIT_MS = 30_000;
 /** A transaction of a frozen process lets go of its rows after this time even when nobody takes its lease over. */
 const IDLE_TRANSACTION_LIMIT_MS = 10_000;
 const CONNECT_LIMIT_MS = 5_000;
+/** A server that is frozen or cut off does not end its statements itself. */
+const ANSWER_LIMIT_MS = STATEMENT_LIMIT_MS + 5_000;
+/** A silent connection is probed after 10 s; the system's own number is two hours. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelayMillis: 10_000 };
 
 const INT8 = 20;
 /** Our `bigint`s are counters: numbers. (Repository ids, which may be larger than a number holds, are `text`.) */
@@ -58,7 +62,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const db = bare.withSchema(SCHEMA);
   const leasePool = opening.adopt(openPool({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), (it) => it.end());
   const leases = opening.use(openLeases({ pool: leasePool, holder, sessionName, times: leaseTimes, log }));
-  const changes = opening.use(openChanges(connection, log));
+  const changes = opening.use(openChanges({ ...connection, ...KEEP_ALIVE }, log));
   let effects: EffectsHandler = async () => undefined;
   const writers = openApply({ db, newId, log, effects: (site, due) => effects(site, due) });
   const opened = opening.move();
@@ -93,7 +97,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 function openPool(config: pg.PoolConfig, log: Logger): pg.Pool {
   const limits = `-c statement_timeout=${STATEMENT_LIMIT_MS} -c idle_in_transaction_session_timeout=${IDLE_TRANSACTION_LIMIT_MS}`;
-  const pool = new pg.Pool({ ...config, keepAlive: true, options: limits });
+  const pool = new pg.Pool({ query_timeout: ANSWER_LIMIT_MS, ...config, ...KEEP_ALIVE, options: limits });
   // Without a listener the loss of an idle connection would end the process. The pool drops it and opens another when asked.
   // A connection that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
   pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a database connection in use was lost')));

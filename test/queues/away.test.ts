@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { openQueues } from '../../src/queues.ts';
 import { createCluster } from '../cluster.ts';
 import { createRedis } from '../redis.ts';
-import { idle, start, until } from './work.ts';
+import { gate, idle, start, until } from './work.ts';
 
 test('PostgreSQL goes away and comes back: waiting workers, running work and later adds all go on', async () => {
   await using cluster = await createCluster();
@@ -62,4 +62,25 @@ test('Redis goes away and comes back: an add says so, and later ones run', async
   await queues.intake.add('after');
   await until('the one added after', () => ran.includes('after'));
   await queues.settled();
+});
+
+test.each(['PostgreSQL', 'Redis'] as const)('queues on %s can be closed while it is away', async (store) => {
+  await using server = store === 'Redis' ? await createRedis() : await createCluster();
+  const address = 'socket' in server ? { databaseUrl: '', redisUrl: server.socket } : { databaseUrl: server.url, redisUrl: null };
+  const queues = await openQueues({ ...address, log: pino({ level: 'silent' }) });
+  const entered = gate();
+  const work = start(queues, {
+    async intake(_, { signal }) {
+      entered.open();
+      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+    },
+  });
+  await queues.intake.add('unfinished');
+  await entered.opened;
+  await server.stop();
+  const began = performance.now();
+  await work[Symbol.asyncDispose]();
+  await queues[Symbol.asyncDispose]();
+  // The grace of a second, the five for what was aborted, the five for connections.
+  expect(performance.now() - began).toBeLessThan(12_000);
 });

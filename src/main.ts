@@ -42,6 +42,12 @@ export interface Mayfly extends AsyncDisposable {
   reconcileNow(): Promise<void>;
 }
 
+export type StartOptions = {
+  readonly log: Logger;
+  /** Milliseconds that an app has until it answers; two minutes unless given. */
+  readonly healthMs?: number;
+};
+
 /** What is configured of forges, each with its ports and its door. */
 type Forges = {
   readonly links: ReadonlyMap<ForgeId, ForgeLink>;
@@ -57,7 +63,8 @@ const STOP_GRACE_MS = 2_000;
 const READY_MS = 1_500;
 
 /** Starts the parts that the configured roles need, in an order in which each finds what it rests on; disposing ends them in reverse. */
-export async function startMayfly(config: Config, { log }: { readonly log: Logger }): Promise<Mayfly> {
+export async function startMayfly(config: Config, options: StartOptions): Promise<Mayfly> {
+  const { log } = options;
   await using opening = new AsyncDisposableStack();
   const stores = await openStores(config, { log, newId: ulid }, opening);
   const { store, queues } = stores;
@@ -75,7 +82,7 @@ export async function startMayfly(config: Config, { log }: { readonly log: Logge
   const policy: OperatorPolicy = { ...config };
   const intake = openIntake({ store, links: forges.links, policy, word: config.command, metrics, log });
   const runsSites = config.roles.has('gate') || config.roles.has('worker');
-  const local = runsSites ? await openTarget(config, stores, { log }, opening) : null;
+  const local = runsSites ? await openTarget(config, stores, options, opening) : null;
   const target = local?.target ?? null;
   const expiry = openExpiry({
     store,
@@ -135,7 +142,7 @@ function getSource({ sources }: Forges, forge: ForgeId): Source {
 async function openTarget(
   config: Config,
   stores: Stores,
-  { log }: { readonly log: Logger },
+  { log, healthMs }: StartOptions,
   opening: AsyncDisposableStack,
 ): Promise<Running> {
   const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
@@ -146,6 +153,7 @@ async function openTarget(
     pulumiUrl,
     previewDatabaseUrl: config.previewDatabaseUrl,
     secretFor: (use: string) => derived(secretKey, use),
+    ...(healthMs === undefined ? {} : { healthMs }),
   };
   const local = await openLocal(
     { ...options, dataDir: dataDir.path, runFolder: dataDir.runFolder, sandbox, check: store.leases.check, log },

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { expect, inject } from 'vitest';
 import { loadConfig } from '../src/config.ts';
-import { type Mayfly, startMayfly } from '../src/main.ts';
+import { type Mayfly, type StartOptions, startMayfly } from '../src/main.ts';
 import { toForgeId } from '../src/site/identity.ts';
 import type { Site } from '../src/site/site.ts';
 import { createGitHub, type Pull } from './doubles/github.ts';
@@ -37,7 +37,7 @@ export async function until<Seen>(what: string, look: () => Promise<Seen | undef
  * Mayfly itself, whole, on a database of its own, and a GitHub that it serves. Closing it fails the test when the double was asked
  * something that it does not know, or when a secret stands in anything that was said.
  */
-export async function createWorld(settings: Readonly<Record<string, string>> = {}) {
+export async function createWorld(settings: Readonly<Record<string, string>> = {}, options: Omit<StartOptions, 'log'> = {}) {
   await using opening = new AsyncDisposableStack();
   const server = inject('postgresUrl');
   const database = opening.use(await createDatabase(server));
@@ -62,7 +62,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     ...settings,
   };
   const log = pino({ level: process.env.MAYFLY_TEST_LOG ?? 'silent' });
-  let mayfly: Mayfly = await startMayfly(loadConfig(environment), { log });
+  let mayfly: Mayfly = await startMayfly(loadConfig(environment), { ...options, log });
   opening.defer(() => mayfly[Symbol.asyncDispose]());
   const webhooks = (): string => `${mayfly.webUrl}/api/github/webhooks`;
   github.sendWebhooksTo(webhooks());
@@ -103,7 +103,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     /** Stops Mayfly and starts it again on the same data. */
     async restart(): Promise<void> {
       await mayfly[Symbol.asyncDispose]();
-      mayfly = await startMayfly(loadConfig(environment), { log });
+      mayfly = await startMayfly(loadConfig(environment), { ...options, log });
       github.sendWebhooksTo(webhooks());
     },
     async [Symbol.asyncDispose]() {

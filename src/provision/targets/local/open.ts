@@ -25,6 +25,8 @@ export type LocalOptions = {
   readonly secretFor: (use: string) => string;
   readonly sandbox: Sandbox;
   readonly check: (held: Held) => Promise<void>;
+  /** Milliseconds that an app has until it answers; the supervisor's own limit unless given. */
+  readonly healthMs?: number;
   readonly log: Logger;
 };
 
@@ -43,7 +45,8 @@ export async function openLocal(options: LocalOptions, opening: AsyncDisposableS
     await openSiteDatabases({ adminUrl: postgres.adminUrl, instance, passwordKey: Buffer.from(options.secretFor('site databases')), log }),
   );
   const places = { folder: join(dataDir, 'run'), sockets: join(runFolder, 's'), logs: join(dataDir, 'logs') };
-  const supervisor = opening.use(await openSupervisor({ ...places, sandbox, postgres: () => postgres.socket, log }));
+  const patience = options.healthMs === undefined ? {} : { healthMs: options.healthMs };
+  const supervisor = opening.use(await openSupervisor({ ...places, ...patience, sandbox, postgres: () => postgres.socket, log }));
   const stacks = opening.use(
     await openStacks({
       backendUrl: options.pulumiUrl,

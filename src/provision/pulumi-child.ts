@@ -1,6 +1,7 @@
 // The program of a warmed child process: the automation API and our programs are loaded before there is anything to do, then one order
 // at a time is carried out. Inline programs install process-wide handlers, which is why this is never the process that serves the web.
 import { rm } from 'node:fs/promises';
+import { flushCompileCache } from 'node:module';
 import {
   ConcurrentUpdateError,
   LocalWorkspace,
@@ -15,7 +16,7 @@ import { PROJECT } from '../../infra/labels.ts';
 import { previewLocal } from '../../infra/preview-local.ts';
 import type { FromChild, Order, Program, ToChild } from './pulumi-messages.ts';
 
-type StackOrder = Exclude<Order, { verb: 'list' }>;
+type StackOrder = Exclude<Order, { verb: 'list' | 'init' }>;
 
 const tell = (message: FromChild): void => void process.send?.(message);
 const programOf = ({ plan }: Program): PulumiFn => previewLocal(plan);
@@ -46,13 +47,16 @@ async function carryOut(order: Order, given: { command: PulumiCommand; signal: A
     pulumiCommand: given.command,
     secretsProvider: 'passphrase',
     projectSettings: { name: PROJECT, runtime: 'nodejs' },
-    ...(order.verb === 'list' ? {} : { envVars: { PULUMI_DEBUG_PROVIDERS: order.attach }, program: programOf(order.program) }),
+    ...(order.verb === 'list' || order.verb === 'init'
+      ? {}
+      : { envVars: { PULUMI_DEBUG_PROVIDERS: order.attach }, program: programOf(order.program) }),
   };
   // Without a working folder of our own choice it gets a fresh one, and leaves it behind.
   const workspace = await LocalWorkspace.create(options);
   try {
     if (order.verb === 'list') return (await workspace.listStacks()).map(({ name }) => name);
-    await onStack(order, { workspace, signal: given.signal });
+    if (order.verb === 'init') await ensureStack(order.stack, workspace);
+    else await onStack(order, { workspace, signal: given.signal });
     return [];
   } finally {
     await rm(workspace.workDir, { recursive: true, force: true });
@@ -120,6 +124,8 @@ async function main(root: string): Promise<void> {
     );
   });
   tell({ type: 'warm' });
+  // A child is killed in the end, so it does not wait for its end.
+  flushCompileCache();
 }
 
 await main(process.argv[2] ?? '');

@@ -7,6 +7,8 @@ export type Program = { readonly name: 'local'; readonly plan: LocalPlan };
 /** Which providers the engine attaches to, e.g. `mayfly:40123`. */
 type Attached = { readonly attach: string };
 export type Order =
+  /** Makes the stack; one that is there already is what was wanted. */
+  | { readonly verb: 'init'; readonly stack: string }
   /** `isNew`: the stack is likely not there yet, so that it is made first; only a guess that saves a look. */
   | ({ readonly verb: 'up'; readonly stack: string; readonly program: Program; readonly isNew: boolean } & Attached)
   | ({ readonly verb: 'refresh'; readonly stack: string; readonly program: Program } & Attached)

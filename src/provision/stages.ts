@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
@@ -15,7 +16,7 @@ import { openSources, type Snapshot, type Sources } from './source.ts';
 
 export type StagesOptions = {
   readonly store: Pick<Store, 'repositories'>;
-  readonly facts: (forge: ForgeId) => Pick<Facts, 'file'>;
+  readonly facts: (forge: ForgeId) => Pick<Facts, 'file' | 'changedPaths'>;
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
   readonly sandbox: Sandbox;
@@ -55,6 +56,7 @@ export async function openStages(
 
 async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['stages']> {
   const { site, launch, held, watch } = run;
+  await using preparing = prepare(parts, run);
   const repository = await getRepository(parts, run);
   const snapshot = await fetchCommit(parts, run, repository);
   const config = await readSettings(parts, { run, repository, snapshot });
@@ -79,8 +81,18 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
     region: region.region,
     trust: site.head.trust,
   };
+  await preparing.done;
   const served = await parts.target.deploy(held, order, watch);
   return { url: parts.url(site.host), served, idleMs: settings.idleMs };
+}
+
+/** A site's first launch readies the target beside fetch and build; nothing of it goes on once the launch is over. */
+function prepare({ target, log }: Parts, { site, held, watch }: Run): AsyncDisposable & { readonly done: Promise<void> } {
+  const done = (site.live === null ? target.prepare(held, site.id, watch) : Promise.resolve()).catch((error: unknown) => {
+    // The deploy does it again, and tells what is wrong.
+    log(`the target could not be prepared for ${site.id}: ${String(error)}`);
+  });
+  return { done, [Symbol.asyncDispose]: () => done };
 }
 
 async function getRepository(parts: Parts, { site }: Run): Promise<Repository> {
@@ -104,11 +116,18 @@ type Reading = { readonly run: Run; readonly repository: Repository; readonly sn
 
 /** The base branch's settings as they are now, with what the commit's own file may say. */
 async function readSettings(parts: Parts, { run, repository, snapshot }: Reading): Promise<RepoConfig> {
-  const { forge } = run.site.pull;
-  const base = await askSettings(parts.facts(forge), repository, run.site.head.base);
+  const { pull, head } = run.site;
+  const facts = parts.facts(pull.forge);
+  const base = await askSettings(facts, repository, head.base);
   await run.note({ settings: settingsDigest(base) });
   const own = await snapshot.read(CONFIG_FILE, CONFIG_MAX_BYTES);
-  const settings = settingsOfCommit(base, own === 'too-large' ? null : own?.toString('utf8'));
+  let settings = settingsOfCommit(base, own === 'too-large' ? null : own?.toString('utf8'));
+  const alone = settingsOfCommit(base, undefined);
+  if (!isDeepStrictEqual(settings, alone)) {
+    // A pull that does not touch the file has the base branch's of the time when it began, which is no word of its own.
+    const changed = await facts.changedPaths(repository, pull.number);
+    if (changed !== null && !changed.includes(CONFIG_FILE)) settings = alone;
+  }
   if ('fault' in settings) {
     await run.note({ mistakes: settings.lines });
     throw settings.fault;

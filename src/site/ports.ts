@@ -137,6 +137,8 @@ export type Found = {
 };
 
 export interface Target {
+  /** What a site's first deploy needs whatever is deployed, done while the build still runs. A deploy without it does it itself. */
+  prepare(held: Held, site: SiteId, watch: Pick<Watch, 'signal'>): Promise<void>;
   /**
    * Puts the order up beside what is live, and polls its health. Resolves when it would answer visitors; nothing was switched yet.
    * Throws Fault `start-failed`, `health-timeout`, `seed-failed`, `deploy-failed`, `disk-full`; then what was live is as it was.

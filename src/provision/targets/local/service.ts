@@ -7,6 +7,7 @@ import type { Box, Boxed, Door, Limits, Sandbox } from '../../sandbox.ts';
 import { openAppLog } from './app-log.ts';
 import { DATABASE_PORT } from './databases.ts';
 import { untilHealthy } from './health.ts';
+import { startScript } from './start-script.ts';
 
 export type ServiceParts = {
   readonly sandbox: Sandbox;
@@ -156,12 +157,12 @@ const databaseOf = ({ env, database }: ServiceSpec): string | null =>
 /** Where an app sees itself: where it was built, so that paths that the build wrote down still lead somewhere. */
 const INSIDE = '/work';
 
-function boxOf(spec: ServiceSpec, parts: ServiceParts): Box {
+async function boxOf(spec: ServiceSpec, parts: ServiceParts): Promise<Box> {
   const doors: Door[] = [{ direction: 'inward', port: spec.port, socket: parts.socket }];
   if (spec.database === 'postgres' && parts.postgres) doors.push({ direction: 'outward', port: DATABASE_PORT, socket: parts.postgres });
   return {
     name: `app-${spec.name.replace(/[^A-Za-z0-9]+/g, '-').toLowerCase()}`,
-    command: spec.command,
+    command: await startScript(spec.command, spec),
     cwd: join(INSIDE, spec.cwd),
     env: { HOST: '127.0.0.1', ...spec.env, PORT: String(spec.port) },
     uid: parts.uid,
@@ -175,7 +176,7 @@ function boxOf(spec: ServiceSpec, parts: ServiceParts): Box {
 async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting): Promise<Boxed> {
   await rm(parts.socket, { force: true });
   const log = await openAppLog(join(parts.logs, 'app.log'));
-  const boxed = await parts.sandbox.open(boxOf(spec, parts), (chunk) => {
+  const boxed = await parts.sandbox.open(await boxOf(spec, parts), (chunk) => {
     log.write(chunk);
     waiting.log(chunk.toString());
   });

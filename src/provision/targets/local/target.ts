@@ -64,10 +64,20 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     }
   };
 
+  /** Sites whose stack was there when we last looked; only a guess that saves a look. */
+  const known = new Set<SiteId>();
+
   return {
+    async prepare(held, site, { signal }) {
+      if (known.has(site)) return;
+      await stacks.init(held, stackName('local', site), signal);
+      known.add(site);
+    },
     async deploy(held, order, watch) {
       const plan = planOf(order);
-      await operate('up', { held, site: order.site, watch }, { ...plan, isNew: order.live === null });
+      const isNew = order.live === null && !known.has(order.site);
+      await operate('up', { held, site: order.site, watch }, { ...plan, isNew });
+      known.add(order.site);
       return servedBy(plan);
     },
     async settle(held, site, keep) {
@@ -78,6 +88,7 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       if (kept) await dropDatabases(site, kept.database);
     },
     async destroy(held, site, { signal }) {
+      known.delete(site);
       const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
       const failed = await operate('destroy', { held, site, watch }, { database: null, served: null, isNew: false }).then(
         () => undefined,

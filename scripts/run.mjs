@@ -12,10 +12,12 @@ if (entry === undefined) {
   console.error('usage: node scripts/run.mjs <entry.ts> [arguments]');
   process.exit(64);
 }
+// What is compiled of the modules is kept for the next start: half a second less each time. A folder that is closed to us does without.
+const env = { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env };
 const args = ['--disable-warning=ExperimentalWarning', join(root, entry), ...rest];
 
 function runAsChild() {
-  const child = spawn(node, args, { stdio: 'inherit' });
+  const child = spawn(node, args, { stdio: 'inherit', env });
   // Ctrl-C in a terminal reaches the child by itself; passed on as well, it would count twice.
   const passedOn = process.stdin.isTTY ? ['SIGTERM', 'SIGHUP'] : ['SIGTERM', 'SIGHUP', 'SIGINT'];
   for (const signal of passedOn) process.on(signal, () => child.kill(signal));
@@ -29,7 +31,7 @@ function runAsChild() {
 
 if (typeof process.execve === 'function') {
   process.removeAllListeners('warning'); // `execve` is still announced as experimental
-  process.execve(node, [node, ...args], process.env);
+  process.execve(node, [node, ...args], env);
 } else {
   runAsChild();
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, Found, PullNow, Target } from '../site/ports.ts';
+import { CAUSED_BY_SETTINGS } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
 import type { Store } from '../store/store.ts';
 
@@ -45,7 +46,7 @@ export type ForgeTruth = {
 
 /**
  * Compares the forge's open pulls with the rows of one repository, both ways: a pull without its site, a site whose pull is closed,
- * a commit that we never heard of. Only what differs is looked at; that look decides.
+ * a commit that we never heard of. Only what differs is looked at, and what failed because of settings; that look decides.
  */
 export async function reconcileRepository(store: Store, repository: Repository, truth: ForgeTruth): Promise<readonly Finding[]> {
   const standing = await standingOf(store, repository);
@@ -55,12 +56,16 @@ export async function reconcileRepository(store: Store, repository: Repository, 
     const pull = { forge: repository.forge, repository: repository.id, number };
     const site = standing.get(number) ?? (await store.sites.findByPull(pull));
     const name = difference(site, open.get(number));
-    if (name === undefined) continue;
+    if (name === undefined && !failedBySettings(site)) continue;
     await truth.lookAtPull(repository, number);
+    if (name === undefined) continue;
     findings.push({ kind: 'pull', name: `${repository.name}#${number}: ${name}` });
   }
   return findings;
 }
+
+/** Nothing differs that a list of pulls shows; but the push that mended the settings may have been missed. */
+const failedBySettings = (site: Site | undefined): boolean => site?.status === 'failed' && CAUSED_BY_SETTINGS.includes(site.code);
 
 /** Ended because of the pull, which is open: a reopening was missed. One that expired or was stopped waits for somebody. */
 const comesBackUnasked = (site: Extract<Site, { status: 'ended' }>): boolean =>

@@ -178,20 +178,25 @@ export type ProblemCode = keyof typeof PROBLEMS;
 /** What fills the `{names}` of a sentence. Text from outside: escape before showing. */
 export type Details = Readonly<Record<string, string>>;
 
-/** Failures that other settings on the base branch may mend: once those have changed, it is tried again. */
-export const MENDED_BY_SETTINGS: readonly ProblemCode[] = [
+/** Failures whose cause is in the settings. */
+export const CAUSED_BY_SETTINGS: readonly ProblemCode[] = [
   'config-invalid',
   'nothing-detected',
   'root-missing',
   'output-missing',
   'seed-missing',
+  'region-unknown',
+  'region-forbidden',
+];
+
+/** Failures that other settings on the base branch may mend: once those have changed, it is tried again. */
+export const MENDED_BY_SETTINGS: readonly ProblemCode[] = [
+  ...CAUSED_BY_SETTINGS,
   'seed-failed',
   'install-failed',
   'build-failed',
   'start-failed',
   'health-timeout',
-  'region-unknown',
-  'region-forbidden',
 ];
 
 export const isProblemCode = (text: string): text is ProblemCode => Object.hasOwn(PROBLEMS, text);

@@ -1,4 +1,5 @@
 import type { SiteId } from './identity.ts';
+import { CAUSED_BY_SETTINGS } from './problem.ts';
 import { regionLabel } from './region.ts';
 import { afterWords, endedWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
@@ -80,14 +81,16 @@ function queued(view: SiteView): string {
 function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
   const launch = launchIn(view);
   const isSettings = site.code === 'config-invalid';
-  const tail = lastLines(cleanLog(launch?.tail ?? '', LOG_LINE_MAX), LOG_LINES);
+  // Before anything of the commit ran, the log has nothing to add.
+  const hasLog = !CAUSED_BY_SETTINGS.includes(site.code) || site.code === 'output-missing';
+  const tail = hasLog ? lastLines(cleanLog(launch?.tail ?? '', LOG_LINE_MAX), LOG_LINES) : [];
   return [
     `### 🔴 Preview failed while ${isSettings ? 'reading its settings' : WHILE[site.during]}`,
     problemSentence(site.code, site.details, view),
     mistakes(launch),
     tail.length === 0
       ? ''
-      : `<details><summary>Log, last ${counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
+      : `<details><summary>Log, last ${tail.length === 1 ? 'line' : counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
     stillServed(view, 'Visitors still get').trim(),
     table(view, now),
     small(launched(view), detected(view), ignored(view)),

@@ -14,7 +14,8 @@ if (entry === undefined) {
 }
 // What is compiled of the modules is kept for the next start: half a second less each time. A folder that is closed to us does without.
 const env = { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env };
-const args = ['--disable-warning=ExperimentalWarning', join(root, entry), ...rest];
+// Room for new objects: Node's own 16 MB, three times over, keep 39 MiB more of an idle Mayfly in memory (136 MiB, 97 MiB with 4).
+const args = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', join(root, entry), ...rest];
 
 function runAsChild() {
   const child = spawn(node, args, { stdio: 'inherit', env });

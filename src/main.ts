@@ -13,16 +13,16 @@ import { openReporter, siteUrl } from './app/reporter.ts';
 import { openServer } from './app/server.ts';
 import { type Door, openWebhooks } from './app/webhooks.ts';
 import { CONFIG_EXIT_CODE, type Config, ConfigError, loadConfig } from './config.ts';
+import { openDataDir } from './data-dir.ts';
 import { startLoops } from './expiry/clock.ts';
 import { openExpiry } from './expiry/expiry.ts';
 import { openGate } from './gate/gate.ts';
 import { createScrubber, openLog } from './log.ts';
-import { derived, openStores, type Stores } from './open-stores.ts';
+import { openStores, type Stores } from './open-stores.ts';
+import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
-import { openSandbox, type Sandbox } from './provision/sandbox.ts';
 import { openStages } from './provision/stages.ts';
-import { type Local, openLocal } from './provision/targets/local/open.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { ForgeId } from './site/identity.ts';
 import type { Source, Target } from './site/ports.ts';
@@ -66,7 +66,10 @@ const READY_MS = 1_500;
 export async function startMayfly(config: Config, options: StartOptions): Promise<Mayfly> {
   const { log } = options;
   await using opening = new AsyncDisposableStack();
-  const stores = await openStores(config, { log, newId: ulid }, opening);
+  const dataDir = opening.use(await openDataDir(config.dataDir));
+  const runsSites = config.roles.has('gate') || config.roles.has('worker');
+  const ground = runsSites ? startGround(config, { dataDir, log }, opening) : null;
+  const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   const { store, queues } = stores;
   store.onEffects(async (site, effects) => {
     for (const effect of effects) await queues[effect].add(site.id);
@@ -81,8 +84,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const forges = await openForges(config, store, log);
   const policy: OperatorPolicy = { ...config };
   const intake = openIntake({ store, links: forges.links, policy, word: config.command, metrics, log });
-  const runsSites = config.roles.has('gate') || config.roles.has('worker');
-  const local = runsSites ? await openTarget(config, stores, options, opening) : null;
+  const local = ground && (await openTarget(stores, { ...options, ...(await ground) }, opening));
   const target = local?.target ?? null;
   const expiry = openExpiry({
     store,
@@ -113,9 +115,6 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   };
 }
 
-/** The target with the sandbox that builds run in as well. */
-type Running = Local & { readonly sandbox: Sandbox };
-
 type Parts = {
   readonly config: Config;
   readonly stores: Stores;
@@ -137,29 +136,6 @@ function getSource({ sources }: Forges, forge: ForgeId): Source {
   const source = sources.get(forge);
   if (source === undefined) throw new Error(`The forge ${forge} is not configured`);
   return source;
-}
-
-async function openTarget(
-  config: Config,
-  stores: Stores,
-  { log, healthMs }: StartOptions,
-  opening: AsyncDisposableStack,
-): Promise<Running> {
-  const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
-  const sandbox = await openSandbox({ mode: config.sandbox, dataDir: dataDir.path, log: (line) => log.info(line) });
-  log.info({ sandbox: sandbox.kind, limits: sandbox.limitsBy }, 'sandbox works');
-  const options = {
-    instance,
-    pulumiUrl,
-    previewDatabaseUrl: config.previewDatabaseUrl,
-    secretFor: (use: string) => derived(secretKey, use),
-    ...(healthMs === undefined ? {} : { healthMs }),
-  };
-  const local = await openLocal(
-    { ...options, dataDir: dataDir.path, runFolder: dataDir.runFolder, sandbox, check: store.leases.check, log },
-    opening,
-  );
-  return { ...local, sandbox };
 }
 
 async function startGate({ config, stores, log }: Parts, { runner }: Running, opening: AsyncDisposableStack): Promise<number> {

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
-import { checkSecretKey, type DataDir, ensureInstance, openDataDir } from './data-dir.ts';
+import { checkSecretKey, type DataDir, ensureInstance } from './data-dir.ts';
 import { openQueues, type Queues } from './queues.ts';
 import type { NewId } from './site/ports.ts';
 import { openStore } from './store/db.ts';
@@ -23,13 +23,12 @@ export type Stores = {
 
 const DATABASE = 'mayfly';
 
-/** Opens the data dir, the database (embedded unless one is configured), the store and the queues, onto `opening`. */
+/** Opens the database (embedded unless one is configured), the store and the queues, onto `opening`. */
 export async function openStores(
   config: Config,
-  { log, newId }: { readonly log: Logger; readonly newId: NewId },
+  { dataDir, log, newId }: { readonly dataDir: DataDir; readonly log: Logger; readonly newId: NewId },
   opening: AsyncDisposableStack,
 ): Promise<Stores> {
-  const dataDir = opening.use(await openDataDir(config.dataDir));
   const secretKey = config.secretKey ?? (await dataDir.ensureSecretKey());
   const databaseUrl = config.databaseUrl ?? (await openOwnPostgres(dataDir, log, opening));
   const holder = newId();

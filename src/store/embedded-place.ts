@@ -35,7 +35,10 @@ export async function ensureServerUser(): Promise<ServerUser> {
     '--shell',
     '/usr/sbin/nologin',
     'postgres',
-  ]);
+  ]).catch(async (error: unknown) => {
+    // Two clusters start at once, and one of them was first.
+    if (!(await lookUp('postgres'))) throw error;
+  });
   const made = await lookUp('postgres');
   if (!made) throw new Error('The system user "postgres" was made and cannot be found');
   return made;
@@ -73,9 +76,9 @@ export async function ensurePrograms(user: ServerUser, log: Logger): Promise<Pro
   if (!(await exists(join(copy, 'bin', 'postgres')))) {
     log.info({ closed, copy }, 'the embedded PostgreSQL is copied to where its user can run it');
     await mkdir(SYSTEM_FOLDER, { recursive: true, mode: 0o755 });
-    const fresh = `${copy}.${process.pid}`;
+    const fresh = `${copy}.${randomBytes(6).toString('hex')}`;
     await cp(native, fresh, { recursive: true, verbatimSymlinks: true });
-    // Two processes may copy at once: the second finds the name taken by an equal copy.
+    // Two may copy at once: the second finds the name taken by an equal copy.
     await rename(fresh, copy).catch(() => rm(fresh, { recursive: true, force: true }));
   }
   return programsIn(copy, version);

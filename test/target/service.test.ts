@@ -1,6 +1,5 @@
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectSupervisor, serveSupervisor } from '../../src/provision/targets/local/supervisor-socket.ts';
 import { toSiteId } from '../../src/site/identity.ts';
 import type { ServiceSpec } from '../../src/site/ports.ts';
 import { answering, watching } from '../contract/target.ts';
@@ -54,21 +53,4 @@ test('an app that never answers is told with what it answered', async () => {
   const failure = await impatient.start(spec, watching()).catch((error: unknown) => error);
   expect(failure).toMatchObject({ code: 'health-timeout', details: { path: '/', port: '3000', last: '; it answered 500' } });
   expect((await impatient.list()).filter(({ name }) => name === spec.name)).toEqual([]);
-});
-
-test('a worker in another process orders over a socket: the same verbs, logs and faults', async () => {
-  const path = `${w.folder}/supervisor.sock`;
-  await using _served = await serveSupervisor(w.supervisor, path);
-  const remote = connectSupervisor(path);
-  const said: string[] = [];
-  const spec = await service(`console.log('by socket'); ${answering('remote')}`);
-  await remote.start(spec, watching({ log: (chunk) => said.push(chunk) }));
-  expect(said.join('')).toContain('by socket');
-  expect((await remote.list()).find(({ name }) => name === spec.name)).toMatchObject({ state: 'running', database: null });
-  await expect(remote.start(await service('process.exit(7)'), watching())).rejects.toMatchObject({
-    code: 'start-failed',
-    details: { exit: 'code 7' },
-  });
-  await remote.remove(spec.name);
-  expect(await stateOf(spec.name)).toBeUndefined();
 });

@@ -2,7 +2,7 @@
 //
 //   node relay.mjs '<doors as JSON>' '<command>'
 //
-// A door { direction: 'inward', port, fd }: connections accepted on the inherited listening socket `fd` reach 127.0.0.1:port. The
+// A door { direction: 'inward', port, fd }: connections accepted on the inherited listening socket `fd` reach the port on loopback. The
 // socket's name stays outside, so nothing in the box can put another one in its place. A door { direction: 'outward', port, path }:
 // connections to 127.0.0.1:port reach the unix socket `path`. The command is started once every door is open, and its exit is ours.
 import { spawn } from 'node:child_process';
@@ -23,8 +23,15 @@ function join(near, connect) {
   far.on('close', () => near.destroySoon());
 }
 
+/** An app that listens on `localhost` may mean either address: the second is tried when nobody is at the first. */
+const LOOPBACK = [
+  { address: '127.0.0.1', family: 4 },
+  { address: '::1', family: 6 },
+];
+const loopback = { host: 'localhost', autoSelectFamily: true, lookup: (_name, _options, found) => found(null, LOOPBACK) };
+
 const opened = doors.map((door) => {
-  const target = door.direction === 'inward' ? { host: '127.0.0.1', port: door.port } : { path: door.path };
+  const target = door.direction === 'inward' ? { ...loopback, port: door.port } : { path: door.path };
   const place = door.direction === 'inward' ? { fd: door.fd } : { host: '127.0.0.1', port: door.port };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (near) =>
     join(near, () => createConnection({ ...target, allowHalfOpen: true, noDelay: true })),

@@ -5,7 +5,7 @@ import { afterWords, endedWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import { clockTime, DOING, launchTimes, moment, problemBrief, problemSentence } from './report-words.ts';
 import type { Site } from './site.ts';
-import { cleanLog, clip, escapeText, fence, plainLine } from './text.ts';
+import { cleanLog, clip, escapeText, fence, plainLine, withoutManuals } from './text.ts';
 
 /** GitHub takes 65,535 characters of a check's text; the fence and the table around the log are in the difference. */
 const TEXT_MAX = 60_000;
@@ -139,6 +139,6 @@ function readyTitle(launch: LaunchView | undefined): string {
 }
 
 function log(launch: LaunchView | undefined): string {
-  const tail = cleanLog(launch?.tail ?? '', LOG_LINE_MAX).trimEnd();
+  const tail = withoutManuals(cleanLog(launch?.tail ?? '', LOG_LINE_MAX)).trimEnd();
   return tail === '' ? '' : `The log's end:\n\n${fence(keepEnd(tail, TEXT_MAX))}`;
 }

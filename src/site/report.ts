@@ -5,7 +5,7 @@ import { afterWords, endedWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import { clockTime, commitLink, counted, DOING, launchOf, launchTimes, moment, problemSentence, WHILE } from './report-words.ts';
 import type { Site } from './site.ts';
-import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp } from './text.ts';
+import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp, withoutManuals } from './text.ts';
 
 /** The hidden first line by which our comment is known. */
 export const commentMarker = (id: SiteId): string => `<!-- mayfly:site=${id} -->`;
@@ -83,7 +83,7 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
   const isSettings = site.code === 'config-invalid';
   // Before anything of the commit ran, the log has nothing to add.
   const hasLog = !CAUSED_BY_SETTINGS.includes(site.code) || site.code === 'output-missing';
-  const tail = hasLog ? lastLines(cleanLog(launch?.tail ?? '', LOG_LINE_MAX), LOG_LINES) : [];
+  const tail = hasLog ? lastLines(withoutManuals(cleanLog(launch?.tail ?? '', LOG_LINE_MAX)), LOG_LINES) : [];
   return [
     `### 🔴 Preview failed while ${isSettings ? 'reading its settings' : WHILE[site.during]}`,
     problemSentence(site.code, site.details, view),

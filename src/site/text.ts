@@ -96,6 +96,13 @@ function cleanLine(line: string, maxLine: number): string {
         .replace(/^\ufffd/, '')}`;
 }
 
+/** After its reason npm prints how it is used, which is longer than what we show of a log; and names a log file that is gone by then. */
+const NPM_USAGE = /^npm error [^\n]*\nnpm error\nnpm error Usage:\n(?:npm error[^\n]*\n)*?npm error Run "npm help [^\n]*\n?/gm;
+const NPM_LOG_FILE = /^npm error A complete log of this run can be found in: [^\n]*\n?/gm;
+
+/** A cleaned log without what tools say of themselves in place of what went wrong. */
+export const withoutManuals = (log: string): string => log.replace(NPM_USAGE, '').replace(NPM_LOG_FILE, '');
+
 /** The last `count` lines, without empty ones at the end. */
 export function lastLines(text: string, count: number): readonly string[] {
   const lines = text.replace(/\s+$/, '').split('\n');

@@ -1,6 +1,6 @@
 import { marked } from 'marked';
 import { describe, expect, test } from 'vitest';
-import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp } from '../../src/site/text.ts';
+import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp, withoutManuals } from '../../src/site/text.ts';
 
 const shown = (markdown: string): string => marked.parseInline(markdown, { gfm: true, async: false });
 /** What a reader sees: without invisible joiners and with entities read. */
@@ -104,4 +104,26 @@ describe('T-C03: a log', () => {
     expect(lastLines('a\nb\nc\n\n', 2)).toEqual(['b', 'c']);
     expect(lastLines(' \n', 2)).toEqual([]);
   });
+});
+
+test('of npm’s complaint its reason is kept, and its manual is left out', () => {
+  const log = [
+    'npm error code EUSAGE',
+    "npm error Invalid: lock file's ms@2.1.3 does not satisfy ms@1.0.0",
+    'npm error',
+    'npm error Clean install a project',
+    'npm error',
+    'npm error Usage:',
+    'npm error npm ci',
+    'npm error',
+    'npm error Run "npm help ci" for more info',
+    'npm error A complete log of this run can be found in: /cache/npm/_logs/debug-0.log',
+    'after it',
+  ].join('\n');
+  expect(withoutManuals(log).split('\n')).toEqual([
+    'npm error code EUSAGE',
+    "npm error Invalid: lock file's ms@2.1.3 does not satisfy ms@1.0.0",
+    'npm error',
+    'after it',
+  ]);
 });

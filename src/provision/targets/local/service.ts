@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ServiceSpec, ServiceState } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
+import { span } from '../../../site/report-words.ts';
 import type { Box, Boxed, Door, Limits, Sandbox } from '../../sandbox.ts';
 import { openAppLog } from './app-log.ts';
 import { DATABASE_PORT } from './databases.ts';
@@ -201,7 +202,7 @@ async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting)
     await rm(parts.socket, { force: true });
     waiting.signal.throwIfAborted();
     if (!limit.aborted || error instanceof Fault) throw error;
-    const details = { path: spec.health, port: String(spec.port), limit: `${parts.healthMs / 60_000} min`, last };
+    const details = { path: spec.health, port: String(spec.port), limit: span(parts.healthMs), last };
     throw new Fault('health-timeout', { details });
   } finally {
     over.abort();

@@ -1,0 +1,249 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Files, Pull, Repo } from '../doubles/github.ts';
+import { createWorld, until, type World } from '../world.ts';
+import { nodeApp } from './apps.ts';
+
+/** The comment without what is another each time: marker, addresses, hashes, times. */
+const plain = (comment: string): string =>
+  comment
+    .replace(/^<!--.*-->\n/, '')
+    .replace(/\]\(https?:[^)]*\)/g, '](…)')
+    .replace(/\*\*https?:\S+\*\*/g, '**address**')
+    .replace(/`[0-9a-f]{7}`/g, '`commit`')
+    .replace(/\| [A-Z][a-z]{2} \d+ [A-Z][a-z]{2} [^|]* \|/g, '| end |')
+    .replace(/(Launched in|Failed after) .*?( · |<)/g, '$1 …$2');
+
+const inFolder = (folder: string, files: Files): Files =>
+  Object.fromEntries(Object.entries(files).map(([path, change]) => [`${folder}/${path}`, change]));
+/** Answers with what of its environment a test asks for. */
+const ENV_APP: Files = {
+  'package.json': JSON.stringify({ name: 'app', private: true, scripts: { start: 'node server.js' } }),
+  'server.js': `
+    const { createServer } = require('node:http');
+    console.log('starting with ' + process.env.API_TOKEN);
+    createServer((request, response) => response.end(String(process.env[request.url.slice(1)]))).listen(process.env.PORT);
+  `,
+};
+
+describe('settings', () => {
+  let w: World;
+  let repo: Repo;
+  let made = 0;
+  beforeAll(async () => {
+    w = await createWorld();
+  });
+  afterAll(() => w[Symbol.asyncDispose]());
+  const repository = async (files: Files) => {
+    repo = await w.github.createRepository({ name: `settings-${++made}/shop`, files });
+    return repo;
+  };
+  const launchesOf = async (pull: Pull) => {
+    const site = await w.siteOf(pull);
+    return site ? w.mayfly.store.launches.of(site.id, 20) : [];
+  };
+
+  test('mistakes on the base branch are explained with line and column, nothing is launched, and mended they launch by themselves', async () => {
+    const wrong = 'build: npm run build\nport: "3000"\nstrat: node server.js\nttl: 3 days\n';
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': wrong }), { files: nodeApp('mended') });
+    await w.reaches(pull, 'failed');
+    // The pull does not touch the file: the copy that its branch began with is no word of its own.
+    expect(plain(w.comment(pull))).toMatchInlineSnapshot();
+    expect(((await w.mayfly.target?.survey()) ?? []).filter((found) => found.kind === 'process')).toEqual([]);
+    await w.github.pushToBranch(repo, 'main', { '.mayfly.yml': 'port: 3000\n' });
+    await w.reaches(pull, 'ready');
+    expect((await w.visit(pull)).body).toBe('mended');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+  });
+
+  test('mended while the launch that reads the mistakes is still on its way, or with the webhook lost: launched all the same', async () => {
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': 'root: nowhere\n' }), {
+      files: { ...nodeApp('x'), '.mayfly.yml': null, 'nowhere.txt': 'so that it is touched' },
+      labels: [],
+    });
+    // Nothing under the root is touched, but the settings are.
+    await w.reaches(pull, 'failed');
+    expect(w.comment(pull)).toContain('The folder `nowhere`, which `root` in `.mayfly.yml` names, is not in this commit.');
+    w.github.sendWebhooksTo(null);
+    await w.github.pushToBranch(repo, 'main', { '.mayfly.yml': 'root: .\n' });
+    w.github.sendWebhooksTo(w.webhooks());
+    await w.mayfly.reconcileNow();
+    await w.reaches(pull, 'ready');
+  });
+
+  test('a push to the base branch that changes nothing in the settings tries nothing again', async () => {
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': 'ttl: 1d\n' }), {
+      files: { 'server.js': 'process.exit(3)' },
+    });
+    await w.reaches(pull, 'failed');
+    await w.github.pushToBranch(repo, 'main', { '.mayfly.yml': '# the same, with a word\nttl: 24h\n' });
+    await w.mayfly.reconcileNow();
+    expect(await launchesOf(pull)).toHaveLength(1);
+  });
+
+  test("of the pull's own file build, start, output, port, health and env count, the rest is listed as ignored", async () => {
+    const files = { ...ENV_APP, '.mayfly.yml': 'ttl: 1d\nenv: { WHO: base }\n' };
+    const own = 'start: node server.js\nenv: { WHO: pull }\nport: 4321\nhealth: /health\nttl: 2w\nregion: us-iowa\nnonsense: 1\n';
+    const pull = await w.github.openPull(await repository(files), { files: { '.mayfly.yml': own } });
+    const site = await w.reaches(pull, 'ready');
+    expect((await w.visit(pull, '/WHO')).body).toBe('pull');
+    expect((await w.visit(pull, '/PORT')).body).toBe('4321');
+    expect(site.terms.ttlMs).toBe(86_400_000);
+    expect(plain(w.comment(pull))).toMatchInlineSnapshot(`
+      "### 🟢 Preview is ready
+
+      **address**
+
+      | Commit | Region | Ends |
+      |---|---|---|
+      | [\`commit\`](…) Change 1 | this machine | end |
+
+      <sub>Launched in … · [log](…)<br>Detected \`node server.js\`; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`, \`nonsense\`. The base branch decides those.</sub>
+
+      <details><summary>Commands</summary>
+
+      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
+      </details>
+      "
+    `);
+  });
+
+  test("a mistake in the pull's own file is explained, and mended by a push", async () => {
+    const pull = await w.github.openPull(await repository(nodeApp('main')), { files: { '.mayfly.yml': 'port: eighty\n' } });
+    await w.reaches(pull, 'failed');
+    expect(w.comment(pull)).toContain('`.mayfly.yml` has a mistake in this commit');
+    expect(w.comment(pull)).toContain('line 1, column 7');
+    const sha = await w.github.push(pull, { '.mayfly.yml': null });
+    await w.reaches(pull, 'ready', sha);
+  });
+
+  test.each([
+    ['an alias bomb', `a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n`, /anchor|alias/],
+    ['brackets 60,000 deep', '['.repeat(60_000), /deep|nested/],
+    ['one megabyte', `# ${'x'.repeat(1_048_576)}\n`, /larger than 64 KiB/],
+    ['seventy kilobytes', `# ${'x'.repeat(70_000)}\n`, /larger than 64 KiB/],
+    ['a key twice', 'ttl: 1d\nttl: 2d\n', /line 2, column 1/],
+    ['a function', 'build: !!js/function "function () {}"\n', /tag/],
+    ['__proto__', '__proto__: { polluted: true }\n', /there is no setting/],
+    ['tabs', 'env:\n\tA: b\n', /line 2/],
+    ['markup and a mention in a key', '"@everyone <img src=x onerror=alert(1)> [x](https://evil.example)": 1\n', /there is no setting/],
+  ])('hostile settings on the base branch and in the commit: %s (T-C10)', async (_, text, said) => {
+    const before = performance.eventLoopUtilization();
+    const base = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': text }), { files: { 'a.txt': 'a' } });
+    await w.reaches(base, 'failed');
+    expect(w.comment(base)).toMatch(said);
+    expect(w.comment(base)).not.toMatch(/@everyone|<img|\]\(https:\/\/evil/);
+    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(1);
+  });
+
+  test("one megabyte in the pull's own file is a mistake too, and a file with a byte order mark is none", async () => {
+    const large = await w.github.openPull(await repository(nodeApp('main')), { files: { '.mayfly.yml': `# ${'x'.repeat(1_048_576)}\n` } });
+    const marked = await w.github.openPull(repo, { files: { ...nodeApp('marked'), '.mayfly.yml': '\ufeffport: 3001\r\n' } });
+    await w.reaches(large, 'failed');
+    expect(w.comment(large)).toContain('line 1, column 1: is larger than 64 KiB');
+    await w.reaches(marked, 'ready');
+  });
+
+  test('previews: label – a site once the label is there, whatever its case', async () => {
+    const files = { ...nodeApp('main'), '.mayfly.yml': 'previews: label\nlabel: Show Me\n' };
+    const pull = await w.github.openPull(await repository(files), { files: nodeApp('labelled') });
+    expect(await handled(pull)).toBeUndefined();
+    await w.github.label(pull, 'show me');
+    await w.reaches(pull, 'ready');
+    // Taking the label away takes no site away: that is what `stop` and closing are for.
+    await w.github.unlabel(pull, 'show me');
+    const sha = await w.github.push(pull, nodeApp('more'));
+    await w.reaches(pull, 'ready', sha);
+  });
+
+  test('previews: command – a pull alone gets no site and no comment', async () => {
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': 'previews: command\n' }), {
+      files: { a: 'a' },
+    });
+    expect(await handled(pull)).toBeUndefined();
+    expect(w.github.ourComments(pull)).toEqual([]);
+  });
+
+  test('drafts: false – a draft waits until it is ready for review', async () => {
+    const files = { ...nodeApp('main'), '.mayfly.yml': 'drafts: false\n' };
+    const pull = await w.github.openPull(await repository(files), { files: { a: 'a' }, draft: true });
+    expect(await handled(pull)).toBeUndefined();
+    await w.github.readyForReview(pull);
+    await w.reaches(pull, 'ready');
+  });
+
+  test('root and include: what lies beside gives no site, what lies in them is built with its neighbours, and nothing else is there', async () => {
+    const server = `
+      const { createServer } = require('node:http');
+      const { existsSync } = require('node:fs');
+      const { name } = require('../../packages/shared/name.js');
+      createServer((request, response) => response.end(name + ' ' + existsSync('../../secret.txt'))).listen(process.env.PORT);
+    `;
+    const files: Files = {
+      ...inFolder('apps/web', { ...nodeApp(''), 'server.js': server }),
+      'packages/shared/name.js': `exports.name = 'shared';`,
+      'secret.txt': 'not built',
+      '.mayfly.yml': 'root: apps/web\ninclude: [packages/shared]\n',
+    };
+    const beside = await w.github.openPull(await repository(files), { files: { 'docs/a.md': 'words' } });
+    expect(await handled(beside)).toBeUndefined();
+    const within = await w.github.openPull(repo, { files: { 'packages/shared/name.js': `exports.name = 'changed';` } });
+    await w.reaches(within, 'ready');
+    expect((await w.visit(within)).body).toBe('changed false');
+  });
+
+  test('a root that is not in the commit is said', async () => {
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': 'root: site\n' }), {
+      files: { 'site/index.html': 'now it is' },
+    });
+    await w.reaches(pull, 'ready');
+    const sha = await w.github.push(pull, { 'site/index.html': null });
+    await w.reaches(pull, 'failed', sha);
+    expect(w.comment(pull)).toContain('The folder `site`');
+    expect((await w.visit(pull)).body).toBe('now it is');
+  });
+
+  test('a secret in env reaches the app and no log, comment or check (T-C04)', async () => {
+    const secret = 'canary-7f3a-not-for-anyone';
+    const encoded = Buffer.from(secret).toString('base64');
+    const own = `env: { API_TOKEN: ${secret} }\nbuild: "echo it is $API_TOKEN; echo $API_TOKEN | base64; exit 1"\n`;
+    const pull = await w.github.openPull(await repository(ENV_APP), { files: { '.mayfly.yml': own } });
+    await w.reaches(pull, 'failed');
+    const told = JSON.stringify([w.github.ourComments(pull), w.github.checksOf(pull.sha), await launchesOf(pull)]);
+    expect(told).toContain('it is ***');
+    expect(told).not.toContain(secret);
+    expect(told).not.toContain(encoded.slice(0, 20));
+    const sha = await w.github.push(pull, { '.mayfly.yml': `env: { API_TOKEN: ${secret} }\n` });
+    await w.reaches(pull, 'ready', sha);
+    expect((await w.visit(pull, '/API_TOKEN')).body).toBe(secret);
+    expect(JSON.stringify([w.github.ourComments(pull), w.github.checksOf(sha), await launchesOf(pull)])).not.toContain(secret);
+  });
+
+  test('ttl and region are taken from the base branch: the end is shown, the region is this machine', async () => {
+    const files = { ...nodeApp('main'), '.mayfly.yml': 'ttl: 2h\nregion: asia-tokyo\nidle: 1s\n' };
+    const pull = await w.github.openPull(await repository(files), { files: nodeApp('here') });
+    const site = await w.reaches(pull, 'ready');
+    expect(site.endsAt.getTime() - site.clockStart.getTime()).toBe(7_200_000);
+    expect(w.comment(pull)).toContain('in 2 hours');
+    expect(w.comment(pull)).toContain('| this machine |');
+  });
+
+  test('a region that does not exist is a mistake with a suggestion', async () => {
+    const pull = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': 'region: eu-frankfrt\n' }), {
+      files: { a: 'a' },
+    });
+    await w.reaches(pull, 'failed');
+    expect(w.comment(pull)).toContain('did you mean eu-frankfurt?');
+  });
+
+  /** The pull's site once every delivery about it is dealt with. */
+  async function handled(pull: Pull) {
+    const deliveries = w.github.deliveries.filter((one) => one.event === 'pull_request');
+    const last = deliveries.at(-1);
+    await until('the delivery to be handled', async () => {
+      const stored = last && (await w.mayfly.store.inbox.get(last.guid));
+      return stored !== undefined && stored.handledAt !== null;
+    });
+    return w.siteOf(pull);
+  }
+});

@@ -44,7 +44,7 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
         '### 🟢 Preview is ready',
         address(view),
         table(view, now),
-        small(launched(view), detected(view), ignored(view)),
+        small(launched(view), steps(view), ignored(view)),
         commands(view, ['extend 2d', 'stop', 'rebuild', 'logs', 'help']),
       ];
     case 'failed':
@@ -93,7 +93,7 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
       : `<details><summary>Log, last ${tail.length === 1 ? 'line' : counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
     stillServed(view, 'Visitors still get').trim(),
     table(view, now),
-    small(launched(view), detected(view), ignored(view)),
+    small(launched(view), steps(view), ignored(view)),
     commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
   ];
 }
@@ -141,10 +141,11 @@ function launched(view: SiteView): string {
   return [took, cache, log].filter((part) => part !== '').join(' · ');
 }
 
-function detected(view: SiteView): string {
+/** What was found to do, or was asked for. */
+function steps(view: SiteView): string {
   const runtime = launchIn(view)?.notes.detected;
   if (runtime === undefined || runtime === '') return '';
-  return `Detected ${markUp(runtime)}; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.`;
+  return `Steps: ${markUp(runtime)}. \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` change them.`;
 }
 
 function ignored(view: SiteView): string {

@@ -122,7 +122,7 @@ describe('the comment', () => {
       |---|---|---|
       | [\`3f2a9c1\`](https://github.com/acme/shop/commit/3f2a9c13f2a9c13f2a9c13f2a9c13f2a9c13f2a9) fix the cart total | this machine | Mon 23 Nov 14:05 UTC, in 3 days |
 
-      <sub>Launched in 2 s: fetch 0.4, deploy 1, check 0.3 · build from cache<br>Detected npm, \`npm run build\`, \`npm start\`; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`. The base branch decides those.</sub>
+      <sub>Launched in 2 s: fetch 0.4, deploy 1, check 0.3 · build from cache<br>Steps: npm, \`npm run build\`, \`npm start\`. \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` change them.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`. The base branch decides those.</sub>
 
       <details><summary>Commands</summary>
 

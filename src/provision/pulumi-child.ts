@@ -14,6 +14,7 @@ import {
 } from '@pulumi/pulumi/automation/index.js';
 import { PROJECT } from '../../infra/labels.ts';
 import { previewLocal } from '../../infra/preview-local.ts';
+import { isLeftByUs, lockedText, locksIn } from './pulumi-lock.ts';
 import type { FromChild, Order, Program, ToChild } from './pulumi-messages.ts';
 
 type StackOrder = Exclude<Order, { verb: 'list' | 'init' }>;
@@ -72,7 +73,8 @@ async function onStack(order: StackOrder, place: Place): Promise<void> {
     await run(order, place);
   } catch (error) {
     if (error instanceof ConcurrentUpdateError && !place.signal.aborted) {
-      // Whoever held our lease before us died with Pulumi's lock in hand: its processes are gone, and no one else may be here.
+      const locks = locksIn(error.message);
+      if (locks.length === 0 || !locks.every(isLeftByUs)) throw new Error(lockedText(order.stack, locks), { cause: error });
       await (await Stack.select(order.stack, workspace)).cancel();
       return run(order, place);
     }

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { OUR_HOST } from './pulumi-lock.ts';
 import { type FromChild, type Order, parseFromChild, type ToChild } from './pulumi-messages.ts';
 
 /** How a child is started. `environment` is all that it gets; the backend's address is there, as arguments are for everybody to see. */
@@ -29,8 +30,9 @@ const PROGRAM = fileURLToPath(new URL('./pulumi-child.ts', import.meta.url));
 
 function commandLine({ wrap, cliRoot }: Launcher): readonly string[] {
   const node = [process.execPath, PROGRAM, cliRoot];
+  const spaces = ['--unshare-pid', '--unshare-uts', '--hostname', OUR_HOST];
   return wrap === 'bubblewrap'
-    ? ['bwrap', '--unshare-pid', '--die-with-parent', '--dev-bind', '/', '/', '--proc', '/proc', '--', ...node]
+    ? ['bwrap', ...spaces, '--die-with-parent', '--dev-bind', '/', '/', '--proc', '/proc', '--', ...node]
     : ['setpriv', '--pdeathsig', 'KILL', '--', ...node];
 }
 

@@ -60,6 +60,25 @@ test('T-F01, T-F03, T-F06: a child killed in the middle leaves no Pulumi process
   expect(await visit(w, await w.target.deploy(hold(), next, watching()))).toBe('past it');
 });
 
+test('T-F06: a lock that a person made is never broken, and the log says whose it is', async () => {
+  const order = orderOf({ artefact: await w.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
+  await w.target.deploy(hold(), order, watching());
+  const stack = stackName('local', order.site);
+  const lock = { pid: 4711, username: 'alice', hostname: 'laptop', timestamp: '2026-01-02T03:04:05Z' };
+  const state = new URL(w.backendUrl).pathname.slice(1);
+  const [kept] = await w.sql(state, `select key from pulumi_state where key like '%/stacks/%/${stack}.json'`);
+  const key = String(kept?.key).replace('/stacks/', '/locks/organization/').replace('.json', '/alice.json');
+  const data = JSON.stringify({ data: Buffer.from(JSON.stringify(lock)).toString('base64') });
+  await w.sql(state, `insert into pulumi_state (key, data) values ('${key}', '${data}')`);
+  const failure = await w.target.deploy(hold(), nextRevision(order, {}), watching()).catch((error: unknown) => error);
+  expect(failure).toMatchObject({ code: 'deploy-failed', cause: { message: expect.stringContaining('alice@laptop (process 4711') } });
+  await expect(w.target.destroy(hold(), order.site, watching())).rejects.toMatchObject({ code: 'deploy-failed' });
+  expect(await w.sql(state, `select key from pulumi_state where key = '${key}'`)).toHaveLength(1);
+  await w.sql(state, `delete from pulumi_state where key = '${key}'`);
+  await w.target.destroy(hold(), order.site, watching());
+  expect((await w.target.survey()).filter(({ site }) => site === order.site)).toEqual([]);
+});
+
 test('T-F02: a lease that is lost changes nothing any more', async () => {
   const held = hold();
   lost.add(held);

@@ -92,6 +92,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
     target,
     links: forges.links,
     lookAtPull: intake.lookAtPull,
+    endIfOutOfReach: intake.endIfOutOfReach,
     dataDir: stores.dataDir.path,
     metrics,
     log,

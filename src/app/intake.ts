@@ -19,6 +19,8 @@ export interface Intake {
   handleDelivery(delivery: string): Promise<void>;
   /** The same look at one pull without a delivery. */
   lookAtPull(repository: Repository, number: number): Promise<void>;
+  /** Ends the sites of a repository that the forge no longer opens to us. It stays known: it may be opened again, and nobody tell us. */
+  endIfOutOfReach(repository: Repository): Promise<void>;
 }
 
 /** With a forge that is away these are hours; reconcile brings in what a dead delivery would have. */
@@ -30,6 +32,9 @@ const PAGE = 500;
 export function openIntake(parts: IntakeParts): Intake {
   return {
     lookAtPull: (repository, number) => lookAtPull(parts, { repository, number }, { reopened: false }),
+    async endIfOutOfReach(repository) {
+      if (!(await isInReach(parts, repository))) await endSitesOf(parts, repository);
+    },
     async handleDelivery(delivery) {
       const { inbox } = parts.store;
       const stored = await inbox.get(delivery);
@@ -96,6 +101,10 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
     case 'accessRemoved':
       for (const repository of await repositories.ofAccess(event.forge, event.access)) await repositoryRemoved(parts, repository);
       break;
+    case 'accessRestored':
+      for (const repository of await getLink(parts.links, event.forge).facts.repositories(event.access))
+        await repositoryAdded(parts, repository);
+      break;
     default:
       return event satisfies never;
   }
@@ -121,15 +130,19 @@ async function repositoryRemoved(
   gone: { readonly forge: ForgeId; readonly id: RepositoryId; readonly access: string },
 ): Promise<void> {
   if (await isInReach(parts, gone)) return;
+  await endSitesOf(parts, gone);
+  await parts.store.repositories.forget(gone.forge, gone.id);
+}
+
+async function endSitesOf(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id'>): Promise<void> {
   let after: Site['id'] | null = null;
   for (;;) {
     const page: readonly Site[] = await parts.store.sites.standing({ after, limit: PAGE, repository: gone });
     for (const site of page) await parts.store.apply(site.id, { type: 'repositoryRemoved' });
     const last = page.at(-1);
-    if (page.length < PAGE || last === undefined) break;
+    if (page.length < PAGE || last === undefined) return;
     after = last.id;
   }
-  await parts.store.repositories.forget(gone.forge, gone.id);
 }
 
 async function isInReach(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<boolean> {

@@ -30,6 +30,7 @@ const storedEvent = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('repositoriesAdded'), repositories: z.array(repository) }),
   z.strictObject({ type: z.literal('repositoriesRemoved'), forge, access: z.string(), repositories: z.array(repositoryId) }),
   z.strictObject({ type: z.literal('accessRemoved'), forge, access: z.string() }),
+  z.strictObject({ type: z.literal('accessRestored'), forge, access: z.string() }),
 ]) satisfies z.ZodType<ForgeEvent>;
 
 /** The event of a stored delivery; undefined when it is not one that this version knows. */

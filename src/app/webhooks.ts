@@ -169,6 +169,7 @@ function allowedPart(event: ForgeEvent, patterns: readonly Pattern[]): ForgeEven
     case 'repositoryRenamed':
     case 'repositoriesRemoved':
     case 'accessRemoved':
+    case 'accessRestored':
       return event;
     default:
       return event satisfies never;

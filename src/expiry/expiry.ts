@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Queues } from '../queues.ts';
 import type { ForgeId, Repository } from '../site/identity.ts';
 import type { Facts, Target } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
 import type { Store } from '../store/store.ts';
 import { type Loop, pause } from './clock.ts';
 import { removeOldLogs } from './old-logs.ts';
@@ -16,6 +17,8 @@ export type ExpiryParts = {
   readonly links: ReadonlyMap<ForgeId, { readonly facts: Facts }>;
   /** Looks at one pull as if the forge had just told of it. */
   readonly lookAtPull: (repository: Repository, number: number) => Promise<void>;
+  /** Ends the sites of a repository if it is out of our reach. */
+  readonly endIfOutOfReach: (repository: Repository) => Promise<void>;
   readonly dataDir: string;
   readonly metrics: { found(kind: string): void };
   readonly log: Logger;
@@ -72,7 +75,15 @@ async function compareRepository(parts: ExpiryParts, repository: Repository): Pr
   const facts = parts.links.get(repository.forge)?.facts;
   if (facts === undefined) return;
   try {
-    count(parts, await reconcileRepository(parts.store, repository, { facts, lookAtPull: parts.lookAtPull }));
+    const truth = { facts, lookAtPull: parts.lookAtPull };
+    await reconcileRepository(parts.store, repository, truth).then(
+      (findings) => count(parts, findings),
+      (error: unknown) => {
+        if (!(error instanceof Fault && error.code === 'access-gone')) throw error;
+        parts.log.info({ repository: repository.name }, 'a repository is out of our reach');
+        return parts.endIfOutOfReach(repository);
+      },
+    );
   } catch (error) {
     // One repository that its forge refuses to talk about must not keep the others from being looked at.
     parts.log.warn({ err: error, repository: repository.name }, 'a repository could not be compared with its forge');

@@ -117,6 +117,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   launchLog.write(`Launching ${shortSha(site.head.sha)}\n`);
   const losses = store.losses();
   let end: Pick<Launch, 'outcome' | 'reason'>;
+  let away: Fault | null = null;
   try {
     const live = await parts.stages({ site: started.site, launch: id, held, watch, note, hide: (secrets) => launchLog.hide(secrets) });
     await news.settled();
@@ -127,12 +128,18 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
     await news.settled();
     if (held.signal.aborted) return;
     // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
-    const stopped = stop.aborted || store.losses() !== losses;
+    away = isAway(error) && !overtaken.signal.aborted ? error : null;
+    const stopped = stop.aborted || away !== null || store.losses() !== losses;
     const failure: Failure = { error, during: stopwatch.current, overtaken: overtaken.signal.aborted, stopped };
     end = await explain(parts, { site: started.site, launch: id, held, log, tail: () => launchLog.tail() }, failure);
   }
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });
+  if (away !== null) throw away;
 }
+
+/** The forge does not answer, or asked for a pause: no verdict on the commit. The queue comes back when the forge may be asked again. */
+const isAway = (error: unknown): error is Fault =>
+  error instanceof Fault && (error.code === 'forge-limited' || error.code === 'forge-unreachable');
 
 type Failure = { readonly error: unknown; readonly during: Stage; readonly overtaken: boolean; readonly stopped: boolean };
 type Failing = {

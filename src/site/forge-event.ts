@@ -34,4 +34,6 @@ export type ForgeEvent =
       readonly repositories: readonly RepositoryId[];
     }
   /** The app was uninstalled or suspended, or its token revoked. */
-  | { readonly type: 'accessRemoved'; readonly forge: ForgeId; readonly access: string };
+  | { readonly type: 'accessRemoved'; readonly forge: ForgeId; readonly access: string }
+  /** A suspension is over: the forge need not say which repositories are open again. */
+  | { readonly type: 'accessRestored'; readonly forge: ForgeId; readonly access: string };

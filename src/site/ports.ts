@@ -29,6 +29,8 @@ export interface Facts {
   openPulls(repository: Repository): Promise<readonly PullNow[]>;
   /** The repository under its name of today; undefined when it is gone or out of our reach. */
   repository(repository: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<Repository | undefined>;
+  /** Every repository that this access opens, all pages. */
+  repositories(access: string): Promise<readonly Repository[]>;
 }
 
 /** Where on the forge a site speaks. */

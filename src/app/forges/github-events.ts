@@ -150,6 +150,7 @@ const TRANSLATE: Readonly<Record<string, (payload: unknown) => ForgeEvent | unde
     if (!data) return undefined;
     const access = data.installation.id;
     if (data.action === 'deleted' || data.action === 'suspend') return { type: 'accessRemoved', forge: GITHUB, access: String(access) };
+    if (data.action === 'unsuspend') return { type: 'accessRestored', forge: GITHUB, access: String(access) };
     return { type: 'repositoriesAdded', repositories: data.repositories.map((one) => toRepository(one, access)) };
   },
 

@@ -3,6 +3,7 @@ import { parseRepositoryId, parseSha, type Repository, type Sha } from '../../si
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { Caller } from './github-call.ts';
+import { GITHUB } from './github-events.ts';
 import { openPullPages, type PullAnswer, pullAnswer, STRANGE, strict } from './github-pulls.ts';
 
 const permissionAnswer = z.object({
@@ -14,6 +15,8 @@ const ROLES: Readonly<Record<string, Permission>> = { admin: 'admin', maintain: 
 const ROLE_NAMES: Readonly<Record<string, Permission>> = { ...ROLES, write: 'write', read: 'read' };
 
 const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encoding: z.string(), content: z.string() });
+
+const repositoriesAnswer = z.array(z.object({ id: z.number(), full_name: z.string() }));
 
 /** Commits do not change: the titles of so many are kept. */
 const MAX_TITLES = 5_000;
@@ -123,6 +126,16 @@ export function githubFacts(caller: Caller): Facts {
 
     async repository(repository) {
       return caller.locate(repository);
+    },
+
+    async repositories(access) {
+      const list = await caller.guarded(access, (octokit) =>
+        octokit.paginate(octokit.rest.apps.listReposAccessibleToInstallation, { per_page: 100 }),
+      );
+      return strict(repositoriesAnswer, list).flatMap(({ id: raw, full_name: name }) => {
+        const id = parseRepositoryId(raw);
+        return id === undefined ? [] : [{ forge: GITHUB, id, name, access }];
+      });
     },
   };
 }

@@ -39,7 +39,8 @@ export async function openToolbox(dataDir: string): Promise<{ readonly boxed: To
   const { resolve } = createRequire(import.meta.url);
   const real = {
     npm: folderOf(resolve('npm/package.json'), 1),
-    pnpm: folderOf(resolve('pnpm'), 2),
+    // Its exports lead to its package.json and nowhere else.
+    pnpm: folderOf(resolve('pnpm'), 1),
     yarn: folderOf(resolve('yarn/package.json'), 1),
     berry: folderOf(resolve('@yarnpkg/cli-dist/package.json'), 1),
   };

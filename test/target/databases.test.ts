@@ -70,3 +70,18 @@ test('a database that is found again keeps its data and its password; once dropp
   await w.databases.drop(first.name);
   expect((await w.databases.list()).filter((database) => database.site === mine)).toEqual([]);
 });
+
+test('templates beyond the number, or the size together, that is kept are dropped, the least recently used first', async () => {
+  const sql = (n: number) => `create table seeded as select ${n} as n`;
+  for (const kept of [
+    { count: 2, bytes: Number.MAX_SAFE_INTEGER },
+    // An empty database has 7 MB: two fit, three do not.
+    { count: 20, bytes: 20 * 1024 * 1024 },
+  ]) {
+    await using few = await openDatabaseWorld(kept);
+    const [one, two, three] = [await few.seed(sql(1)), await few.seed(sql(2)), await few.seed(sql(3))];
+    for (const seed of [one, two, one, three]) await few.databases.ensure(site(), seed, never);
+    const left = (await few.templates()).map((name) => name.split('_').at(-1)).sort();
+    expect(left).toEqual([one, three].map(({ sha256 }) => sha256.slice(0, 32)).sort());
+  }
+});

@@ -11,6 +11,7 @@ import { ulid } from 'ulid';
 import { inject } from 'vitest';
 import { openSandbox } from '../../src/provision/sandbox.ts';
 import { openStacks, type Stacks } from '../../src/provision/stack.ts';
+import type { Kept } from '../../src/provision/targets/local/database-templates.ts';
 import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targets/local/databases.ts';
 import { type LocalSupervisor, openSupervisor } from '../../src/provision/targets/local/supervisor.ts';
 import { openLocalTarget } from '../../src/provision/targets/local/target.ts';
@@ -109,13 +110,14 @@ export type DatabaseWorld = AsyncDisposable & {
 };
 
 /** The sites' databases alone. */
-export async function openDatabaseWorld(): Promise<DatabaseWorld> {
+export async function openDatabaseWorld(kept?: Kept): Promise<DatabaseWorld> {
   await using opening = new AsyncDisposableStack();
   const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-seeds-')), (path) => rm(path, { recursive: true, force: true }));
   const server = inject('postgresUrl');
   const instance = `test-${randomBytes(6).toString('hex')}`;
   opening.defer(() => dropEverything(server, instance));
-  const databases = opening.use(await openSiteDatabases({ adminUrl: server, instance, passwordKey: randomBytes(32), log }));
+  const options = { adminUrl: server, instance, passwordKey: randomBytes(32), log, ...(kept && { kept }) };
+  const databases = opening.use(await openSiteDatabases(options));
   const opened = opening.move();
   return {
     databases,

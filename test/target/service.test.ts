@@ -28,7 +28,7 @@ test('an app that nobody visits is put to sleep, and the next visitor wakes it o
   expect(w.supervisor.isAwake(spec.name)).toBe(true);
 });
 
-test('an app that crashes is started again; one that goes on crashing waits for a visitor', async () => {
+test('an app that crashes is started again', async () => {
   const spec = await service(`${answering('up')}.on('request', (q) => q.url === '/crash' && process.exit(1))`);
   await w.supervisor.start(spec, watching());
   await visitService(w, spec.name, '/crash').catch(() => undefined);
@@ -36,6 +36,25 @@ test('an app that crashes is started again; one that goes on crashing waits for 
   expect(await visitService(w, spec.name)).toBe('up');
   await w.supervisor.remove(spec.name);
   expect(await stateOf(spec.name)).toBeUndefined();
+});
+
+test('an app that goes on crashing is started again after longer and longer, then only for a visitor', async () => {
+  // Healthy once, and gone with the answer.
+  const spec = await service(`${answering('up')}.on('request', (q, s) => s.on('close', () => process.exit(1)))`);
+  const ends: number[] = [];
+  await w.supervisor.start(spec, watching());
+  await until('the last restart', async () => {
+    const state = await stateOf(spec.name);
+    if (state && state.restarts > ends.length) ends.push(Date.now());
+    return state?.restarts === 4 && state.state === 'crashed';
+  });
+  const pauses = ends.slice(1).map((end, index) => end - (ends[index] ?? 0));
+  expect(pauses.length).toBe(3);
+  // 0.5, 1 and 2 s, with what a start takes.
+  for (const [index, least] of [500, 1_000, 2_000].entries()) expect(pauses[index]).toBeGreaterThanOrEqual(least - 50);
+  await visitService(w, spec.name).catch(() => undefined);
+  expect((await stateOf(spec.name))?.restarts).toBe(4);
+  await w.supervisor.remove(spec.name);
 });
 
 test('after a restart of Mayfly a site is asleep, and its first visitor wakes it', async () => {

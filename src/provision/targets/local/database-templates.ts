@@ -8,8 +8,9 @@ export type Seed = { readonly name: string; readonly file: string; readonly sha2
 
 const SEED_TIMEOUT_MS = 120_000;
 const SEED_MAX_BYTES = 64 * 1024 * 1024;
-/** The most templates that are kept; the least recently used go first. */
-const KEPT = 20;
+export type Kept = { readonly count: number; readonly bytes: number };
+/** The most templates that are kept, in number and in size together; the least recently used go first, the last one never. */
+const KEPT: Kept = { count: 20, bytes: 4 * 1024 ** 3 };
 
 const templateName = (tag: string, sha256: string): string => `mft_${tag}_${sha256.slice(0, 32)}`;
 
@@ -17,7 +18,11 @@ const templateName = (tag: string, sha256: string): string => `mft_${tag}_${sha2
  * The template of a seed's content, seeded by whoever comes first while all others wait. Sites' databases are copies of it.
  * @returns its name, which is its role's as well
  */
-export async function ensureTemplate(admin: Admin, seed: Seed, signal: AbortSignal): Promise<string> {
+export async function ensureTemplate(
+  admin: Admin,
+  seed: Seed,
+  { signal, kept = KEPT }: { readonly signal: AbortSignal; readonly kept?: Kept },
+): Promise<string> {
   const name = templateName(admin.tag, seed.sha256);
   await alone(admin, name, async () => {
     if (!(await isComplete(admin.pool, name))) {
@@ -31,7 +36,7 @@ export async function ensureTemplate(admin: Admin, seed: Seed, signal: AbortSign
     }
     await markComplete(admin.pool, name, await usedNow(admin.pool));
   });
-  await dropTemplates(admin, KEPT);
+  await dropTemplates(admin, kept);
   return name;
 }
 
@@ -104,12 +109,17 @@ function explain(error: unknown, sql: string): string {
   return error.message;
 }
 
-/** Drops the templates that were not used for longest beyond `kept`, and remains of ones that were never finished are left to their next use. */
-export async function dropTemplates(admin: Admin, kept: number): Promise<void> {
+/** Drops the templates that were not used for longest beyond `kept`. Remains of ones that were never finished are left to their next use. */
+export async function dropTemplates(admin: Admin, kept: Kept): Promise<void> {
   const { rows } = await admin.pool.query<{ name: string }>(
-    `select datname as name from pg_database where starts_with(datname, $1) and shobj_description(oid, 'pg_database') like 'mayfly complete%'
-     order by shobj_description(oid, 'pg_database') desc offset $2`,
-    [`mft_${admin.tag}_`, kept],
+    `with template as (
+       select datname as name, oid, shobj_description(oid, 'pg_database') as note from pg_database where starts_with(datname, $1)
+     ), used as (
+       select name, row_number() over recent as place, sum(pg_database_size(oid)) over recent as bytes
+       from template where note like 'mayfly complete%' window recent as (order by note desc)
+     )
+     select name from used where place > $2 or (place > 1 and bytes > $3)`,
+    [`mft_${admin.tag}_`, kept.count, kept.bytes],
   );
   for (const { name } of rows) await alone(admin, name, () => dropDatabase(admin.pool, name));
 }

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { hashed } from '../../../../infra/labels.ts';
 import { NO_SEED } from '../../../../infra/preview-local.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
-import { ensureTemplate, type Seed } from './database-templates.ts';
+import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
 
 export type DatabaseOptions = {
   /** A superuser's address, or of a role that may create databases and roles; never of Mayfly's own server. */
@@ -12,6 +12,8 @@ export type DatabaseOptions = {
   readonly instance: string;
   /** Passwords are derived from it, so that a database that is found again has the password that its app already has. */
   readonly passwordKey: Buffer;
+  /** Templates kept; less in tests. */
+  readonly kept?: Kept;
   readonly log: Logger;
 };
 
@@ -56,7 +58,7 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
       await alone(admin, name, async () => {
         signal.throwIfAborted();
         if (await isComplete(pool, name)) return setPassword(admin, name);
-        const template = seed ? await ensureTemplate(admin, seed, signal) : null;
+        const template = seed ? await ensureTemplate(admin, seed, { signal, ...(options.kept && { kept: options.kept }) }) : null;
         await dropDatabase(pool, name);
         await createFrom(admin, name, template);
       });

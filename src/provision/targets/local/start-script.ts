@@ -15,7 +15,7 @@ const Package = z.object({
   name: z.string().catch(''),
   version: z.string().catch(''),
   /** Would become variables. */
-  config: z.undefined(),
+  config: z.undefined().optional(),
   scripts: z.record(z.string(), z.unknown()),
 });
 

@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Box, openSandbox, type Sandbox } from '../../src/provision/sandbox.ts';
 
@@ -129,6 +132,34 @@ test('stop ends what ignores it, and all that it started', async () => {
   const exit = await boxed.exited;
   expect(exit.code === 0).toBe(false);
   expect(await processesOf(lastUid)).toEqual([]);
+});
+
+test('a box dies with the Mayfly that opened it, however that dies', async () => {
+  const { uid } = box('');
+  const order = JSON.stringify(box('echo up; sleep 300', { uid, name: `orphan-${uid}` }));
+  const code = `
+    import { openSandbox } from ${JSON.stringify(new URL('../../src/provision/sandbox.ts', import.meta.url).href)};
+    const sandbox = await openSandbox({ mode: 'auto', dataDir: ${JSON.stringify(dataDir)}, log: () => {} });
+    await sandbox.open(${order}, (chunk) => process.stdout.write(chunk));
+    setInterval(() => {}, 1000);`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(parent.stdout, 'data');
+  expect((await processesOf(uid)).length).toBeGreaterThan(0);
+  parent.kill('SIGKILL');
+  await expect.poll(() => processesOf(uid), { timeout: 10_000 }).toEqual([]);
+});
+
+test('where bubblewrap does not work, the operator is told what to do', async () => {
+  const code = `
+    import { openSandbox } from ${JSON.stringify(new URL('../../src/provision/sandbox.ts', import.meta.url).href)};
+    await openSandbox({ mode: 'auto', dataDir: ${JSON.stringify(dataDir)}, log: () => {} }).catch((error) => console.log(error.message));`;
+  // A mount namespace of its own, in which the program is hidden.
+  const script = 'mount --bind /dev/null "$(command -v bwrap)" && exec "$@"';
+  const args = ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', process.execPath, '--input-type=module', '-e', code];
+  const child = spawn('unshare', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said = await text(child.stdout);
+  expect(said).toMatch(/^bubblewrap does not work here \(.*bwrap.*\)\. Install it \(Debian: apt-get install bubblewrap\)/s);
+  expect(said).toContain('MAYFLY_SANDBOX=none');
 });
 
 async function processesOf(uid: number): Promise<readonly string[]> {

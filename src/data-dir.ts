@@ -84,7 +84,8 @@ async function takeLock(root: string): Promise<FileHandle> {
     const owner = (await file.readFile('utf8')).trim();
     await file.close();
     if (error) throw new Error(`The data dir ${root} could not be locked`, { cause: error });
-    throw new Error(`The data dir ${root} is in use by process ${owner || 'unknown'}; stop it, or set MAYFLY_DATA_DIR to another folder`);
+    const wrong = `${root} is in use by process ${owner || 'unknown'}; stop it, or set MAYFLY_DATA_DIR to another folder`;
+    throw new ConfigError([{ name: 'MAYFLY_DATA_DIR', wrong, example: 'MAYFLY_DATA_DIR=/var/lib/mayfly' }]);
   }
   // For the message above; the lock does not depend on it.
   await file.truncate(0);

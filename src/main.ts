@@ -29,6 +29,7 @@ import type { Source, Target } from './site/ports.ts';
 import { pullAddress } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
 import type { Store } from './store/store.ts';
+import { takingPort } from './taking-port.ts';
 
 /** Mayfly, running. */
 export interface Mayfly extends AsyncDisposable {
@@ -149,7 +150,9 @@ async function startGate({ config, stores, log }: Parts, { runner }: Running, op
   const { gatePort: port, previewUrl, trustedProxies, command } = config;
   const routes = { find: store.sites.findByHost, onChange: store.onChange };
   const gate = opening.use(
-    await openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pullUrl, log }),
+    await takingPort('MAYFLY_GATE_PORT', port, () =>
+      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pullUrl, log }),
+    ),
   );
   log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');
   return gate.port;
@@ -220,7 +223,9 @@ async function startWeb({ config, stores, forges, metrics, log }: Parts, opening
   });
   const api = createApi({ store, token: config.apiToken, word: config.command, previewUrl: config.previewUrl });
   const ready = { database: () => store.isReachable(READY_MS), queue: () => queues.isReachable(READY_MS) };
-  const server = opening.use(await openServer({ port: config.port, webhooks, api, metrics, ready, log }));
+  const server = opening.use(
+    await takingPort('PORT', config.port, () => openServer({ port: config.port, webhooks, api, metrics, ready, log })),
+  );
   log.info({ port: server.port, address: config.publicUrl.href }, 'the control plane is open');
   return server.port;
 }

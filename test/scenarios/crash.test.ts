@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { mkdir, readdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ChildWorld, createChildWorld } from '../child.ts';
+import type { Files, Pull } from '../doubles/github.ts';
+import { until } from '../world.ts';
+import { builtApp, nodeApp } from './apps.ts';
+
+/** A build that takes three seconds, long enough to be met in the middle. */
+const unhurried = (text: string): Files => ({
+  ...builtApp(text),
+  'build.js': `setTimeout(() => require('node:fs').writeFileSync('page.txt', ${JSON.stringify(text)}), 3_000);`,
+});
+const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('/git-upload-pack');
+const MINUTES_2 = 120_000;
+
+describe('Mayfly is killed', () => {
+  let w: ChildWorld;
+  let made = 0;
+  beforeAll(async () => {
+    w = await createChildWorld('given');
+    await w.start();
+  });
+  afterAll(() => w[Symbol.asyncDispose]());
+
+  const open = async (files: Files): Promise<Pull> => {
+    const repo = await w.github.createRepository({ name: `crash-${++made}/shop-${made}`, files: nodeApp('main') });
+    for (let n = 1; n < made; n++) repo.nextNumber++; // pulls are told apart by number here
+    return w.github.openPull(repo, { files });
+  };
+  /** Killed as it stands, and started again: nothing of the killed one is left by then. */
+  const crash = async (): Promise<void> => {
+    const { had } = await w.end('SIGKILL');
+    await until('what it had started to be gone', async () => (await w.alive(had)).length === 0);
+    await w.start();
+  };
+  const converged = async (pull: Pull, body: string): Promise<void> => {
+    await w.reaches(pull, 'ready', pull.sha);
+    expect((await w.visit(pull)).body).toBe(body);
+    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+    await until('its check', () => w.github.checksOf(pull.sha)[0]?.conclusion === 'success');
+    expect(w.github.checksOf(pull.sha)).toHaveLength(1);
+    expect(w.github.deployments(pull.repository)).toHaveLength(1);
+  };
+  const closed = async (pull: Pull): Promise<void> => {
+    await w.github.close(pull);
+    await gone(pull);
+  };
+  const gone = async (pull: Pull): Promise<void> => {
+    await w.reaches(pull, 'ended');
+    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
+    await until('its deployments to go', () => w.github.deployments(pull.repository).length === 0);
+    expect(await readdir(join(w.dataDir, 'run', 's'))).toEqual([]);
+    expect(await readdir(join(w.dataDir, 'work'))).toEqual([]);
+    expect((await w.descendants()).filter(({ command }) => command.includes('server.js'))).toEqual([]);
+  };
+
+  test('while it fetches: the next start fetches again', { timeout: MINUTES_2 }, async () => {
+    w.github.fail({ match: isPack, answer: 'hang' });
+    const pull = await open(nodeApp('fetched'));
+    await until('the fetch', () => w.github.requests.some(isPack));
+    await crash();
+    await converged(pull, 'fetched');
+    await closed(pull);
+  });
+
+  test('while it builds: the next start builds again', { timeout: MINUTES_2 }, async () => {
+    const pull = await open(unhurried('built'));
+    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    await crash();
+    await converged(pull, 'built');
+    await closed(pull);
+  });
+
+  test('while Pulumi is in `up`: the stack is not stuck', { timeout: MINUTES_2 }, async () => {
+    const pull = await open(nodeApp('up'));
+    await w.reaches(pull, 'deploying');
+    await crash();
+    await converged(pull, 'up');
+    await closed(pull);
+  });
+
+  test('right after ready: the site is there again, asleep until its first visitor', { timeout: MINUTES_2 }, async () => {
+    const pull = await open(nodeApp('still here'));
+    await w.reaches(pull, 'ready');
+    await crash();
+    await converged(pull, 'still here');
+    await closed(pull);
+  });
+
+  test('while a site ends: it ends', { timeout: MINUTES_2 }, async () => {
+    const pull = await open(nodeApp('brief'));
+    await w.reaches(pull, 'ready');
+    await w.github.close(pull);
+    await w.reaches(pull, 'ending');
+    await crash();
+    await gone(pull);
+  });
+
+  test('T-A10: between the answer and the work, and while pulls open, close and move: all of it is caught up with', {
+    timeout: MINUTES_2,
+  }, async () => {
+    const [closes, moves] = [await open(nodeApp('closes')), await open(nodeApp('moves'))];
+    await Promise.all([w.reaches(closes, 'ready'), w.reaches(moves, 'ready')]);
+    const answered = await open(nodeApp('answered')); // the webhook was answered; hardly anything was done yet
+    const { had } = await w.end('SIGKILL');
+    w.github.sendWebhooksTo(null);
+    await w.github.close(closes);
+    const sha = await w.github.push(moves, nodeApp('moved'));
+    const missed = await w.github.openPull(moves.repository, { files: nodeApp('missed') });
+    await w.start();
+    expect(await w.alive(had)).toEqual([]);
+    await converged(answered, 'answered');
+    await w.reaches(moves, 'ready', sha);
+    expect((await w.visit(moves)).body).toBe('moved');
+    expect(missed.number).toBeGreaterThan(0);
+  });
+
+  test('SIGTERM during a build: gone within ten seconds with nothing left, and the next start resumes', {
+    timeout: MINUTES_2,
+  }, async () => {
+    const pull = await open(unhurried('resumed'));
+    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    const { code, ms, had } = await w.end('SIGTERM');
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(10_000);
+    expect(await w.alive(had)).toEqual([]);
+    await w.start();
+    await converged(pull, 'resumed');
+    await closed(pull);
+  });
+});
+
+describe('starting where one cannot', () => {
+  let w: ChildWorld;
+  beforeAll(async () => {
+    w = await createChildWorld('embedded');
+    await w.start();
+  });
+  afterAll(() => w[Symbol.asyncDispose]());
+
+  test('a data dir in use: the second start is refused and says by whom', async () => {
+    const refused = await w.tryStart({});
+    expect(refused).toMatchObject({ had: 0 });
+    expect(refused.code).not.toBe(0);
+    expect(refused.said).toContain(`is in use by process ${w.pid}; stop it, or set MAYFLY_DATA_DIR to another folder`);
+    expect(refused.said).not.toContain('    at ');
+  });
+
+  test.each(['PORT', 'MAYFLY_GATE_PORT'])('%s in use: a clear message, and nothing is left behind', async (name) => {
+    const other = createServer().listen(0);
+    await once(other, 'listening');
+    const address = other.address();
+    const port = typeof address === 'object' && address ? String(address.port) : '';
+    const dataDir = join(w.dataDir, 'run', name.toLowerCase());
+    await mkdir(dataDir, { mode: 0o711 });
+    const refused = await w.tryStart({ [name]: port, MAYFLY_DATA_DIR: dataDir });
+    other.close();
+    expect(refused.code).not.toBe(0);
+    expect(refused.said).toContain(name);
+    expect(refused.said).toContain(`${port} is in use`);
+    expect(refused.said).not.toContain('    at ');
+  });
+
+  test('bad settings: all of them are named with an example, and the exit is 78', async () => {
+    const refused = await w.tryStart({ MAYFLY_TTL: 'soon', PORT: 'eighty', WEBHOOK_SECRET: 'development' });
+    expect(refused.code).toBe(78);
+    for (const name of ['MAYFLY_TTL', 'PORT', 'WEBHOOK_SECRET']) expect(refused.said).toContain(name);
+    expect(refused.said).not.toContain('    at ');
+  });
+
+  test('embedded PostgreSQL dies with a Mayfly that is killed, and comes back with its data', { timeout: MINUTES_2 }, async () => {
+    const repo = await w.github.createRepository({ name: 'embedded/shop', files: nodeApp('main') });
+    const pull = await w.github.openPull(repo, { files: nodeApp('kept') });
+    await w.reaches(pull, 'ready');
+    const { had } = await w.end('SIGKILL');
+    expect(had.filter(({ command }) => command.includes('postgres')).length).toBeGreaterThan(1);
+    await until('everything to be gone', async () => (await w.alive(had)).length === 0);
+    await w.start();
+    expect((await w.visit(pull)).body).toBe('kept');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+  });
+});

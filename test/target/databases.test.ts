@@ -78,10 +78,48 @@ test('templates beyond the number, or the size together, that is kept are droppe
     // An empty database has 7 MB: two fit, three do not.
     { count: 20, bytes: 20 * 1024 * 1024 },
   ]) {
-    await using few = await openDatabaseWorld(kept);
+    await using few = await openDatabaseWorld({ kept });
     const [one, two, three] = [await few.seed(sql(1)), await few.seed(sql(2)), await few.seed(sql(3))];
     for (const seed of [one, two, one, three]) await few.databases.ensure(site(), seed, never);
     const left = (await few.templates()).map((name) => name.split('_').at(-1)).sort();
     expect(left).toEqual([one, three].map(({ sha256 }) => sha256.slice(0, 32)).sort());
   }
+});
+
+/** A role of the server's that is not its superuser. */
+async function openRole(rights: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const client = new pg.Client(inject('postgresUrl'));
+  await client.connect();
+  const name = `admin_${ulid().toLowerCase()}`;
+  await client.query(`create role ${name} login ${rights} password 'p'`);
+  // Tests before this one closed the server's own database to everybody, as Mayfly does.
+  await client.query(`grant connect on database postgres to ${name}`);
+  const url = new URL(inject('postgresUrl'));
+  url.username = name;
+  url.password = 'p';
+  return {
+    url: url.href,
+    async [Symbol.asyncDispose]() {
+      await client.query(`reassign owned by ${name} to current_user; drop owned by ${name}; drop role ${name}`);
+      await client.end();
+    },
+  };
+}
+
+test('an administrator that is no superuser makes, fills, finds and drops databases', async () => {
+  await using role = await openRole('createdb createrole');
+  await using modest = await openDatabaseWorld({ as: role.url });
+  const seed = await modest.seed('create table visits (n int); insert into visits values (1)');
+  const mine = site();
+  const { url, name } = await modest.databases.ensure(mine, seed, never);
+  await asApp(url, (client) => client.query('alter table visits add column at int'));
+  expect((await asApp(url, (client) => client.query('select n from visits'))).rows).toEqual([{ n: 1 }]);
+  expect(await modest.databases.ensure(mine, seed, never)).toEqual({ url, name });
+  await modest.databases.drop(name);
+  expect(await modest.databases.list()).toEqual([]);
+});
+
+test('one that may not make databases stops the start, and the setting is named', async () => {
+  await using role = await openRole('');
+  await expect(openDatabaseWorld({ as: role.url })).rejects.toThrow(/MAYFLY_PREVIEW_DATABASE_URL may not .* CREATEDB CREATEROLE/);
 });

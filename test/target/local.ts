@@ -110,13 +110,13 @@ export type DatabaseWorld = AsyncDisposable & {
 };
 
 /** The sites' databases alone. */
-export async function openDatabaseWorld(kept?: Kept): Promise<DatabaseWorld> {
+export async function openDatabaseWorld({ kept, as }: { readonly kept?: Kept; readonly as?: string } = {}): Promise<DatabaseWorld> {
   await using opening = new AsyncDisposableStack();
   const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-seeds-')), (path) => rm(path, { recursive: true, force: true }));
   const server = inject('postgresUrl');
   const instance = `test-${randomBytes(6).toString('hex')}`;
   opening.defer(() => dropEverything(server, instance));
-  const options = { adminUrl: server, instance, passwordKey: randomBytes(32), log, ...(kept && { kept }) };
+  const options = { adminUrl: as ?? server, instance, passwordKey: randomBytes(32), log, ...(kept && { kept }) };
   const databases = opening.use(await openSiteDatabases(options));
   const opened = opening.move();
   return {

@@ -46,7 +46,14 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   // A connection that breaks while nobody uses it is replaced by the pool.
   pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
   const tag = hashed(instance, 8);
-  const admin: Admin = { pool, adminUrl, tag, password: (name) => createHmac('sha256', passwordKey).update(name).digest('base64url') };
+  const rights = await readRights(pool).catch(async (error: unknown) => {
+    await pool.end();
+    throw error;
+  });
+  if (!rights.limitsFiles)
+    log.warn('temp_file_limit cannot be set by the role in MAYFLY_PREVIEW_DATABASE_URL: sites’ temporary files have no limit');
+  const password = (name: string): string => createHmac('sha256', passwordKey).update(name).digest('base64url');
+  const admin: Admin = { pool, adminUrl, tag, rights, password };
   await closeToPublic(admin, log);
   const nameOf = (site: SiteId, seed: Seed | null): string => {
     if (!SITE.test(site)) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
@@ -86,8 +93,29 @@ export type Admin = {
   readonly adminUrl: string;
   /** Eight hex digits that stand for this Mayfly in names. */
   readonly tag: string;
+  readonly rights: Rights;
   readonly password: (name: string) => string;
 };
+
+type Rights = {
+  readonly isSuperuser: boolean;
+  /** May set `temp_file_limit`, which is a superuser's unless granted. */
+  readonly limitsFiles: boolean;
+};
+
+/** Throws what tells the operator what to do when the role can make no databases or roles. */
+async function readRights(pool: pg.Pool): Promise<Rights> {
+  const { rows } = await pool.query<Rights & { makes: boolean }>(
+    `select rolsuper as "isSuperuser", rolsuper or has_parameter_privilege('temp_file_limit', 'SET') as "limitsFiles",
+       rolsuper or (rolcreatedb and rolcreaterole) as makes from pg_roles where rolname = current_user`,
+  );
+  const [own] = rows;
+  if (own?.makes) return own;
+  throw new Error(
+    'The role in MAYFLY_PREVIEW_DATABASE_URL may not make the sites’ databases and roles: grant it both with ALTER ROLE … CREATEDB CREATEROLE, ' +
+      'or leave the setting out for an embedded server',
+  );
+}
 
 export const quoted = (name: string): string => pg.escapeIdentifier(name);
 
@@ -130,11 +158,13 @@ export const markComplete = async (pool: pg.Pool, name: string, note = ''): Prom
   void (await pool.query(`comment on database ${quoted(name)} is ${pg.escapeLiteral(`mayfly complete ${note}`)}`));
 
 /** A role that can do nothing on the server but sign in. */
-export async function createRole({ pool, password }: Admin, name: string, connections: number): Promise<void> {
+export async function createRole({ pool, password, rights }: Admin, name: string, connections: number): Promise<void> {
   await pool.query(
     `create role ${quoted(name)} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
      connection limit ${connections} password ${pg.escapeLiteral(password(name))}`,
   );
+  // To make databases on its behalf, and to end its sessions: who made a role is not yet a member of it.
+  if (!rights.isSuperuser) await pool.query(`grant ${quoted(name)} to current_user`);
 }
 
 const setPassword = async ({ pool, password }: Admin, name: string): Promise<void> =>
@@ -150,7 +180,7 @@ async function createFrom(admin: Admin, name: string, template: string | null): 
   await createRole(admin, name, ROLE_LIMITS.connections);
   await pool.query(`alter role ${quoted(name)} set statement_timeout = ${ROLE_LIMITS.statementMs}`);
   await pool.query(`alter role ${quoted(name)} set idle_in_transaction_session_timeout = ${ROLE_LIMITS.idleMs}`);
-  await pool.query(`alter role ${quoted(name)} set temp_file_limit = ${ROLE_LIMITS.tempKb}`);
+  if (admin.rights.limitsFiles) await pool.query(`alter role ${quoted(name)} set temp_file_limit = ${ROLE_LIMITS.tempKb}`);
   await pool.query(`create database ${quoted(name)} owner ${quoted(name)} template ${template ? quoted(template) : 'template0'}`);
   await pool.query(`revoke all on database ${quoted(name)} from public`);
   if (template) await handOver(admin, { name, from: template });

@@ -13,7 +13,7 @@ import { openSandbox } from '../../src/provision/sandbox.ts';
 import { openStacks, type Stacks } from '../../src/provision/stack.ts';
 import type { Kept } from '../../src/provision/targets/local/database-templates.ts';
 import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targets/local/databases.ts';
-import { type LocalSupervisor, openSupervisor } from '../../src/provision/targets/local/supervisor.ts';
+import { type LocalSupervisor, openSupervisor, type SupervisorOptions } from '../../src/provision/targets/local/supervisor.ts';
 import { openLocalTarget } from '../../src/provision/targets/local/target.ts';
 import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Held, Target } from '../../src/site/ports.ts';
@@ -146,7 +146,7 @@ export type SupervisorWorld = AsyncDisposable & {
   readonly supervisor: LocalSupervisor;
   readonly folder: string;
   /** A supervisor like Mayfly's after a restart, over what the first one declared. */
-  reopen(part?: { readonly healthMs?: number }): Promise<LocalSupervisor>;
+  reopen(part?: Partial<Pick<SupervisorOptions, 'healthMs' | 'limits'>>): Promise<LocalSupervisor>;
   artefact(files: Readonly<Record<string, string>>): Promise<Artefact>;
 };
 

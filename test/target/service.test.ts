@@ -66,6 +66,15 @@ test('after a restart of Mayfly a site is asleep, and its first visitor wakes it
   expect(await visitService({ supervisor: later }, spec.name)).toBe('again');
 });
 
+test('an app that takes too much memory is told so, with the limit', async () => {
+  const spec = await service(`const kept = []; setInterval(() => kept.push(Buffer.alloc(50_000_000, 1)), 1)`);
+  await using small = await w.reopen({ limits: { memoryMb: 128, processes: 64, cpus: 1, diskMb: 16 } });
+  await expect(small.start(spec, watching())).rejects.toMatchObject({
+    code: 'start-failed',
+    details: { exit: 'more memory than the 128 MiB that it may use' },
+  });
+});
+
 test('an app that never answers is told with what it answered', async () => {
   const spec = await service(`require('http').createServer((q, s) => s.writeHead(500).end()).listen(process.env.PORT, process.env.HOST)`);
   await using impatient = await w.reopen({ healthMs: 1_500 });

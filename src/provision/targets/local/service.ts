@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { ServiceSpec, ServiceState } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import { span } from '../../../site/report-words.ts';
-import type { Box, Boxed, Door, Limits, Sandbox } from '../../sandbox.ts';
+import type { Box, Boxed, Door, Exit, Limits, Sandbox } from '../../sandbox.ts';
 import { openAppLog } from './app-log.ts';
 import { DATABASE_PORT } from './databases.ts';
 import { untilHealthy } from './health.ts';
@@ -195,7 +195,7 @@ async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting)
     const exit = await Promise.race([healthy, boxed.exited]);
     // The losing side of the race ends with the abort below.
     healthy.catch(() => undefined);
-    if (exit) throw new Fault('start-failed', { details: { exit: exit.limit ?? exit.signal ?? `code ${exit.code}` } });
+    if (exit) throw new Fault('start-failed', { details: { exit: exitWords(exit, parts.limits) } });
     return boxed;
   } catch (error) {
     await boxed.stop(STOP_GRACE_MS);
@@ -207,4 +207,12 @@ async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting)
   } finally {
     over.abort();
   }
+}
+
+/** Goes on after "The app exited with". */
+function exitWords({ limit, signal, code }: Exit, limits: Limits): string {
+  if (limit === 'memory') return `more memory than the ${limits.memoryMb} MiB that it may use`;
+  if (limit === 'processes') return `more processes than the ${limits.processes} that it may have`;
+  if (limit === 'disk') return `more on disk than the ${limits.diskMb} MiB that it may write`;
+  return signal ?? `code ${code}`;
 }

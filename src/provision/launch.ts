@@ -131,6 +131,8 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
     away = isAway(error) && !overtaken.signal.aborted ? error : null;
     const stopped = stop.aborted || away !== null || store.losses() !== losses;
     const failure: Failure = { error, during: stopwatch.current, overtaken: overtaken.signal.aborted, stopped };
+    // Before the row changes, as above: the comment is written as soon as it has.
+    await store.launches.note(id, { stages: stopwatch.stop() });
     end = await explain(parts, { site: started.site, launch: id, held, log, tail: () => launchLog.tail() }, failure);
   }
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });

@@ -58,7 +58,7 @@ describe('settings', () => {
       |---|---|---|
       | [\`commit\`](…) Change 1 | this machine | end |
 
-      <sub>[log](…)</sub>
+      <sub>Failed after … · [log](…)</sub>
 
       <details><summary>Commands</summary>
 

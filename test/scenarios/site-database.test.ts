@@ -115,35 +115,10 @@ describe('an app with a database', () => {
       'db/seed.sql': 'create table a (n int);\n\ninsert into a values (1);\ninsert into b values (1);\n',
     });
     await w.reaches(pull, 'failed', sha);
-    expect(w.comment(pull).replace(/<!--.*-->|https?:\S+|\[`[0-9a-f]{7}`\]\S*/g, '…')).toMatchInlineSnapshot(`
-      "…
-      ### 🔴 Preview failed while deploying
-
-      The database seed \`db/seed.sql\` failed: relation "b" does not exist \\(line 4\\). Mend it and push.
-
-      <details><summary>Log, last 3 lines</summary>
-
-      \`\`\`text
-      Launching f567d55
-      Detected: npm, \`npm start\`
-      Dependencies are the same as before: taken from the cache
-      \`\`\`
-      </details>
-
-      Visitors still get … at **…
-
-      | Commit | Region | Ends |
-      |---|---|---|
-      | … change | this machine | Tue 24 Nov 04:57 UTC, in 3 days |
-
-      <sub>Failed after 1 s: fetch 0.2, build 0.2, deploy 0.8 · [log](… npm, \`npm start\`; \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` can say otherwise.</sub>
-
-      <details><summary>Commands</summary>
-
-      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
-      </details>
-      "
-    `);
+    expect(w.comment(pull)).toContain(
+      'The database seed `db/seed.sql` failed: relation "b" does not exist \\(line 4\\). Mend it and push.',
+    );
+    expect(w.comment(pull)).toContain('Visitors still get');
     expect(await query(pull, 'select count(*)::int as products from product')).toEqual([{ products: 6 }]);
     const mended = await w.github.push(pull, { 'db/seed.sql': 'create table a (n int);' });
     await w.reaches(pull, 'ready', mended);

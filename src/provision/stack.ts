@@ -40,6 +40,8 @@ const USES = 20;
 /** How long Pulumi may take to stop by itself after an abort. */
 const GRACE_MS = 8_000;
 const SPARES = 2;
+/** When the second spare is warmed: the start, and a launch that waits for it, have better use for the processors. */
+const SECOND_MS = 5_000;
 
 /** Opens the stacks and warms the children in the background. */
 export async function openStacks(options: StackOptions): Promise<Stacks> {
@@ -137,11 +139,9 @@ function openPool(options: StackOptions) {
     return opening;
   };
   const idle = [warm()];
-  // The second one when the first is there: a start has better use for the processors.
-  idle[0]?.then(
-    () => isOpen && idle.length < SPARES && idle.push(warm()),
-    () => undefined,
-  );
+  const another = setTimeout(() => {
+    if (isOpen && idle.length < SPARES) idle.push(warm());
+  }, SECOND_MS).unref();
   const take = async (): Promise<PulumiProcess> => {
     for (let next = idle.shift(); next; next = idle.shift()) {
       const child = await next;
@@ -170,6 +170,7 @@ function openPool(options: StackOptions) {
     },
     async [Symbol.asyncDispose]() {
       isOpen = false;
+      clearTimeout(another);
       // One that never came up has nothing to end.
       await Promise.allSettled(idle);
       await Promise.all([...all].map((child) => child.kill()));

@@ -135,32 +135,6 @@ describe('settings', () => {
     await w.reaches(pull, 'ready', sha);
   });
 
-  test.each([
-    ['an alias bomb', `a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n`, /anchor|alias/],
-    ['brackets 60,000 deep', '['.repeat(60_000), /deep|nested/],
-    ['one megabyte', `# ${'x'.repeat(1_048_576)}\n`, /larger than 64 KiB/],
-    ['seventy kilobytes', `# ${'x'.repeat(70_000)}\n`, /larger than 64 KiB/],
-    ['a key twice', 'ttl: 1d\nttl: 2d\n', /line 2, column 1/],
-    ['a function', 'build: !!js/function "function () {}"\n', /tag/],
-    ['__proto__', '__proto__: { polluted: true }\n', /there is no setting/],
-    ['tabs', 'env:\n\tA: b\n', /line 2/],
-    ['markup and a mention in a key', '"@everyone <img src=x onerror=alert(1)> [x](https://evil.example)": 1\n', /there is no setting/],
-  ])('hostile settings on the base branch and in the commit: %s (T-C10)', async (_, text, said) => {
-    const base = await w.github.openPull(await repository({ ...nodeApp('main'), '.mayfly.yml': text }), { files: { 'a.txt': 'a' } });
-    await w.reaches(base, 'failed');
-    expect(w.comment(base)).toMatch(said);
-    expect(w.comment(base)).not.toMatch(/@everyone|<img|\]\(https:\/\/evil/);
-    expect(({} as Record<string, unknown>).polluted).toBeUndefined();
-  });
-
-  test("one megabyte in the pull's own file is a mistake too, and a file with a byte order mark is none", async () => {
-    const large = await w.github.openPull(await repository(nodeApp('main')), { files: { '.mayfly.yml': `# ${'x'.repeat(1_048_576)}\n` } });
-    const marked = await w.github.openPull(large.repository, { files: { ...nodeApp('marked'), '.mayfly.yml': '\ufeffport: 3001\r\n' } });
-    await w.reaches(large, 'failed');
-    expect(w.comment(large)).toContain('line 1, column 1: is larger than 64 KiB');
-    await w.reaches(marked, 'ready');
-  });
-
   test('previews: label – a site once the label is there, whatever its case', async () => {
     const files = { ...nodeApp('main'), '.mayfly.yml': 'previews: label\nlabel: Show Me\n' };
     const pull = await w.github.openPull(await repository(files), { files: nodeApp('labelled') });

@@ -24,7 +24,12 @@ type Known = { readonly pid: number; readonly startedAt: string; readonly comman
 type Listed = Known & { readonly parent: number };
 
 /** How a Mayfly that was started by hand ended, and what it said. */
-export type Ended = { readonly code: number | null; readonly signal: NodeJS.Signals | null; readonly said: string };
+export type Ended = {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null /** Standard error alone, which people read. */;
+  readonly errors: string;
+  readonly said: string;
+};
 type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
@@ -136,13 +141,17 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     },
     end,
     /** Starts another Mayfly, which is expected to end by itself. */
-    async tryStart(over: Readonly<Record<string, string>>): Promise<Ended & { readonly had: number }> {
+    async tryStart(over: Readonly<Record<string, string>>): Promise<Ended> {
       const child = launch(over);
       const said: string[] = [];
-      for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => said.push(text));
+      const errors: string[] = [];
+      child.stdout?.setEncoding('utf8').on('data', (text: string) => said.push(text));
+      child.stderr?.setEncoding('utf8').on('data', (text: string) => errors.push(text));
       const [code, signal] = await once(child, 'close');
-      return { code, signal, said: said.join(''), had: (await descendantsOf(child.pid ?? 0)).length };
+      return { code, signal, errors: errors.join(''), said: said.join('') };
     },
+    /** What runs with this text in its command line, e.g. the path of a data dir. */
+    naming: async (text: string): Promise<readonly Known[]> => (await processes()).filter(({ command }) => command.includes(text)),
     /** Of these processes, those that still run. */
     async alive(known: readonly Known[]): Promise<readonly Known[]> {
       const now = new Map((await processes()).map((one) => [one.pid, one.startedAt]));

@@ -36,6 +36,8 @@ export interface Expiry {
 const TARGET_EVERY_MS = 60_000;
 /** Within this time every repository is compared with its forge once, the requests spread over it. */
 const FORGE_ROUND_MS = 300_000;
+/** The first round after a start is faster, since much may have been missed: four repositories a second, within every forge's limits. */
+const CATCH_UP_PAUSE_MS = 250;
 const HOUSEKEEPING_EVERY_MS = 3_600_000;
 
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
@@ -45,19 +47,25 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const compareTarget = async (): Promise<void> => {
     if (parts.target !== null) count(parts, await reconcileTarget(store, parts.target, log));
   };
-  const compareForges = async (roundMs: number, signal: AbortSignal): Promise<void> => {
+  const compareForges = async (pauseMs: (repositories: number) => number, signal: AbortSignal): Promise<void> => {
     const repositories = await store.repositories.all();
     for (const repository of repositories) {
       await compareRepository(parts, repository);
-      await pause(roundMs / repositories.length, signal);
+      await pause(pauseMs(repositories.length), signal);
       if (signal.aborted) return;
     }
+  };
+  const spread = (repositories: number): number => (FORGE_ROUND_MS - TARGET_EVERY_MS) / repositories;
+  let pace = (repositories: number): number => Math.min(spread(repositories), CATCH_UP_PAUSE_MS);
+  const forgeRound = async (signal: AbortSignal): Promise<void> => {
+    await compareForges(pace, signal);
+    pace = spread;
   };
   return {
     loops: ({ sweepEveryMs }) => [
       { name: 'sweep', everyMs: sweepEveryMs, run: async () => void (await sweep(store, wake, log)) },
       // A round takes its time by itself; without a repository there is none, and the pause is what keeps it from spinning.
-      { name: 'forges', everyMs: TARGET_EVERY_MS, run: (signal) => compareForges(FORGE_ROUND_MS - TARGET_EVERY_MS, signal) },
+      { name: 'forges', everyMs: TARGET_EVERY_MS, run: forgeRound },
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
     loopsHere: () => [
@@ -66,7 +74,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
     ],
     async reconcileNow() {
       await compareTarget();
-      await compareForges(0, new AbortController().signal);
+      await compareForges(() => 0, new AbortController().signal);
     },
   };
 }

@@ -14,6 +14,12 @@ const unhurried = (text: string): Files => ({
   'build.js': `setTimeout(() => require('node:fs').writeFileSync('page.txt', ${JSON.stringify(text)}), 3_000);`,
 });
 const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('/git-upload-pack');
+/** Control groups that a Mayfly of this process id made, on either version of them. */
+const groupsOf = async (pid: number): Promise<readonly string[]> => {
+  // Which of these folders there are depends on the version.
+  const names = await Promise.all(['', 'memory', 'pids', 'cpu'].map((part) => readdir(join('/sys/fs/cgroup', part)).catch(() => [])));
+  return names.flat().filter((name) => name.startsWith(`mayfly-${pid}-`));
+};
 const MINUTES_2 = 120_000;
 
 describe('Mayfly is killed', () => {
@@ -32,9 +38,11 @@ describe('Mayfly is killed', () => {
   };
   /** Killed as it stands, and started again: nothing of the killed one is left by then. */
   const crash = async (): Promise<void> => {
+    const { pid } = w;
     const { had } = await w.end('SIGKILL');
     await until('what it had started to be gone', async () => (await w.alive(had)).length === 0);
     await w.start();
+    expect(await groupsOf(pid)).toEqual([]);
   };
   const converged = async (pull: Pull, body: string): Promise<void> => {
     await w.reaches(pull, 'ready', pull.sha);

@@ -34,21 +34,18 @@ export async function openLaunchLog(of: {
   stream.on('error', () => {});
   const masker = createMasker(of.secrets);
   let written = 0;
-  let end = '';
-  let left = 0;
-  let late = '';
+  const end = createEnd(TAIL_CHARACTERS);
+  const late = createEnd(TAIL_CHARACTERS);
   const keep = (text: string): void => {
     if (text === '') return;
-    end = (end + text).slice(-TAIL_CHARACTERS);
+    end.add(text);
     if (written + text.length <= HEAD_BYTES) {
       written += Buffer.byteLength(text);
       stream.write(text);
       return;
     }
     written = HEAD_BYTES;
-    const all = late + text;
-    late = all.slice(-TAIL_CHARACTERS);
-    left += all.length - late.length;
+    late.add(text);
   };
   return {
     file,
@@ -56,17 +53,34 @@ export async function openLaunchLog(of: {
     hide: (secrets) => masker.hide(secrets),
     async tail(limit = TAIL) {
       keep(masker.flush());
-      return clipped(lastLines(cleanLog(end), limit.lines).join('\n'), limit.maxBytes);
+      return clipped(lastLines(cleanLog(end.text()), limit.lines).join('\n'), limit.maxBytes);
     },
     async [Symbol.asyncDispose]() {
       keep(masker.flush());
+      const text = late.text();
+      const left = late.added() - text.length;
       if (left > 0) stream.write(`\n… ${left} characters left out …\n`);
-      stream.write(late);
+      stream.write(text);
       await new Promise<void>((resolve) => {
         stream.once('close', resolve);
         stream.end(() => stream.destroy());
       });
     },
+  };
+}
+
+/** The last `max` characters of what is added. Cut only once twice as much is there: for each small piece it would copy all of it. */
+function createEnd(max: number): { add(text: string): void; text(): string; added(): number } {
+  let kept = '';
+  let added = 0;
+  return {
+    add(text) {
+      kept += text;
+      added += text.length;
+      if (kept.length > 2 * max) kept = kept.slice(-max);
+    },
+    text: () => kept.slice(-max),
+    added: () => added,
   };
 }
 

@@ -25,7 +25,12 @@ export function getLink(links: ReadonlyMap<ForgeId, ForgeLink>, forge: ForgeId):
 }
 
 /** What made us look: of the event itself only a reopening counts, all else is asked. */
-export type Look = { readonly reopened: boolean; readonly delivery?: string };
+export type Look = {
+  readonly reopened: boolean;
+  /** Somebody who may asked for a site, so the pull gets one whatever the settings say of which pulls do by themselves. */
+  readonly asked?: true;
+  readonly delivery?: string;
+};
 
 /** Looks at one pull as the forge has it now, and moves its site there. */
 export async function lookAtPull(
@@ -66,7 +71,7 @@ type Seen = {
 async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
   const { repository, number } = seen;
   const ref = { forge: repository.forge, repository: repository.id, number };
-  const hasSite = (await parts.store.sites.findByPull(ref)) !== undefined;
+  const hasSite = look.asked === true || (await parts.store.sites.findByPull(ref)) !== undefined;
   const changes = hasSite ? null : await changesOf(parts, seen);
   const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes }, parts.policy);
   const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };

@@ -45,7 +45,7 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
         address(view),
         table(view, now),
         small(launched(view), steps(view), ignored(view)),
-        commands(view, ['extend 2d', 'stop', 'rebuild', 'logs', 'help']),
+        commands(view, ['extend 2d', 'stop']),
       ];
     case 'failed':
       return failed(view, site, now);
@@ -57,7 +57,7 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
   }
 }
 
-const ON_THE_WAY = ['status', 'stop', 'help'] as const;
+const ON_THE_WAY = ['stop'] as const;
 
 function held(view: SiteView, now: Date): readonly string[] {
   const { site, word } = view;
@@ -68,7 +68,7 @@ function held(view: SiteView, now: Date): readonly string[] {
     `${approve} from somebody with write access allows this one commit: it is then built and run in a sandbox, without secrets. The next push waits again.`,
     stillServed(view, 'Until then, visitors get').trim(),
     table(view, now),
-    commands(view, [`approve ${site.head.sha.slice(0, 7)}`, 'stop', 'help']),
+    commands(view, ['stop']),
   ];
 }
 
@@ -94,7 +94,7 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
     stillServed(view, 'Visitors still get').trim(),
     table(view, now),
     small(launched(view), steps(view), ignored(view)),
-    commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
+    commands(view, ['deploy', 'stop']),
   ];
 }
 

@@ -139,6 +139,32 @@ describe('the life of a pull', () => {
   });
 });
 
+test('10. after `/preview stop` a push changes nothing but the commit; `/preview deploy` brings the newest back', async () => {
+  await using w = await createWorld();
+  const repo = await w.github.createRepository({ name: 'acme/paused', files: nodeApp('main') });
+  w.github.setPermission(repo, 'dev', 'write');
+  w.github.setPermission(repo, 'guest', 'read');
+  const pull = await w.github.openPull(repo, { files: nodeApp('one') });
+  await w.reaches(pull, 'ready');
+  const refused = await w.github.comment(pull, 'guest', '/preview stop');
+  await until('the refusal', () => refused.reactions.some((reaction) => reaction.content === '-1'));
+  expect((await w.siteOf(pull))?.status).toBe('ready');
+  await w.github.comment(pull, 'dev', '/preview stop');
+  await w.reaches(pull, 'ended');
+  const sha = await w.github.push(pull, nodeApp('two'));
+  await w.reaches(pull, 'ended', sha);
+  expect(w.comment(pull)).toContain(sha.slice(0, 7));
+  expect(await w.visit(pull)).toMatchObject({ status: 410 });
+  await w.github.comment(pull, 'dev', '/preview deploy');
+  await w.reaches(pull, 'ready', sha);
+  expect((await w.visit(pull)).body).toBe('two');
+  await w.github.close(pull);
+  await w.reaches(pull, 'ended');
+  const tooLate = await w.github.comment(pull, 'dev', '/preview deploy');
+  await until('the refusal', () => tooLate.reactions.some((reaction) => reaction.content === '-1'));
+  expect((await w.siteOf(pull))?.status).toBe('ended');
+});
+
 test('7. its time is up: the site ends, and a push brings it back', async () => {
   await using w = await createWorld({ MAYFLY_TTL: '4s', MAYFLY_MAX_TTL: '1h' });
   const repo = await w.github.createRepository({ name: 'acme/brief', files: nodeApp('main') });

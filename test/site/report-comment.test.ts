@@ -23,7 +23,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview approve 3f2a9c1\` · \`/preview stop\` · \`/preview help\`
+      \`/preview stop\`
       </details>
       "
     `);
@@ -44,7 +44,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview status\` · \`/preview stop\` · \`/preview help\`
+      \`/preview stop\`
       </details>
       "
     `);
@@ -72,7 +72,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview status\` · \`/preview stop\` · \`/preview help\`
+      \`/preview stop\`
       </details>
       "
     `);
@@ -103,7 +103,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
+      \`/preview extend 2d\` · \`/preview stop\`
       </details>
       "
     `);
@@ -126,7 +126,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
+      \`/preview extend 2d\` · \`/preview stop\`
       </details>
       "
     `);
@@ -159,7 +159,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
+      \`/preview deploy\` · \`/preview stop\`
       </details>
       "
     `);
@@ -192,7 +192,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
+      \`/preview deploy\` · \`/preview stop\`
       </details>
       "
     `);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Artefact } from '../site/ports.ts';
@@ -43,9 +43,11 @@ export interface Artefacts {
   remove(key: string): Promise<void>;
 }
 
+/** Opens `<dataDir>/artefacts`; what a crash left half-made is removed. */
 export async function openArtefacts(dataDir: string): Promise<Artefacts> {
   const root = join(dataDir, 'artefacts');
   await mkdir(root, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
   const find = async (key: string): Promise<Artefact | undefined> => {
     const home = join(root, key);
     // Written last, so a half-made artefact has none.

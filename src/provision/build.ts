@@ -9,7 +9,7 @@ import { type BuildBox, createBuildBox } from './build-box.ts';
 import { collect } from './collect.ts';
 import { orDiskFull } from './copy.ts';
 import { type Dependencies, dependenciesKey, openDependencies } from './dependencies.ts';
-import { detect, type Install } from './detect.ts';
+import { detect, type Install, isOwnFolder } from './detect.ts';
 import type { Egress } from './egress.ts';
 import { findRegistry, type Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -195,7 +195,7 @@ async function install({ order, parts, box, checkout }: Installing, wanted: Inst
     return { cache: 'dependencies', key };
   }
   await box.run(wanted.command, { cwd: wanted.cwd, failure: 'install-failed' });
-  if (!cacheable) return NOTHING_KEPT;
+  if (!cacheable || !(await isOwnFolder(checkout, wanted.cwd))) return NOTHING_KEPT;
   await parts.dependencies.keep(key, folder);
   return { cache: 'none', key };
 }

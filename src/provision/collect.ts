@@ -6,7 +6,7 @@ import { Fault } from '../site/problem.ts';
 import type { Made } from './artefacts.ts';
 import { EXPORTED } from './build-box.ts';
 import { orDiskFull } from './copy.ts';
-import type { Plan } from './detect.ts';
+import { isOwnFolder, type Plan } from './detect.ts';
 import { publish } from './output.ts';
 
 const run = promisify(execFile);
@@ -23,11 +23,12 @@ type Collecting = {
   readonly log: (line: string) => void;
 };
 
-/** What of a finished build is the artefact. Throws Fault `output-missing`, `output-limit` or `disk-full`. */
+/** What of a finished build is the artefact. Throws Fault `root-missing`, `output-missing`, `output-limit` or `disk-full`. */
 export async function collect(of: Collecting): Promise<{ readonly folder: string; readonly made: Made }> {
   const { plan, root, checkout, out, log } = of;
   const { detected, runtime } = plan;
   if (runtime.kind === 'process') {
+    if (!(await isOwnFolder(checkout, root))) throw new Fault('root-missing', { details: { root } });
     await orDiskFull(() => tidied(checkout));
     return { folder: checkout, made: { runtime: { kind: 'process', command: runtime.command, cwd: root }, detected } };
   }

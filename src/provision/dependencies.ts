@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Trust } from '../site/site.ts';
@@ -26,16 +26,27 @@ export interface Dependencies extends AsyncDisposable {
 
 const SETTINGS = ['.npmrc', '.yarnrc', '.yarnrc.yml', 'pnpm-workspace.yaml', '.pnpmfile.cjs'];
 
-/** Null when the install can't be kept: no lock file, or packages spread over a workspace. */
+/** More than any settings or lock file has; what is larger is not kept. */
+const MAX_BYTES = 64 * 1024 * 1024;
+
+/** A link could lead anywhere on this machine, to what never ends too, and we read outside the sandbox. @returns null when nothing is there */
+async function readPlain(file: string): Promise<Buffer | 'unreadable' | null> {
+  const stat = await lstat(file).catch(() => undefined);
+  if (stat === undefined) return null;
+  return stat.isFile() && stat.size <= MAX_BYTES ? readFile(file) : 'unreadable';
+}
+
+/** Null when the install can't be kept: no lock file, packages spread over a workspace, or settings that are no plain files. */
 export async function dependenciesKey(
   checkout: string,
   install: Install,
   of: { readonly repository: string; readonly trust: Trust },
 ): Promise<string | null> {
   if (install.lockFile === null) return null;
-  const lock = await readFile(join(checkout, install.lockFile));
-  const own = await readFile(join(checkout, install.cwd, 'package.json'));
-  const settings = await Promise.all(SETTINGS.map((name) => readFile(join(checkout, install.cwd, name), 'utf8').catch(() => null)));
+  const names = [install.lockFile, ...['package.json', ...SETTINGS].map((name) => join(install.cwd, name))];
+  const [lock, own, ...read] = await Promise.all(names.map((name) => readPlain(join(checkout, name))));
+  if (!Buffer.isBuffer(lock) || !Buffer.isBuffer(own) || read.includes('unreadable')) return null;
+  const settings = read.map((content) => content?.toString('utf8') ?? null);
   if (/"workspaces"/.test(own.toString('utf8')) || settings[3] !== null) return null;
   const { manager, command } = install;
   return sha256(

@@ -51,10 +51,7 @@ type Package = z.infer<typeof Package>;
  */
 export async function detect(folder: string, config: Pick<RepoConfig, 'root' | 'build' | 'start' | 'output'>): Promise<Plan> {
   const root = join(folder, config.root);
-  // No link on the way: it could lead anywhere on this machine, and we read outside the sandbox.
-  const real = await realpath(root).catch(() => undefined);
-  if (real !== join(await realpath(folder), config.root) || (await kindOf(root)) !== 'folder')
-    throw new Fault('root-missing', { details: { root: config.root } });
+  if (!(await isOwnFolder(folder, config.root))) throw new Fault('root-missing', { details: { root: config.root } });
   const own = await readPackage(root);
   const install = own === undefined ? null : await installOf(folder, config.root, own);
   const run = { npm: 'npm', pnpm: 'pnpm', yarn: 'yarn', berry: 'yarn' }[install?.manager ?? 'npm'];
@@ -62,6 +59,16 @@ export async function detect(folder: string, config: Pick<RepoConfig, 'root' | '
   const runtime = await runtimeOf(root, config, { own, run });
   const needed = install !== null && (hasDependencies(own) || install.ownScripts.length > 0) ? install : null;
   return { install: needed, build, runtime, detected: told(needed, build, runtime) };
+}
+
+/**
+ * Whether `path` in the checkout is a folder, with no link on the way: it could lead anywhere on this machine, and we read and write
+ * outside the sandbox. To be asked again after each command of a build, which may have put a link there.
+ */
+export async function isOwnFolder(checkout: string, path: string): Promise<boolean> {
+  const place = join(checkout, path);
+  const real = await realpath(place).catch(() => undefined);
+  return real === join(await realpath(checkout), path) && (await kindOf(place)) === 'folder';
 }
 
 async function runtimeOf(

@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { dependenciesKey } from '../../src/provision/dependencies.ts';
 import { createBuilder, type Files } from './builder.ts';
 
 let b: Awaited<ReturnType<typeof createBuilder>>;
@@ -123,6 +124,31 @@ test('an app is ours once it is built: no pipes, nothing setuid, no file that a 
   expect(existsSync(join(artefact.folder, 'pipe'))).toBe(false);
   expect(statSync(join(artefact.folder, 'tool')).mode & 0o7000).toBe(0);
   expect(statSync(join(artefact.folder, 'closed', 'file')).mode & 0o666).toBe(0o666);
+});
+
+test.each(['package.json', 'package-lock.json', '.npmrc'])('a link in place of %s is not followed on this machine', async (name) => {
+  const checkout = await mkdtemp(join(b.dataDir, 'links-'));
+  for (const file of ['package.json', 'package-lock.json', '.npmrc']) if (file !== name) await writeFile(join(checkout, file), '{}');
+  await symlink('/dev/zero', join(checkout, name));
+  const install = { manager: 'npm', command: 'npm ci', cwd: '.', lockFile: 'package-lock.json', ownScripts: [] } as const;
+  expect(await dependenciesKey(checkout, install, { repository: 'github-1', trust: 'trusted' })).toBeNull();
+});
+
+test('a build that puts a link in place of its folder gets nothing from this machine', async () => {
+  const files: Files = { 'app/package.json': '{}', 'app/build.sh': 'cd .. && rm -r app && ln -s /etc app' };
+  const built = b.build(files, { config: { root: 'app', build: 'sh build.sh', start: 'npm start' } });
+  await expect(built).rejects.toMatchObject({ code: 'root-missing' });
+});
+
+test('an install that puts a link in place of its folder keeps nothing of this machine', async () => {
+  const outside = await mkdtemp(join(b.dataDir, 'outside-'));
+  await mkdir(join(outside, 'node_modules'));
+  const scripts = { install: `cd .. && rm -r app && ln -s ${outside} app` };
+  const own = { name: 'app', version: '1.0.0', scripts };
+  const lock = { ...own, scripts: undefined, lockfileVersion: 3, packages: { '': { name: 'app', version: '1.0.0' } } };
+  const files: Files = { 'app/package.json': JSON.stringify(own), 'app/package-lock.json': JSON.stringify(lock) };
+  await b.build(files, { config: { root: 'app', output: '.' } }).catch(() => undefined);
+  expect(await readdir(join(b.dataDir, 'dependencies'))).toEqual([]);
 });
 
 test('without a sandbox builds work too, where they are', async () => {

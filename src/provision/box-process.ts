@@ -23,6 +23,11 @@ export async function listenOutside(doors: readonly Door[]): Promise<readonly Li
   return listeners;
 }
 
+/** Gives up sockets that no box has taken over. */
+export function closeOutside(listeners: readonly Listener[]): void {
+  for (const { server } of listeners) server.close();
+}
+
 /** Node has no public name for a server's descriptor; it is where it has been since 0.6. */
 function descriptorOf(server: Server): number {
   const handle: unknown = Reflect.get(server, '_handle');

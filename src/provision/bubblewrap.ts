@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, readlinkSync, statSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { descendants, type Listener, listenOutside, startBox } from './box-process.ts';
+import { closeOutside, descendants, type Listener, listenOutside, startBox } from './box-process.ts';
 import { type Groups, openGroups } from './control-groups.ts';
 import { copyFolder } from './copy.ts';
 import type { Box, Boxed, Folder, Sandbox } from './sandbox.ts';
@@ -50,15 +50,20 @@ type Opened = Place & { readonly groups: Groups; readonly asRoot: boolean };
 async function openBox(place: Opened, box: Box, log: (chunk: Buffer) => void): Promise<Boxed> {
   const own = join(place.dataDir, 'run', `box-${box.name}`);
   await rm(own, { recursive: true, force: true });
+  // Until the box's process has taken all of it over; a folder that is gone, a full disk and the like must leave nothing open.
+  await using opening = new AsyncDisposableStack();
+  opening.defer(() => rm(own, { recursive: true, force: true }));
   await writeEtc(join(own, 'etc'), box.uid);
   await writeEnvironment(join(own, 'env'), box.env);
   const listeners = await listenOutside(box.doors);
+  opening.defer(async () => closeOutside(listeners));
   const group = await place.groups.make(box.name, box.limits);
+  opening.defer(() => group.remove());
   const binds = await bindsOf(place, box, own);
   const { dataDir } = place;
   const script = place.asRoot ? rootScript({ box, binds, groupDoors: group.doors, dataDir }) : userScript({ box, binds, dataDir });
   const command = launched(box, script, listeners, place);
-  return startBox(
+  const boxed = await startBox(
     {
       command,
       env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
@@ -71,6 +76,8 @@ async function openBox(place: Opened, box: Box, log: (chunk: Buffer) => void): P
     },
     log,
   );
+  opening.move();
+  return boxed;
 }
 
 async function bindsOf(place: Place & { readonly asRoot: boolean }, box: Box, own: string): Promise<readonly Bind[]> {

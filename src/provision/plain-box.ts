@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { descendants, listenOutside, startBox } from './box-process.ts';
+import { closeOutside, descendants, listenOutside, startBox } from './box-process.ts';
 import { RELAY_FLAGS, relayDoors } from './bubblewrap.ts';
 import { openGroups } from './control-groups.ts';
 import { copyFolder } from './copy.ts';
@@ -23,11 +23,16 @@ export async function openPlain(place: { readonly dataDir: string; readonly tool
     open: async (box, log) => {
       const own = join(place.dataDir, 'run', `box-${box.name}`);
       await rm(own, { recursive: true, force: true });
+      // Until the box's process has taken all of it over.
+      await using opening = new AsyncDisposableStack();
+      opening.defer(() => rm(own, { recursive: true, force: true }));
       await mkdir(join(own, 'home'), { recursive: true });
       await mkdir(join(own, 'tmp'), { recursive: true });
       const moved = await realPlaces(box, own);
       const listeners = await listenOutside(box.doors);
+      opening.defer(async () => closeOutside(listeners));
       const group = await groups.make(box.name, box.limits);
+      opening.defer(() => group.remove());
       const enter = group.doors.map((_, index) => `echo $$ > "$${index + 1}"; `).join('');
       const inner =
         box.doors.length === 0
@@ -35,7 +40,7 @@ export async function openPlain(place: { readonly dataDir: string; readonly tool
           : [node, ...RELAY_FLAGS, relay, relayDoors(box, listeners, (_, socket) => socket), moved(box.command)];
       const script = `${enter}shift ${group.doors.length}; exec "$@"`;
       const env = Object.fromEntries(Object.entries(box.env).map(([name, value]) => [name, moved(value)]));
-      return startBox(
+      const boxed = await startBox(
         {
           command: ['setpriv', '--pdeathsig', 'KILL', '/bin/sh', '-c', script, 'box', ...group.doors, ...inner],
           env: {
@@ -52,6 +57,8 @@ export async function openPlain(place: { readonly dataDir: string; readonly tool
         },
         log,
       );
+      opening.move();
+      return boxed;
     },
   };
 }

@@ -143,7 +143,8 @@ test('a build that puts a link in place of its folder gets nothing from this mac
 test('an install that puts a link in place of its folder keeps nothing of this machine', async () => {
   const outside = await mkdtemp(join(b.dataDir, 'outside-'));
   await mkdir(join(outside, 'node_modules'));
-  const scripts = { install: `cd .. && rm -r app && ln -s ${outside} app` };
+  // The box has a /tmp of its own, in which the link leads to something else.
+  const scripts = { install: `mkdir -p ${outside} && cp package*.json ${outside} && cd .. && rm -r app && ln -s ${outside} app` };
   const own = { name: 'app', version: '1.0.0', scripts };
   const lock = { ...own, scripts: undefined, lockfileVersion: 3, packages: { '': { name: 'app', version: '1.0.0' } } };
   const files: Files = { 'app/package.json': JSON.stringify(own), 'app/package-lock.json': JSON.stringify(lock) };

@@ -149,6 +149,18 @@ test('a box dies with the Mayfly that opened it, however that dies', async () =>
   await expect.poll(() => processesOf(uid), { timeout: 10_000 }).toEqual([]);
 });
 
+test('a box that cannot be opened leaves nothing open', async () => {
+  const socket = join(dataDir, 'never');
+  const folders = [{ from: join(dataDir, 'gone'), to: '/app', access: 'fresh' }] as const;
+  const descriptors = async () => (await readdir('/proc/self/fd')).length;
+  const before = await descriptors();
+  const one = box('true', { folders, doors: [{ direction: 'inward', port: 3000, socket }] });
+  await expect(sandbox.open(one, () => {})).rejects.toThrow('ENOENT');
+  await expect.poll(descriptors).toBeLessThanOrEqual(before);
+  expect((await readdir(dataDir)).filter((name) => name.startsWith('never'))).toEqual([]);
+  expect(await readdir(join(dataDir, 'run'))).not.toContain(`box-${one.name}`);
+});
+
 test('where bubblewrap does not work, the operator is told what to do', async () => {
   const code = `
     import { openSandbox } from ${JSON.stringify(new URL('../../src/provision/sandbox.ts', import.meta.url).href)};

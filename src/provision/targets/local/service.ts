@@ -177,9 +177,15 @@ async function boxOf(spec: ServiceSpec, parts: ServiceParts): Promise<Box> {
 async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting): Promise<Boxed> {
   await rm(parts.socket, { force: true });
   const log = await openAppLog(join(parts.logs, 'app.log'));
-  const boxed = await parts.sandbox.open(await boxOf(spec, parts), (chunk) => {
-    log.write(chunk);
-    waiting.log(chunk.toString());
+  const opened = boxOf(spec, parts).then((box) =>
+    parts.sandbox.open(box, (chunk) => {
+      log.write(chunk);
+      waiting.log(chunk.toString());
+    }),
+  );
+  const boxed = await opened.catch(async (error: unknown) => {
+    await log[Symbol.asyncDispose]();
+    throw error;
   });
   const closing = boxed.exited.finally(() => log[Symbol.asyncDispose]());
   // The exit itself is looked at below and by whoever watches the service.

@@ -2,30 +2,27 @@ import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import { ulid } from 'ulid';
 import { createApi } from './app/api.ts';
-import { createGitHubForge } from './app/forges/github.ts';
-import { GITHUB } from './app/forges/github-events.ts';
-import { githubDoor } from './app/github-door.ts';
 import { openIntake } from './app/intake.ts';
 import { createMetrics, type Metrics } from './app/metrics.ts';
-import { openGitHub } from './app/probot.ts';
-import { type ForgeLink, getLink } from './app/pulls.ts';
+import { getLink } from './app/pulls.ts';
 import { openReporter, siteUrl } from './app/reporter.ts';
 import { openServer } from './app/server.ts';
-import { type Door, openWebhooks } from './app/webhooks.ts';
+import { openWebhooks } from './app/webhooks.ts';
 import { CONFIG_EXIT_CODE, type Config, ConfigError, loadConfig } from './config.ts';
+import { secretsOf } from './config-secrets.ts';
 import { openDataDir } from './data-dir.ts';
 import { startLoops } from './expiry/clock.ts';
 import { openExpiry } from './expiry/expiry.ts';
 import { openGate } from './gate/gate.ts';
 import { createScrubber, openLog } from './log.ts';
+import { type Forges, getSource, openForges } from './open-forges.ts';
 import { openStores, type Stores } from './open-stores.ts';
 import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { openStages } from './provision/stages.ts';
 import type { OperatorPolicy } from './site/decide.ts';
-import type { ForgeId } from './site/identity.ts';
-import type { Source, Target } from './site/ports.ts';
+import type { Target } from './site/ports.ts';
 import { pullAddress } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
 import type { Store } from './store/store.ts';
@@ -47,13 +44,6 @@ export type StartOptions = {
   readonly log: Logger;
   /** Milliseconds that an app has until it answers; two minutes unless given. */
   readonly healthMs?: number;
-};
-
-/** What is configured of forges, each with its ports and its door. */
-type Forges = {
-  readonly links: ReadonlyMap<ForgeId, ForgeLink>;
-  readonly sources: ReadonlyMap<ForgeId, Source>;
-  readonly doors: readonly Door[];
 };
 
 /** How many launches, deliveries and reports one process works on at once. */
@@ -124,21 +114,6 @@ type Parts = {
   readonly metrics: Metrics;
   readonly log: Logger;
 };
-
-async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
-  if (config.github === null) throw new Error('No forge is configured');
-  const app = openGitHub(config.github, { log });
-  const { facts, voice, source } = createGitHubForge(app);
-  const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
-  await store.repositories.ensureForge(forge);
-  return { links: new Map([[GITHUB, { forge, facts, voice }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
-}
-
-function getSource({ sources }: Forges, forge: ForgeId): Source {
-  const source = sources.get(forge);
-  if (source === undefined) throw new Error(`The forge ${forge} is not configured`);
-  return source;
-}
 
 async function startGate({ config, stores, log }: Parts, { runner }: Running, opening: AsyncDisposableStack): Promise<number> {
   const { store, dataDir } = stores;
@@ -228,25 +203,6 @@ async function startWeb({ config, stores, forges, metrics, log }: Parts, opening
   );
   log.info({ port: server.port, address: config.publicUrl.href }, 'the control plane is open');
   return server.port;
-}
-
-/** Everything configured that must never be written anywhere. */
-function secretsOf(config: Config): readonly string[] {
-  const { github, gitlab, apiToken, secretKey, databaseUrl, previewDatabaseUrl, redisUrl, pulumiBackendUrl } = config;
-  const passwords = [databaseUrl, previewDatabaseUrl, redisUrl, pulumiBackendUrl].map((url) =>
-    url?.includes('://') ? decodeURIComponent(new URL(url).password) : '',
-  );
-  const forge = [
-    github?.privateKey,
-    github?.webhookSecret,
-    github?.clientSecret,
-    gitlab?.token,
-    gitlab?.webhookSecret,
-    gitlab?.signingToken,
-  ];
-  return [...forge, apiToken, secretKey?.toString('base64'), ...passwords].filter(
-    (secret): secret is string => typeof secret === 'string' && secret !== '',
-  );
 }
 
 /** Throws ConfigError for what is wrong with the settings, by themselves or beside what the database knows. */

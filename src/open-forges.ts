@@ -1,0 +1,35 @@
+import type { Logger } from 'pino';
+import { createGitHubForge } from './app/forges/github.ts';
+import { GITHUB } from './app/forges/github-events.ts';
+import { githubDoor } from './app/github-door.ts';
+import { openGitHub } from './app/probot.ts';
+import type { ForgeLink } from './app/pulls.ts';
+import type { Door } from './app/webhooks.ts';
+import type { Config } from './config.ts';
+import type { ForgeId } from './site/identity.ts';
+import type { Source } from './site/ports.ts';
+import type { Store } from './store/store.ts';
+
+/** What is configured of forges, each with its ports and its door. */
+export type Forges = {
+  readonly links: ReadonlyMap<ForgeId, ForgeLink>;
+  readonly sources: ReadonlyMap<ForgeId, Source>;
+  readonly doors: readonly Door[];
+};
+
+/** Opens every forge that is configured, and tells the store of it. */
+export async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
+  if (config.github === null) throw new Error('No forge is configured');
+  const app = openGitHub(config.github, { log });
+  const { facts, voice, source } = createGitHubForge(app);
+  const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
+  await store.repositories.ensureForge(forge);
+  return { links: new Map([[GITHUB, { forge, facts, voice }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
+}
+
+/** @throws Error when the forge is not configured any more */
+export function getSource({ sources }: Forges, forge: ForgeId): Source {
+  const source = sources.get(forge);
+  if (source === undefined) throw new Error(`The forge ${forge} is not configured`);
+  return source;
+}

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { type LaunchId, type SiteId, shortSha, toLaunchId } from '../site/identity.ts';
+import { type LaunchId, type PullRef, type SiteId, shortSha, toLaunchId } from '../site/identity.ts';
 import type { Held, NewId, Target, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { currentLaunch, type Site, type SiteNews, type Stage } from '../site/site.ts';
@@ -43,6 +43,8 @@ export type ProvisionParts = {
   readonly stages: (run: Run) => Promise<Succeeded['live']>;
   /** The site rests on what this launch was made of and on nothing else; null: on nothing at all. */
   readonly useOnly: (site: SiteId, launch: LaunchId | null) => Promise<void>;
+  /** Drops what was kept of a repository that is out of our reach. */
+  readonly forgetSource: (pull: PullRef) => Promise<void>;
   readonly openLog: (site: SiteId, launch: LaunchId) => Promise<LaunchLog & { hide(secrets: readonly string[]): void }>;
   readonly metrics: { launched(outcome: string, code: string): void; staged(stage: string, ms: number): void };
   readonly newId: NewId;
@@ -72,6 +74,7 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       case 'ending':
         await parts.target.destroy(held, id, { signal: AbortSignal.any([held.signal, stop]) });
         await parts.useOnly(id, null);
+        if (site.reason.kind === 'removed') await parts.forgetSource(site.pull);
         await parts.store.apply(id, { type: 'removalFinished' }, { held });
         parts.log.info({ site: id }, 'site removed');
         break;

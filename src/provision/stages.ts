@@ -45,13 +45,17 @@ type Parts = StagesOptions & {
 export async function openStages(
   options: StagesOptions,
   opening: AsyncDisposableStack,
-): Promise<Pick<ProvisionParts, 'stages' | 'useOnly'>> {
+): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'>> {
   const { dataDir, sandbox, log } = options;
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
   const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
   const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
-  return { stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run), useOnly: users.useOnly };
+  return {
+    stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run),
+    useOnly: users.useOnly,
+    forgetSource: ({ forge, repository: id }) => sources.remove({ forge, id }),
+  };
 }
 
 async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['stages']> {

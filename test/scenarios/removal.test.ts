@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Pull, Repo } from '../doubles/github.ts';
 import { createWorld, until, type World } from '../world.ts';
@@ -15,6 +17,7 @@ const opened = async (files = nodeApp('hello')): Promise<{ repo: Repo; pull: Pul
   const repo = await repository();
   return { repo, pull: await w.github.openPull(repo, { files }) };
 };
+const sources = (): readonly string[] => readdirSync(join(w.dataDir, 'sources'));
 const writesTo = (repo: Repo): number =>
   w.github.requests.filter(({ method, path }) => method !== 'GET' && path.startsWith('/repos/') && path.includes(`/${repo.name}/`)).length;
 const leftOf = async (pull: Pull) => {
@@ -68,10 +71,12 @@ test('T-A18: transferred to an owner without the app: the site ends', async () =
 test('removed from the installation while ready: the site ends on our side, what is on the forge is left alone', async () => {
   const { repo, pull } = await opened();
   await w.reaches(pull, 'ready');
+  expect(sources()).toContain(`github-${repo.id}.git`);
   const said = w.comment(pull);
   const writes = writesTo(repo);
   await w.github.removeRepository(repo);
   await w.reaches(pull, 'ended');
+  expect(sources()).not.toContain(`github-${repo.id}.git`);
   expect(await w.visit(pull)).toMatchObject({ status: 410 });
   expect(await leftOf(pull)).toEqual([]);
   expect(w.comment(pull)).toBe(said);

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, Found, PullNow, Target } from '../site/ports.ts';
-import { CAUSED_BY_SETTINGS } from '../site/problem.ts';
+import { CAUSED_BY_FORGE, CAUSED_BY_SETTINGS } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
 import type { Store } from '../store/store.ts';
 
@@ -55,6 +55,10 @@ export async function reconcileRepository(store: Store, repository: Repository, 
   for (const number of new Set([...open.keys(), ...standing.keys()])) {
     const pull = { forge: repository.forge, repository: repository.id, number };
     const site = standing.get(number) ?? (await store.sites.findByPull(pull));
+    if (site !== undefined && open.has(number) && failedForTheForge(site)) {
+      await store.apply(site.id, { type: 'forgeAnswered' });
+      findings.push({ kind: 'pull', name: `${repository.name}#${number}: failed while its forge was away` });
+    }
     const name = difference(site, open.get(number));
     if (name === undefined && !failedBySettings(site)) continue;
     await truth.lookAtPull(repository, number);
@@ -63,6 +67,9 @@ export async function reconcileRepository(store: Store, repository: Repository, 
   }
   return findings;
 }
+
+/** The list of pulls was just answered, so the forge is back. */
+const failedForTheForge = (site: Site): boolean => site.status === 'failed' && CAUSED_BY_FORGE.includes(site.code);
 
 /** Nothing differs that a list of pulls shows; but the push that mended the settings may have been missed. */
 const failedBySettings = (site: Site | undefined): boolean => site?.status === 'failed' && CAUSED_BY_SETTINGS.includes(site.code);

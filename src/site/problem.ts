@@ -189,6 +189,9 @@ export const CAUSED_BY_SETTINGS: readonly ProblemCode[] = [
   'region-forbidden',
 ];
 
+/** Failures for want of the forge: once it answers again, what failed is tried again. */
+export const CAUSED_BY_FORGE: readonly ProblemCode[] = ['fetch-failed', 'fetch-timeout', 'forge-unreachable', 'forge-limited'];
+
 /** Failures that other settings on the base branch may mend: once those have changed, it is tried again. */
 export const MENDED_BY_SETTINGS: readonly ProblemCode[] = [
   ...CAUSED_BY_SETTINGS,

@@ -1,6 +1,7 @@
 // What each kind of news makes of a site; `transition` in site.ts is the one that asks. What does not apply returns the same object.
 import { endAfterExtension, endAfterRestart, endWithin } from './deadline.ts';
 import type { LaunchId, Sha } from './identity.ts';
+import { CAUSED_BY_FORGE } from './problem.ts';
 import type { Change, Common, Effect, EndReason, Head, Live, Site, SiteEvent } from './site.ts';
 
 type News<T extends SiteEvent['type']> = Extract<SiteEvent, { type: T }>;
@@ -168,6 +169,12 @@ export function afterDeployAsked(site: Site, event: News<'deployAsked'>): Change
     default:
       return unchanged(site);
   }
+}
+
+/** Not a push and not a person's wish: a forge that fails again and again must not keep a site for ever. */
+export function afterForgeAnswered(site: Site, at: Date): Change {
+  if (site.status !== 'failed' || !CAUSED_BY_FORGE.includes(site.code)) return unchanged(site);
+  return { next: waiting(common(site), at), effects: BOTH };
 }
 
 /** The end is moved, within the limit; one that is reached already cannot be. */

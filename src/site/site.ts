@@ -7,6 +7,7 @@ import {
   afterEnd,
   afterExtension,
   afterFailure,
+  afterForgeAnswered,
   afterHead,
   afterLaunchStarted,
   afterRemoval,
@@ -138,6 +139,8 @@ export type SiteNews =
     }
   /** The base branch's settings changed, or somebody asked: what failed (`only` in these ways) is tried again. */
   | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[] }
+  /** The forge was asked and answered: what failed for want of it is tried again, on the clock that runs. */
+  | { readonly type: 'forgeAnswered' }
   | { readonly type: 'extended'; readonly byMs: number; readonly by: string }
   | { readonly type: 'stopped'; readonly by: string }
   | { readonly type: 'endReached' }
@@ -197,6 +200,8 @@ export function transition(site: Site, event: SiteEvent): Change {
       return afterFailure(site, event);
     case 'deployAsked':
       return afterDeployAsked(site, event);
+    case 'forgeAnswered':
+      return afterForgeAnswered(site, event.at);
     case 'extended':
       return afterExtension(site, event);
     case 'removalFinished':

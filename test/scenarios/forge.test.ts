@@ -34,6 +34,24 @@ describe('GitHub fails', () => {
     expect(w.comment(pull)).toContain('### 🟢 Preview is ready');
   });
 
+  test('git is away for longer than a launch tries: it says so, and comes up by itself once git is back, on the same clock', async () => {
+    const repo = await repository();
+    let away = true;
+    w.github.fail({ match: ({ path }) => away && path.includes(`/${repo.name}.git/`), times: 100, answer: { status: 502 } });
+    const pull = await w.github.openPull(repo, { files: nodeApp('back again') });
+    const failed = await w.reaches(pull, 'failed');
+    expect(w.comment(pull)).toContain('### 🔴 Preview failed while fetching');
+    away = false;
+    await w.mayfly.reconcileNow();
+    const queued = await until('another try', async () => {
+      const site = await w.siteOf(pull);
+      return site?.status !== 'failed' && site;
+    });
+    expect(queued.endsAt).toEqual(failed.endsAt);
+    await w.reaches(pull, 'ready');
+    expect((await w.visit(pull)).body).toBe('back again');
+  });
+
   test('a first comment that hangs: given up after ten seconds and made again, once', async () => {
     const repo = await repository();
     w.github.fail({ match: (asked) => makingComment(asked) && asked.path.includes(repo.name), answer: 'hang' });

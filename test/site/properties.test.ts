@@ -63,6 +63,7 @@ const people: fc.Arbitrary<SiteNews> = fc.oneof(
   fc.integer({ min: 1, max: 99 * 86_400_000 }).map((byMs): SiteNews => ({ type: 'extended', byMs, by: 'ada' })),
   fc.constantFrom<SiteNews>(
     { type: 'deployAsked', by: 'ada', only: 'any' },
+    { type: 'forgeAnswered' },
     { type: 'stopped', by: 'ada' },
     { type: 'endReached' },
     { type: 'repositoryRemoved' },

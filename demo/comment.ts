@@ -34,6 +34,7 @@ export function renderForTerminal(markdown: string): string {
     .replace(/<!--[\s\S]*?-->/g, '')
     .replace(/<details>[\s\S]*?<\/details>/g, '')
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+    .replace(/<br ?\/?>/g, '\n')
     .replace(/<\/?[a-z][^>]*>/g, '')
     .replaceAll('`', '')
     .replace(/\\([^\w\s])/g, '$1');

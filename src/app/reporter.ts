@@ -44,12 +44,13 @@ export function openReporter(parts: ReporterParts): Reporter {
   return {
     async report(id) {
       await using held = await parts.store.leases.take(`report:${id}`);
-      if (held === undefined) return parts.later(id, BUSY_MS);
+      if (held === undefined) return await parts.later(id, BUSY_MS);
       for (;;) {
         const [site, said] = await Promise.all([parts.store.sites.get(id), parts.store.reports.get(id)]);
         if (said.version >= site.version) return;
         const wait = isUrgent(site, said) ? 0 : PAUSE_MS - (performance.now() - (spoke.get(id) ?? Number.NEGATIVE_INFINITY));
-        if (wait > 0) return parts.later(id, Math.ceil(wait));
+        // Awaited here: a failure while the lease is being given back would have nobody to hear it, and end the process.
+        if (wait > 0) return await parts.later(id, Math.ceil(wait));
         const changed = await say(parts, site, said);
         if (changed) spoke.set(id, performance.now());
         forgetOld(spoke);

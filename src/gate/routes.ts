@@ -24,15 +24,20 @@ const LIMITS = { known: 5_000, unknown: 2_000, knownMs: 300_000, unknownMs: 30_0
 export function openRoutes(options: RoutesOptions): Routes {
   const limits = { ...LIMITS, ...options.limits };
   const known = createRecent<Site>(limits.known, limits.knownMs);
+  /** What was known before something changed: all there is to go by while the store is away. */
+  const stale = createRecent<Site>(limits.known, limits.knownMs);
   const unknown = createRecent<true>(limits.unknown, limits.unknownMs);
   const loading = new Map<string, Promise<Site | undefined>>();
   const gated = createQueue(limits.atOnce, limits.waiting);
 
   const subscription = options.onChange((change) => {
     if (change === 'resync') {
+      for (const [label, site] of known.entries()) stale.set(label, site);
       for (const cache of [known, unknown, loading]) cache.clear();
       return;
     }
+    const before = known.get(change.host);
+    if (before) stale.set(change.host, before);
     for (const cache of [known, unknown, loading]) cache.delete(change.host);
   });
 
@@ -49,6 +54,8 @@ export function openRoutes(options: RoutesOptions): Routes {
       },
       (error: unknown) => {
         if (loading.get(label) === pending) loading.delete(label);
+        const before = stale.get(label);
+        if (before) return before;
         throw error;
       },
     );
@@ -85,6 +92,7 @@ function createRecent<Value>(size: number, ms: number) {
       const [oldest] = entries.keys();
       if (entries.size > size && oldest !== undefined) entries.delete(oldest);
     },
+    entries: (): readonly (readonly [string, Value])[] => [...entries].map(([key, { value }]) => [key, value] as const),
     delete: (key: string) => entries.delete(key),
     clear: () => entries.clear(),
   };

@@ -56,6 +56,21 @@ test('what was found before a change is not remembered after it', async () => {
   expect(await routes.lookup('a')).toBe(site);
 });
 
+test('while the database is away, what was known before a change is what visitors get', async () => {
+  let isAway = false;
+  const { routes, changed, resync } = setUp(async (label) => {
+    if (isAway) throw new Error('away');
+    return label === 'a' ? site : undefined;
+  });
+  await routes.lookup('a');
+  isAway = true;
+  changed('a');
+  expect(await routes.lookup('a')).toBe(site);
+  resync();
+  expect(await routes.lookup('a')).toBe(site);
+  await expect(routes.lookup('b')).rejects.toThrow('away');
+});
+
 test('a flood of unknown hosts neither hammers the database nor stays', async () => {
   let most = 0;
   let running = 0;

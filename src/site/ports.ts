@@ -1,4 +1,4 @@
-import type { LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from './identity.ts';
+import type { LaunchId, PullRef, Repository, Sha, SiteId } from './identity.ts';
 import type { Head, Served, Stage } from './site.ts';
 
 // ——— The forge, in three ports. Every adapter implements all of each; one contract suite runs against every adapter. ———
@@ -199,9 +199,5 @@ export interface Runner {
   isAwake(service: string): boolean;
 }
 
-/** Time and ids, injected so that tests are their master. */
-export interface Clock {
-  now(): Date;
-}
+/** New ids, injected so that tests are their master. */
 export type NewId = () => string;
-export type { RepositoryId };

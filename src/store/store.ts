@@ -2,7 +2,7 @@
 import type { Forge, ForgeId, LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from '../site/identity.ts';
 import type { Held } from '../site/ports.ts';
 import type { Details, ProblemCode } from '../site/problem.ts';
-import type { Effect, EndReason, Site, SiteNews, Stage, Status } from '../site/site.ts';
+import type { Effect, Site, SiteNews, Stage, Status } from '../site/site.ts';
 
 /** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
 export type Launch = {
@@ -191,4 +191,3 @@ export interface Store extends AsyncDisposable {
   /** Whether the database answers, within `ms`. */
   isReachable(ms: number): Promise<boolean>;
 }
-export type { EndReason };

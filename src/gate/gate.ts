@@ -58,7 +58,13 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   const routes = stack.use(openRoutes(options.routes));
   const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 32, timeout: 30_000 });
   stack.defer(() => agent.destroy());
-  const serve: ServeOptions = { ...options, agent, answerMs: times.answer, wakePatienceMs: times.wakePatience };
+  const serve: ServeOptions = {
+    ...options,
+    agent,
+    answerMs: times.answer,
+    wakePatienceMs: times.wakePatience,
+    lookAgain: (site) => routes.lookupAnew(site.host),
+  };
   const trusted = toTrustedProxies(options.trustedProxies);
   const previewHost = options.previewUrl.hostname.toLowerCase();
 

@@ -9,6 +9,8 @@ export class TooManyLookups extends Error {
 export interface Routes extends Disposable {
   /** The site of that label, from memory where it is known. Throws `TooManyLookups`, or what `find` throws. */
   lookup(label: string): Promise<Site | undefined>;
+  /** The same from the store: what memory said has turned out not to hold, and the news of the change is still on its way. */
+  lookupAnew(label: string): Promise<Site | undefined>;
 }
 
 export type RoutesOptions = {
@@ -36,10 +38,14 @@ export function openRoutes(options: RoutesOptions): Routes {
       for (const cache of [known, unknown, loading]) cache.clear();
       return;
     }
-    const before = known.get(change.host);
-    if (before) stale.set(change.host, before);
-    for (const cache of [known, unknown, loading]) cache.delete(change.host);
+    forget(change.host);
   });
+
+  function forget(label: string): void {
+    const before = known.get(label);
+    if (before) stale.set(label, before);
+    for (const cache of [known, unknown, loading]) cache.delete(label);
+  }
 
   function load(label: string): Promise<Site | undefined> {
     const pending = gated(() => options.find(label)).then(
@@ -63,12 +69,18 @@ export function openRoutes(options: RoutesOptions): Routes {
     return pending;
   }
 
+  async function lookup(label: string): Promise<Site | undefined> {
+    const site = known.get(label);
+    if (site) return site;
+    if (unknown.get(label)) return undefined;
+    return loading.get(label) ?? load(label);
+  }
+
   return {
-    async lookup(label) {
-      const site = known.get(label);
-      if (site) return site;
-      if (unknown.get(label)) return undefined;
-      return loading.get(label) ?? load(label);
+    lookup,
+    lookupAnew(label) {
+      forget(label);
+      return lookup(label);
     },
     [Symbol.dispose]: () => subscription[Symbol.dispose](),
   };

@@ -19,6 +19,8 @@ export type ServeOptions = {
   readonly pullUrl: (site: Site) => Promise<string | null>;
   readonly answerMs: number;
   readonly wakePatienceMs: number;
+  /** The site as its row has it now. */
+  readonly lookAgain: (site: Site) => Promise<Site | undefined>;
 };
 
 /** Answers with a page of ours, or its few words for what is not a browser. */
@@ -53,16 +55,24 @@ export async function serveSite(site: Site, exchange: Exchange, options: ServeOp
     if (!answerRobots(exchange)) answerNotice(exchange, noticeOf(site, { command: options.command, pullUrl: await options.pullUrl(site) }));
     return;
   }
-  if (live.served.kind === 'process') return serveProcess(live.served.service, exchange, options);
+  if (live.served.kind === 'process') {
+    const answered = await serveProcess(live.served.service, exchange, options);
+    if (answered !== 'gone') return;
+    // A launch or an end may have put another in its place, and its news be on its way to us.
+    const now = await options.lookAgain(site);
+    if (now && liveOf(now)?.revision !== live.revision) return serveSite(now, exchange, options);
+    return answerNotice(exchange, wakeFailed());
+  }
   if (exchange.request.method !== 'GET' && exchange.request.method !== 'HEAD') return answerNotice(exchange, methodNotAllowed());
   const found = await serveFile(exchange, { folder: live.served.folder, dataDir: options.dataDir });
   if (!found && !answerRobots(exchange)) answerNotice(exchange, notFound());
 }
 
-async function serveProcess(service: string, exchange: Exchange, options: ServeOptions): Promise<void> {
+/** @returns `gone` when the app could not be brought up: then nothing was answered */
+async function serveProcess(service: string, exchange: Exchange, options: ServeOptions): Promise<'gone' | undefined> {
   using _visit = options.runner.visit(service);
   const reached = await reach(service, exchange, options);
-  if (!reached) return;
+  if (reached === 'gone' || reached === undefined) return reached;
   const isRobots = pathname(exchange.path) === '/robots.txt';
   const outcome = await forward(exchange, {
     socket: reached.socket,
@@ -73,30 +83,37 @@ async function serveProcess(service: string, exchange: Exchange, options: ServeO
   switch (outcome) {
     case 'answered':
     case 'left':
-      return;
+      break;
     case 'declined':
       if (!answerRobots(exchange)) answerNotice(exchange, notFound());
-      return;
+      break;
     case 'late':
-      return answerNotice(exchange, appLate());
+      answerNotice(exchange, appLate());
+      break;
     case 'unreachable':
-      return answerNotice(exchange, appBroken());
+      answerNotice(exchange, appBroken());
+      break;
     default:
       return outcome satisfies never;
   }
+  return undefined;
 }
 
-/** The app's socket. Undefined when it did not come up, or not soon enough for somebody who looks at an empty page: they were answered. */
-async function reach(service: string, exchange: Exchange, options: ServeOptions): Promise<{ readonly socket: string } | undefined> {
+/** The app's socket; `gone` when it did not come up. Undefined when it is too slow for somebody who looks at an empty page: they were answered. */
+async function reach(
+  service: string,
+  exchange: Exchange,
+  options: ServeOptions,
+): Promise<{ readonly socket: string } | 'gone' | undefined> {
   const reaching = options.runner.reach(service).catch((cause: unknown) => {
     options.log.warn({ err: cause, service }, 'an app could not be reached');
-    return 'failed' as const;
+    return 'gone' as const;
   });
   const isPatient = options.runner.isAwake(service) || !isNavigating(exchange.request);
   const reached = await (isPatient ? reaching : Promise.race([reaching, after(options.wakePatienceMs)]));
-  if (reached === 'failed') answerNotice(exchange, wakeFailed());
-  else if (reached === 'waking') answerNotice(exchange, appWaking());
-  else return exchange.response.destroyed ? undefined : reached;
+  if (exchange.response.destroyed) return undefined;
+  if (reached !== 'waking') return reached;
+  answerNotice(exchange, appWaking());
   return undefined;
 }
 

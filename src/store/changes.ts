@@ -5,8 +5,8 @@ import { toSiteId } from '../site/identity.ts';
 import { CHANGED_CHANNEL } from './schema.ts';
 import type { SiteChanged, Store } from './store.ts';
 
-/** Pause before a lost connection is opened again; doubled each time up to the second number. */
-const RECONNECT_MS = { first: 100, longest: 5_000 };
+/** Pause before a lost connection is opened again; doubled each time up to the second number, for until then changes go unheard. */
+const RECONNECT_MS = { first: 100, longest: 1_000 };
 type Listener = Parameters<Store['onChange']>[0];
 
 /** LISTENs on a connection of its own, for as long as it is open; after each time away the listeners are told `resync`. */

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { toLaunchId } from '../../src/site/identity.ts';
 import type { EndReason } from '../../src/site/site.ts';
-import { type Answer, createWorld, HOST, LABEL, launch, liveAs, siteAs, type World } from './world.ts';
+import { type Answer, createWorld, HOST, LABEL, launch, liveAs, readyAs, siteAs, type World } from './world.ts';
 
 const browser = { accept: 'text/html,*/*' };
 const since = new Date(0);
@@ -188,3 +189,19 @@ test('the access log has a line a visit, without the query and with nothing forg
   expect(text).toMatch(/^\S+Z 127\.0\.0\.1 "GET \/a%0Ab" 200 \d+ \d+ "x\\" \\\\ \\u00e9"\n$/);
   await w[Symbol.asyncDispose]();
 });
+
+test('an app that has given way a moment ago: the one in its place answers, although nobody told the gate yet', () =>
+  withSite(async (w) => {
+    expect((await w.ask('/')).body).toBe('app');
+    w.runner.gone = 'site/one';
+    const live = { ...liveAs({ kind: 'process', service: 'site/two' }), revision: toLaunchId('01JSECOND') };
+    w.putUnheard({ ...readyAs(live.served), live });
+    expect(await w.ask('/')).toMatchObject({ status: 200, body: 'app' });
+    w.runner.gone = 'site/two';
+    expect(words(await w.ask('/', { headers: browser }))).toMatchInlineSnapshot(`
+      "503 This preview did not wake up
+      The app did not start again when it was woken. Reload to try once more, or push a new commit."
+    `);
+    w.putUnheard(siteAs({ status: 'ended', reason: { kind: 'closed' }, endedAt: since }));
+    expect((await w.ask('/')).status).toBe(410);
+  }));

@@ -50,10 +50,10 @@ export const readyAs = (served: Served): Site => ({ ...base, status: 'ready', la
 
 /** A runner of one app at a known socket: a control of what the supervisor would say, with real sockets behind it. */
 export function createRunner(socket: string) {
-  const state = { awake: true, fails: false, visits: 0, woken: Promise.withResolvers<void>() };
+  const state = { awake: true, fails: false, gone: '', visits: 0, woken: Promise.withResolvers<void>() };
   const runner: Runner = {
-    async reach() {
-      if (state.fails) throw new Fault('wake-failed');
+    async reach(service) {
+      if (state.fails || service === state.gone) throw new Fault('wake-failed');
       if (!state.awake) await state.woken.promise;
       return { socket };
     },
@@ -83,6 +83,8 @@ export interface World extends AsyncDisposable {
   readonly lookups: readonly string[];
   readonly warnings: readonly string[];
   put(site: Site | undefined): void;
+  /** The row is another now, and the news of it is still on its way. */
+  putUnheard(site: Site): void;
   changed(change: SiteChanged | 'resync'): void;
   ask(path: string, options?: RequestOptions & { readonly send?: string }): Promise<Answer>;
 }
@@ -144,6 +146,9 @@ export async function createWorld(listener: RequestListener, options: Partial<Ga
     put(next) {
       site = next;
       changed('resync');
+    },
+    putUnheard(next) {
+      site = next;
     },
     ask: (path, { send, ...rest } = {}) => ask(gate.port, { path, ...rest, headers: { host: HOST, ...rest.headers } }, send),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

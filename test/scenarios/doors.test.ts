@@ -128,10 +128,9 @@ describe('commands', () => {
   const endsAt = async (): Promise<number> => (await w.siteOf(pull))?.endsAt.getTime() ?? 0;
   const reactionTo = async (login: string, body: string): Promise<readonly string[]> => {
     const comment = await w.github.comment(pull, login, body);
-    return until('a verdict', () => {
-      const contents = comment.reactions.map(({ content }) => content);
-      return contents.some((content) => content !== 'eyes') && contents;
-    });
+    await until('a verdict', () => comment.reacted.some((content) => content !== 'eyes'));
+    await until('it to stand alone', () => comment.reactions.length === 1);
+    return comment.reacted;
   };
   /** Comments are worked on in no order; all of them were once no delivery is left. */
   const handled = () => until('every delivery to be handled', async () => (await w.mayfly.store.inbox.pending(0, 1)).length === 0);

@@ -53,7 +53,7 @@ function commentRoutes({ state, at }: World, app: Hono<Env>): void {
     if (pull.locked) throw no(403, 'Unable to create comment because issue is locked.');
     const now = state.now();
     const shared = { repository: repo, number: pull.number, author: state.app.bot, viaApp: state.app.id, createdAt: now, updatedAt: now };
-    const comment: Comment = { id: state.nextId(), ...shared, body, bodies: [body], reactions: [] };
+    const comment: Comment = { id: state.nextId(), ...shared, body, bodies: [body], reactions: [], reacted: [] };
     state.comments.set(comment.id, comment);
     return c.json(commentJson(state, comment, at), 201);
   });
@@ -92,6 +92,7 @@ function reactionRoutes({ state, at }: World, app: Hono<Env>): void {
     if (same) return c.json(reactionJson(same, at), 200);
     const reaction = { id: state.nextId(), user: state.app.bot, content };
     comment.reactions.push(reaction);
+    comment.reacted.push(content);
     return c.json(reactionJson(reaction, at), 201);
   });
   app.delete(`${path}/:reaction`, (c) => {

@@ -55,6 +55,8 @@ export type Comment = {
   /** Every body it ever had, the first first. */
   readonly bodies: string[];
   reactions: Reaction[];
+  /** What was ever reacted with, the first first, also what was taken back. */
+  readonly reacted: string[];
 };
 
 export type CheckRun = {

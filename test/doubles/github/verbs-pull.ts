@@ -171,7 +171,7 @@ export function commentVerbs({ state, at, hooks, payload }: Making) {
     const author = login === state.app.bot.login ? state.app.bot : ensureUser(state, login, login.endsWith('[bot]') ? 'Bot' : 'User');
     const viaApp = author === state.app.bot ? state.app.id : null;
     const about = { id: state.nextId(), repository: pull.repository, number: pull.number, author, viaApp, createdAt: now, updatedAt: now };
-    const comment: Comment = { ...about, body, bodies: [body], reactions: [] };
+    const comment: Comment = { ...about, body, bodies: [body], reactions: [], reacted: [] };
     state.comments.set(comment.id, comment);
     return comment;
   };

@@ -11,6 +11,7 @@ import { openWebhooks } from './app/webhooks.ts';
 import { CONFIG_EXIT_CODE, type Config, ConfigError, loadConfig } from './config.ts';
 import { secretsOf } from './config-secrets.ts';
 import { openDataDir } from './data-dir.ts';
+import { handOn } from './effects.ts';
 import { startLoops } from './expiry/clock.ts';
 import { openExpiry } from './expiry/expiry.ts';
 import { openGate } from './gate/gate.ts';
@@ -21,6 +22,7 @@ import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { openStages } from './provision/stages.ts';
+import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
 import { pullAddress } from './site/report-words.ts';
@@ -62,9 +64,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const ground = runsSites ? startGround(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   const { store, queues } = stores;
-  store.onEffects(async (site, effects) => {
-    for (const effect of effects) await queues[effect].add(site.id);
-  });
+  store.onEffects((site, effects) => handOn(stores, site, effects));
   const metrics = createMetrics({
     sites: () => store.sites.counts(),
     queues: async () =>
@@ -74,9 +74,9 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   });
   const forges = await openForges(config, store, log);
   const policy: OperatorPolicy = { ...config };
-  const intake = openIntake({ store, links: forges.links, policy, word: config.command, metrics, log });
   const local = ground && (await openTarget(stores, { ...options, ...(await ground) }, opening));
   const target = local?.target ?? null;
+  const intake = openIntake({ store, links: forges.links, policy, word: config.command, running: target, metrics, log });
   const expiry = openExpiry({
     store,
     queues,
@@ -85,6 +85,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
     lookAtPull: intake.lookAtPull,
     endIfOutOfReach: intake.endIfOutOfReach,
     dataDir: stores.dataDir.path,
+    maxSites: config.maxSites,
     metrics,
     log,
   });
@@ -141,8 +142,8 @@ async function startWork(
   const { config, stores, forges, metrics, log } = parts;
   const { store, queues, dataDir } = stores;
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
-  const { previewUrl, target, command: word } = config;
-  const reporter = openReporter({ store, links: forges.links, later, previewUrl, word, target, metrics, log });
+  const { previewUrl, target, command: word, maxSites } = config;
+  const reporter = openReporter({ store, links: forges.links, later, previewUrl, word, maxSites, target, metrics, log });
   const stages = await openStages(
     {
       store,
@@ -164,6 +165,8 @@ async function startWork(
     target: local.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
+    turns: createTurns(CONCURRENCY.provision, ({ forge, repository: id }) => store.sites.othersWait({ forge, id })),
+    maxSites,
     metrics,
     newId: ulid,
     log,

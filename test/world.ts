@@ -68,8 +68,13 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
   github.sendWebhooksTo(webhooks());
   const opened = opening.move();
 
-  const siteOf = (pull: Pull): Promise<Site | undefined> =>
+  /** What is remembered of the pull: its site, or why it has none. */
+  const rowOf = (pull: Pull): Promise<Site | undefined> =>
     mayfly.store.sites.findByPull({ forge: toForgeId('github'), repository: String(pull.repository.id) as never, number: pull.number });
+  const siteOf = async (pull: Pull): Promise<Site | undefined> => {
+    const row = await rowOf(pull);
+    return row?.status === 'absent' ? undefined : row;
+  };
 
   const world = {
     github,
@@ -80,6 +85,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
       return mayfly;
     },
     webhooks,
+    rowOf,
     siteOf,
     /** The site once it has this status and its comment says so. */
     async reaches(pull: Pull, status: Site['status'], sha?: string): Promise<Site> {

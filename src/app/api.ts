@@ -2,17 +2,19 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
+import { outcomeOf } from '../site/answer.ts';
 import { parseDuration } from '../site/deadline.ts';
 import { type Repository, toSiteId } from '../site/identity.ts';
 import { sentence } from '../site/problem.ts';
 import { type Site, STATUSES } from '../site/site.ts';
+import { isOver } from '../site/site-changes.ts';
 import type { Launch, SiteFilter, Store } from '../store/store.ts';
 import { readBody } from './body.ts';
 import { HTTP_PROBLEMS, type HttpProblem, PROBLEM_TYPE, problemBody } from './problems.ts';
 import { siteUrl } from './reporter.ts';
 
 export type ApiParts = {
-  readonly store: Pick<Store, 'sites' | 'launches' | 'repositories' | 'apply'>;
+  readonly store: Pick<Store, 'sites' | 'launches' | 'commands' | 'repositories' | 'apply'>;
   /** Null: nobody gets in. */
   readonly token: string | null;
   readonly previewUrl: URL;
@@ -24,6 +26,7 @@ type Env = { readonly Bindings: HttpBindings };
 const PAGE = 20;
 const MAX_PAGE = 100;
 const LAUNCHES_SHOWN = 20;
+const COMMANDS_SHOWN = 50;
 const BODY_LIMITS = { maxBytes: 16 * 1024, withinMs: 10_000 };
 /** Who history names for what the operator's token did. */
 const OPERATOR = 'the operator';
@@ -46,6 +49,11 @@ const extendBody = z.strictObject({ for: z.string() });
 /** `/api/v1`: the operator's way to see, extend and end sites. */
 export function createApi(parts: ApiParts): Hono<Env> {
   const api = new Hono<Env>();
+  /** The pull without a site that we remember is nothing to see here. */
+  const find = async (id: string): Promise<Site | undefined> => {
+    const site = await parts.store.sites.find(toSiteId(id));
+    return site?.status === 'absent' ? undefined : site;
+  };
   api.use(async (c, next) => {
     if (isOperator(parts.token, c.req.header('authorization'))) return next();
     return problem(c, 'unauthorized');
@@ -57,25 +65,30 @@ export function createApi(parts: ApiParts): Hono<Env> {
     return c.json({ sites: await Promise.all(sites.map((site) => show(parts, site))), next });
   });
   api.get('/sites/:id', async (c) => {
-    const site = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    const site = await find(c.req.param('id'));
     return site ? c.json(await show(parts, site)) : problem(c, 'site-unknown');
+  });
+  api.get('/sites/:id/commands', async (c) => {
+    const site = await find(c.req.param('id'));
+    return site ? c.json({ commands: await commandsOf(parts, site) }) : problem(c, 'site-unknown');
   });
   api.post('/sites/:id/extend', async (c) => {
     const byMs = await readExtension(c);
     if (typeof byMs === 'string') return problem(c, byMs);
-    const found = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    const found = await find(c.req.param('id'));
     if (!found) return problem(c, 'site-unknown');
     const { site, changed } = await parts.store.apply(found.id, { type: 'extended', byMs, by: OPERATOR });
-    if (site.status === 'ending' || site.status === 'ended') return problem(c, 'site-over');
+    if (isOver(site)) return problem(c, 'site-over');
     return changed ? c.json(await show(parts, site)) : problem(c, 'limit-reached', `It ends at ${site.endsAt.toISOString()}.`);
   });
   api.delete('/sites/:id', async (c) => {
-    const found = await parts.store.sites.find(toSiteId(c.req.param('id')));
+    const found = await find(c.req.param('id'));
     if (!found) return problem(c, 'site-unknown');
-    const { site } = await parts.store.apply(found.id, { type: 'stopped', by: OPERATOR });
+    const { site } = await parts.store.apply(found.id, { type: 'stopped', by: OPERATOR, order: null });
     return c.json(await show(parts, site), site.status === 'ended' ? 200 : 202);
   });
-  for (const path of ['/sites', '/sites/:id', '/sites/:id/extend']) api.all(path, (c) => problem(c, 'method-not-allowed'));
+  for (const path of ['/sites', '/sites/:id', '/sites/:id/extend', '/sites/:id/commands'])
+    api.all(path, (c) => problem(c, 'method-not-allowed'));
   return api;
 }
 
@@ -141,6 +154,15 @@ async function show(parts: ApiParts, site: Site) {
   };
 }
 
+/** What people typed, newest first: who, what they were allowed then, and what came of it. */
+async function commandsOf(parts: ApiParts, site: Site) {
+  const commands = await parts.store.commands.ofPull(site.pull, COMMANDS_SHOWN);
+  return commands.map(({ comment, typed, by, permission, answer, at }) => {
+    const outcome = answer === null ? 'done' : outcomeOf(answer);
+    return { comment, typed, by, permission, outcome, code: answer?.code ?? 'done', at: at.toISOString() };
+  });
+}
+
 /** A repository that we had to forget keeps its number. */
 const nameOf = (site: Site, repository: Repository | undefined): string => repository?.name ?? site.pull.repository;
 
@@ -152,8 +174,10 @@ function reasonOf(site: Site, word: string): string | null {
     case 'ending':
     case 'ended':
       return site.reason.kind === 'stopped' ? `stopped by ${site.reason.by}` : site.reason.kind;
-    case 'held':
     case 'queued':
+      return site.place === 'refused' ? 'waits for a place' : null;
+    case 'absent':
+    case 'held':
     case 'building':
     case 'deploying':
     case 'ready':

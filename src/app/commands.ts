@@ -1,101 +1,90 @@
 import type { Logger } from 'pino';
-import { type Command, parseCommands } from '../site/command.ts';
+import { ANSWERS, type Answer, type AnswerCode, answer, type Notice, type Outcome, outcomeOf, type Said } from '../site/answer.ts';
+import { parseCommands, type TypedLine } from '../site/command.ts';
 import type { ForgeEvent } from '../site/forge-event.ts';
-import type { PullRef } from '../site/identity.ts';
-import { mayRun } from '../site/policy.ts';
-import type { Voice } from '../site/ports.ts';
+import { allowedTo, mayRun, NEEDED } from '../site/policy.ts';
+import type { Permission, Voice } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import type { Site } from '../site/site.ts';
-import type { Store } from '../store/store.ts';
-import { type ForgeLink, getLink, lookAtPull, type PullParts } from './pulls.ts';
+import type { CommandGiven } from '../store/store.ts';
+import { type Asking, type CommandParts, lookAt, pullOf, runCommand, siteOf } from './command-verbs.ts';
+import { type ForgeLink, getLink } from './pulls.ts';
 
-export type CommandParts = PullParts & {
-  readonly store: PullParts['store'] & Pick<Store, 'apply'>;
-  /** The word that commands start with. */
-  readonly word: string;
-};
 type Comment = Extract<ForgeEvent, { type: 'commentWritten' }>;
 type Reaction = Parameters<Voice['react']>[2];
-type Verdict = Exclude<Reaction, 'taken'>;
 
 /** What the person has to know first, of several commands in one comment. */
-const WORST_FIRST = ['refused', 'confused', 'done'] as const satisfies readonly Verdict[];
+const WORST_FIRST = ['refused', 'confused', 'done'] as const satisfies readonly Outcome[];
 
 /**
- * Does what a new comment asks for, once: the delivery is handled in the transaction that changes the site. The forge is asked at
- * this moment what its author may do. The answer is a reaction; commands that are not built yet are answered like unknown ones.
+ * Does what a new comment asks for, line by line and each line once: it is noted in the transaction that carries it out. The forge is
+ * asked at this moment what its author may do. The answer is a reaction and, where words are needed, a notice in the pull's one comment.
  */
 export async function handleComment(parts: CommandParts, event: Comment, delivery: string): Promise<void> {
-  const { commands, mistakes } =
-    event.author.kind === 'bot' ? { commands: [], mistakes: [] } : parseCommands(event.comment.body, parts.word);
-  if (commands.length === 0 && mistakes.length === 0) return parts.store.inbox.handled(delivery);
+  const lines = event.author.kind === 'bot' ? [] : parseCommands(event.comment.body, parts.word);
+  if (lines.length === 0) return parts.store.inbox.handled(delivery);
   const link = getLink(parts.links, event.repository.forge);
-  const log = parts.log.child({ delivery });
   const permission = await link.facts.permission(event.repository, event.author);
-  const react = reactor(link, event, log);
-  const allowed = commands.filter((command) => mayRun(command.type, permission));
-  const verdicts = new Set<Verdict>(mistakes.length > 0 ? ['confused'] : []);
-  if (allowed.length < commands.length) verdicts.add('refused');
-  if (allowed.some(isBuilt)) await react('taken');
-  for (const command of allowed) if (!isExtend(command)) verdicts.add(await run(parts, event, command));
-  const extensions = allowed.filter(isExtend);
-  if (extensions.length > 0) {
-    // Last, with the delivery: all others may be done twice, should we die in between.
-    verdicts.add(await extend(parts, event, { delivery, byMs: extensions.reduce((sum, { byMs }) => sum + byMs, 0) }));
+  const react = reactor(link, event, parts.log);
+  if (lines.some(({ meant }) => typeof meant !== 'string' && mayRun(meant.type, permission))) await react('taken');
+  const answered = await answerLines(parts, { event, lines, permission });
+  await giveNotice(parts, { event, delivery, answered });
+  const outcomes = answered.said.map((said) => outcomeOf(said.answer));
+  const outcome = WORST_FIRST.find((candidate) => outcomes.includes(candidate)) ?? 'done';
+  parts.log.info({ answers: answered.said.map((said) => said.answer.code), permission, outcome }, 'a comment was answered');
+  await react(outcome);
+}
+
+type Answered = { readonly said: readonly Said[]; readonly log: Notice['log'] };
+type Typed = { readonly event: Comment; readonly lines: readonly TypedLine[]; readonly permission: Permission };
+
+/** Carries the lines out in their order. Those that an earlier try of the same delivery came to are left as they are. */
+async function answerLines(parts: CommandParts, { event, lines, permission }: Typed): Promise<Answered> {
+  const { commands } = parts.store;
+  const earlier = await commands.ofComment(event.repository.forge, event.comment.id);
+  const said: Said[] = [];
+  let log: Notice['log'] = null;
+  for (const [line, { typed, meant }] of lines.entries()) {
+    const given: CommandGiven = {
+      ...{ forge: event.repository.forge, comment: event.comment.id, line, pull: pullOf(event) },
+      ...{ typed, by: event.author, permission },
+    };
+    const before = earlier.find((one) => one.line === line);
+    const came = before ? { answer: before.answer ?? answer('done') } : await answerLine(parts, { event, given }, meant);
+    if (before?.answer == null) await commands.answered(given, came.answer);
+    said.push({ typed, by: event.author.login, answer: came.answer });
+    log = 'log' in came && came.log ? came.log : log;
+  }
+  return { said, log };
+}
+
+async function answerLine(
+  parts: CommandParts,
+  asking: Asking,
+  meant: TypedLine['meant'],
+): Promise<{ readonly answer: Answer; readonly log?: Notice['log'] }> {
+  if (typeof meant === 'string') return { answer: answer('mistaken', { problem: meant }) };
+  const { permission } = asking.given;
+  if (mayRun(meant.type, permission)) return runCommand(parts, asking, meant);
+  const allowed = allowedTo(permission).join(', ') || 'no command';
+  return { answer: answer('not-permitted', { needed: NEEDED[meant.type], had: permission, allowed }) };
+}
+
+/** Answers that say something, or renew the comment. */
+const isSpoken = ({ answer: { code } }: Said): boolean => ANSWERS[code].sentence !== '' || RENEWING.includes(code);
+const RENEWING: readonly AnswerCode[] = ['logs', 'renewed'];
+
+/** Puts what needs words into the comment, in the transaction that ends the delivery. A pull without a site gets a comment only now. */
+async function giveNotice(
+  parts: CommandParts,
+  { event, delivery, answered }: { readonly event: Comment; readonly delivery: string; readonly answered: Answered },
+): Promise<void> {
+  const said = answered.said.filter(isSpoken);
+  if (said.length > 0) {
+    if ((await siteOf(parts, event)) === undefined) await lookAt(parts, event, 'as it is');
+    const site = await siteOf(parts, event);
+    if (site) await parts.store.apply(site.id, { type: 'noticed', notice: { said, log: answered.log } }, { delivery });
   }
   await parts.store.inbox.handled(delivery);
-  const verdict = WORST_FIRST.find((candidate) => verdicts.has(candidate)) ?? 'done';
-  log.info({ commands: commands.map(({ type }) => type), mistakes: mistakes.length, permission, verdict }, 'a comment was answered');
-  await react(verdict);
-}
-
-const isBuilt = ({ type }: Command): boolean => type === 'extend' || type === 'deploy' || type === 'stop';
-
-/** One command of those that may be done twice. */
-async function run(parts: CommandParts, event: Comment, { type }: Command): Promise<Verdict> {
-  switch (type) {
-    case 'deploy':
-      return deploy(parts, event);
-    case 'stop':
-      return stop(parts, event);
-    default:
-      return 'confused';
-  }
-}
-
-/** Brings the pull's newest commit up, whatever kept it down; one that is on its way, or all well, is left alone. */
-async function deploy(parts: CommandParts, event: Comment): Promise<Verdict> {
-  await parts.store.repositories.seen(event.repository);
-  await lookAtPull(parts, event, { reopened: false, asked: true });
-  const site = await parts.store.sites.findByPull(pullOf(event));
-  if (site === undefined || endedWithItsPull(site)) return 'refused';
-  await parts.store.apply(site.id, { type: 'deployAsked', by: event.author.login, only: 'any' });
-  return 'done';
-}
-
-async function stop(parts: CommandParts, event: Comment): Promise<Verdict> {
-  const site = await parts.store.sites.findByPull(pullOf(event));
-  if (site === undefined) return 'refused';
-  await parts.store.apply(site.id, { type: 'stopped', by: event.author.login });
-  return 'done';
-}
-
-/** Closed, merged, or out of our reach: only the pull itself can bring it back. */
-const endedWithItsPull = (site: Site): boolean =>
-  (site.status === 'ending' || site.status === 'ended') && site.reason.kind !== 'expired' && site.reason.kind !== 'stopped';
-
-const pullOf = ({ repository, number }: Comment): PullRef => ({ forge: repository.forge, repository: repository.id, number });
-
-const isExtend = (command: Command): command is Extract<Command, { type: 'extend' }> => command.type === 'extend';
-
-/** Several `extend` lines are one extension by their sum, so that all of it happens or none. */
-async function extend(parts: CommandParts, event: Comment, by: { readonly delivery: string; readonly byMs: number }): Promise<Verdict> {
-  const site = await parts.store.sites.findByPull(pullOf(event));
-  if (site === undefined) return 'refused';
-  const news = { type: 'extended', byMs: by.byMs, by: event.author.login } as const;
-  const { changed } = await parts.store.apply(site.id, news, { delivery: by.delivery });
-  // Unchanged: it has ended, or already stands for as long as it may. The comment shows which.
-  return changed ? 'done' : 'refused';
 }
 
 function reactor(link: ForgeLink, event: Comment, log: Logger): (reaction: Reaction) => Promise<void> {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
-import { type Forge, type ForgeId, hostLabel, type Repository } from '../site/identity.ts';
+import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
 import { MENDED_BY_SETTINGS } from '../site/problem.ts';
 import { askSettings, parseRepoConfig, type Settings, settingsDigest } from '../site/repo-config.ts';
@@ -29,6 +29,8 @@ export type Look = {
   readonly reopened: boolean;
   /** Somebody who may asked for a site, so the pull gets one whatever the settings say of which pulls do by themselves. */
   readonly asked?: true;
+  /** Somebody has to be told something, so a pull that has no site is remembered. */
+  readonly spoken?: true;
   readonly delivery?: string;
 };
 
@@ -71,7 +73,8 @@ type Seen = {
 async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
   const { repository, number } = seen;
   const ref = { forge: repository.forge, repository: repository.id, number };
-  const hasSite = look.asked === true || (await parts.store.sites.findByPull(ref)) !== undefined;
+  const site = await parts.store.sites.findByPull(ref);
+  const hasSite = look.asked === true || (site !== undefined && site.status !== 'absent');
   const changes = hasSite ? null : await changesOf(parts, seen);
   const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes }, parts.policy);
   const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };
@@ -80,8 +83,27 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
     if (look.delivery !== undefined) await parts.store.inbox.handled(look.delivery);
     return;
   }
-  const site = await apply(parts, { repository, ref, news: decision.news, because });
-  if (site) await tryMended(parts, site, seen.settings);
+  const applied = await apply(parts, { repository, ref, news: decision.news, because });
+  if (applied) await tryMended(parts, applied, seen.settings);
+  if (look.spoken && decision.do === 'end' && site === undefined) await rememberClosed(parts, { repository, ref, seen });
+}
+
+/** A pull that was closed before it ever had a site: there is a row now that somebody can be answered by. */
+async function rememberClosed(
+  parts: PullParts,
+  { repository, ref, seen }: { readonly repository: Repository; readonly ref: PullRef; readonly seen: Seen },
+): Promise<void> {
+  if (seen.pull === undefined) return;
+  const { terms, region } = parts.policy;
+  const news = {
+    type: 'passedOver',
+    observation: seen.observation,
+    head: seen.pull.head,
+    terms,
+    region,
+    passed: { why: 'closed' },
+  } as const;
+  await apply(parts, { repository, ref, news, because: {} });
 }
 
 /** What failed under settings that have since changed is tried again, whichever way we came to see that they have. */
@@ -89,7 +111,12 @@ async function tryMended(parts: PullParts, site: Site, settings: Settings): Prom
   if (site.status !== 'failed' || !MENDED_BY_SETTINGS.includes(site.code)) return;
   const [launch] = await parts.store.launches.of(site.id, 1);
   if (launch?.notes.settings === undefined || launch.notes.settings === settingsDigest(settings)) return;
-  const { changed } = await parts.store.apply(site.id, { type: 'deployAsked', by: 'settings', only: MENDED_BY_SETTINGS });
+  const { changed } = await parts.store.apply(site.id, {
+    type: 'deployAsked',
+    by: 'settings',
+    only: MENDED_BY_SETTINGS,
+    order: null,
+  });
   if (changed) parts.log.info({ site: site.id, failed: site.code }, 'other settings: tried again');
 }
 

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ForgeId, SiteId } from '../site/identity.ts';
+import type { SiteView } from '../site/report-view.ts';
 import type { Site } from '../site/site.ts';
 import type { Said, Store } from '../store/store.ts';
 import type { Metrics } from './metrics.ts';
@@ -14,6 +15,8 @@ export type ReporterParts = {
   /** Base under which every site has its host. */
   readonly previewUrl: URL;
   readonly word: string;
+  /** Sites that one repository may have at once. */
+  readonly maxSites: number;
   readonly target: 'local' | 'gcp';
   readonly metrics: Pick<Metrics, 'reported'>;
   readonly log: Logger;
@@ -39,8 +42,8 @@ export function siteUrl(previewUrl: URL, label: string): string {
 }
 
 export function openReporter(parts: ReporterParts): Reporter {
-  /** When this process last said something of a site; only a brake, so it may be forgotten. */
-  const spoke = new Map<SiteId, number>();
+  /** When this process last said something of a site, and in which status; only a brake, so it may be forgotten. */
+  const spoke = new Map<SiteId, Spoken>();
   return {
     async report(id) {
       await using held = await parts.store.leases.take(`report:${id}`);
@@ -48,25 +51,30 @@ export function openReporter(parts: ReporterParts): Reporter {
       for (;;) {
         const [site, said] = await Promise.all([parts.store.sites.get(id), parts.store.reports.get(id)]);
         if (said.version >= site.version) return;
-        const wait = isUrgent(site, said) ? 0 : PAUSE_MS - (performance.now() - (spoke.get(id) ?? Number.NEGATIVE_INFINITY));
+        const before = spoke.get(id);
+        const wait = before === undefined || isUrgent(site, said, before) ? 0 : PAUSE_MS - (performance.now() - before.at);
         // Awaited here: a failure while the lease is being given back would have nobody to hear it, and end the process.
         if (wait > 0) return await parts.later(id, Math.ceil(wait));
         const changed = await say(parts, site, said);
-        if (changed) spoke.set(id, performance.now());
+        if (changed) spoke.set(id, { at: performance.now(), status: site.status });
         forgetOld(spoke);
       }
     },
   };
 }
 
-function forgetOld(spoke: Map<SiteId, number>): void {
+type Spoken = { readonly at: number; readonly status: Site['status'] };
+
+function forgetOld(spoke: Map<SiteId, Spoken>): void {
   const old = performance.now() - PAUSE_MS;
-  for (const [id, at] of spoke) if (at < old) spoke.delete(id);
+  for (const [id, { at }] of spoke) if (at < old) spoke.delete(id);
 }
 
-/** The first word and the last ones are not kept waiting. */
-function isUrgent(site: Site, said: Said): boolean {
+/** The first word and the last ones are not kept waiting. More words of the same state are: anybody may ask for those. */
+function isUrgent(site: Site, said: Said, before: Spoken): boolean {
+  if (site.status === before.status && said.commentId !== null) return false;
   switch (site.status) {
+    case 'absent':
     case 'held':
     case 'ready':
     case 'failed':
@@ -83,6 +91,15 @@ function isUrgent(site: Site, said: Said): boolean {
 }
 
 const isRemoved = (site: Site): boolean => (site.status === 'ending' || site.status === 'ended') && site.reason.kind === 'removed';
+
+/** Where a queued site stands: behind others, or without a place. */
+async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<Pick<SiteView, 'place' | 'holders'>> {
+  if (site.status !== 'queued') return { place: null, holders: null };
+  if (site.place === 'taken') return { place: 1 + (await store.sites.before(site)), holders: null };
+  const placed = await store.sites.placed({ forge: site.pull.forge, id: site.pull.repository });
+  if (placed.length < maxSites) return { place: 1 + (await store.sites.before(site)), holders: null };
+  return { place: null, holders: placed.map(({ pull: { number }, endsAt }) => ({ number, endsAt })) };
+}
 
 /** @returns whether anything was said */
 async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolean> {
@@ -101,7 +118,7 @@ async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolea
     repository: repository.name,
     forge: link.forge,
     url: siteUrl(parts.previewUrl, site.host),
-    place: null,
+    ...(await lineOf(parts, site)),
     checkUrl: said.checks[site.head.sha]?.url ?? null,
     word: parts.word,
     target: parts.target,

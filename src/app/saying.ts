@@ -50,6 +50,8 @@ const isFinal = (fault: Fault): boolean => fault.code === 'forge-refused' || fau
 const digest = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('base64url').slice(0, 22);
 
 async function sayComment({ voice, place, view, now, said }: Saying): Promise<Said> {
+  // A pull without a site is left in peace until somebody asks something there.
+  if (view.site.status === 'absent' && view.site.notice === null && said.commentId === null) return said;
   const comment = digest(renderComment(view, view.site.createdAt));
   if (said.commentId !== null && said.comment === comment) return said;
   const marker = commentMarker(view.site.id);
@@ -58,6 +60,9 @@ async function sayComment({ voice, place, view, now, said }: Saying): Promise<Sa
 }
 
 async function sayCheck({ voice, place, view, now, said }: Saying): Promise<Said> {
+  const { site } = view;
+  // Why there is no preview is said where it could be expected; where people choose that, it would be noise.
+  if (site.status === 'absent' && site.passed.why !== 'nothing-touched' && said.checks[site.head.sha] === undefined) return said;
   return ensureCheck({ voice, place, said }, renderCheck(view, now), renderCheck(view, view.site.createdAt));
 }
 

@@ -20,6 +20,8 @@ export type ExpiryParts = {
   /** Ends the sites of a repository if it is out of our reach. */
   readonly endIfOutOfReach: (repository: Repository) => Promise<void>;
   readonly dataDir: string;
+  /** Sites that one repository may have at once. */
+  readonly maxSites: number;
   readonly metrics: { found(kind: string): void };
   readonly log: Logger;
 };
@@ -43,7 +45,8 @@ const HOUSEKEEPING_EVERY_MS = 3_600_000;
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
 export function openExpiry(parts: ExpiryParts): Expiry {
   const { store, queues, log } = parts;
-  const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge };
+  const { maxSites } = parts;
+  const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
   const compareTarget = async (): Promise<void> => {
     if (parts.target !== null) count(parts, await reconcileTarget(store, parts.target, log));
   };

@@ -3,6 +3,7 @@ import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, Found, PullNow, Target } from '../site/ports.ts';
 import { CAUSED_BY_FORGE, CAUSED_BY_SETTINGS } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
+import { isOver } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
 
 const PAGE = 500;
@@ -60,7 +61,7 @@ export async function reconcileRepository(store: Store, repository: Repository, 
       findings.push({ kind: 'pull', name: `${repository.name}#${number}: failed while its forge was away` });
     }
     const name = difference(site, open.get(number));
-    if (name === undefined && !failedBySettings(site)) continue;
+    if (name === undefined && !failedBySettings(site) && site?.status !== 'absent') continue;
     await truth.lookAtPull(repository, number);
     if (name === undefined) continue;
     findings.push({ kind: 'pull', name: `${repository.name}#${number}: ${name}` });
@@ -92,7 +93,8 @@ async function standingOf(store: Store, repository: Repository): Promise<Readonl
 
 function difference(site: Site | undefined, pull: PullNow | undefined): string | undefined {
   if (site === undefined) return 'no site was made';
-  if (pull === undefined) return site.status === 'ending' || site.status === 'ended' ? undefined : 'not open any more';
+  // One that was asked for after the close stands until its end.
+  if (pull === undefined) return isOver(site) || site.closedAs !== null ? undefined : 'not open any more';
   if (site.status === 'ended' && comesBackUnasked(site)) return 'its site has ended';
   if (site.head.sha !== pull.head.sha) return `at ${shortSha(pull.head.sha)}, not ${shortSha(site.head.sha)}`;
   return site.head.base === pull.head.base ? undefined : 'its base branch changed';

@@ -19,9 +19,10 @@ export type Swept = { readonly expired: number; readonly unsettled: number; read
  * One look at the database alone: ends what is past its end, and wakes a worker for every row that one still owes something. All of
  * it is safe to repeat, so a lost job is late, never lost.
  */
-export async function sweep(store: Store, wake: Wake, log: Logger): Promise<Swept> {
+export async function sweep(store: Store, { maxSites, ...wake }: Wake & { readonly maxSites: number }, log: Logger): Promise<Swept> {
   const expired = await endExpired(store);
-  const { provision, report } = await store.sites.unsettled(PAGE);
+  for (const site of await store.sites.nearEnd(PAGE)) await store.apply(site, { type: 'endNeared' });
+  const { provision, report } = await store.sites.unsettled(PAGE, maxSites);
   for (const site of provision) await wake.provision(site);
   for (const site of report) await wake.report(site);
   const deliveries = await store.inbox.pending(DELIVERY_GRACE_MS, PAGE);

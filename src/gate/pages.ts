@@ -52,6 +52,8 @@ export function noticeOf(site: Site, { command, pullUrl }: { readonly command: s
         refresh: LATER,
         retryAfter: LATER,
       };
+    case 'absent':
+      return unknownHost();
     case 'ending':
       return site.revive ? returning(link) : ended(site.reason, command, link);
     case 'ended':

@@ -1,6 +1,7 @@
 import type { Agent } from 'node:http';
 import type { Runner } from '../site/ports.ts';
 import type { Live, Site } from '../site/site.ts';
+import { isOver } from '../site/site-changes.ts';
 import { discardBody, type Exchange, isNavigating, pathname } from './exchange.ts';
 import { serveFile } from './files.ts';
 import { ROBOTS } from './headers.ts';
@@ -46,7 +47,7 @@ export function answerRobots(exchange: Pick<Exchange, 'request' | 'response' | '
 }
 
 /** What visitors of this site get now. A site that is being removed has nothing to show any more, although it may still run. */
-const liveOf = (site: Site): Live | null => (site.status === 'ending' || site.status === 'ended' ? null : site.live);
+const liveOf = (site: Site): Live | null => (isOver(site) ? null : site.live);
 
 /** Answers a request to a site that exists, or existed. Resolves when the answer is over. */
 export async function serveSite(site: Site, exchange: Exchange, options: ServeOptions): Promise<void> {

@@ -6,6 +6,7 @@ import { Fault } from '../site/problem.ts';
 import { currentLaunch, type Site, type SiteNews, type Stage } from '../site/site.ts';
 import type { Launch, LaunchNotes, Store } from '../store/store.ts';
 import { createStopwatch, type Stopwatch } from './stopwatch.ts';
+import type { Turns } from './turns.ts';
 
 /** After a start within this time, a launch waits until it is over… */
 const START_APART_MS = 5_000;
@@ -13,6 +14,8 @@ const START_APART_MS = 5_000;
 const QUIET_MS = 1_000;
 /** A lease of the dead lives on for 15 s at most; looked at again often, since people wait. */
 const LEASE_RETRY_MS = 1_000;
+/** Another repository's launch is let in before. */
+const TURN_RETRY_MS = 500;
 /** The comment comes first, so that people see `queued`; a forge that is slow must not hold a launch up for longer than this. */
 const FIRST_WORD_MS = 2_000;
 const FIRST_WORD_LOOK_MS = 25;
@@ -45,6 +48,9 @@ export type ProvisionParts = {
   readonly useOnly: (site: SiteId, launch: LaunchId | null) => Promise<void>;
   /** Drops what was kept of a repository that is out of our reach. */
   readonly forgetSource: (pull: PullRef) => Promise<void>;
+  /** Sites that one repository may have at once. */
+  readonly maxSites: number;
+  readonly turns: Turns;
   readonly openLog: (site: SiteId, launch: LaunchId) => Promise<LaunchLog & { hide(secrets: readonly string[]): void }>;
   readonly metrics: { launched(outcome: string, code: string): void; staged(stage: string, ms: number): void };
   readonly newId: NewId;
@@ -65,8 +71,10 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       case 'queued':
       case 'building':
       case 'deploying': {
-        const wait = await tooSoon(parts.store, site);
-        if (wait > 0) return wait;
+        const wait = await whenMayStart(parts, site, held);
+        if (wait !== 0) return wait;
+        using turn = await parts.turns.take(site.pull);
+        if (turn === undefined) return TURN_RETRY_MS;
         await firstWord(parts.store, site, stop);
         await launch(parts, site, { held, stop });
         break;
@@ -85,10 +93,16 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
   return LEASE_RETRY_MS;
 }
 
+/** Milliseconds until it may start; null while it waits for a place: whoever gives one up has it woken. */
+async function whenMayStart({ store, maxSites }: ProvisionParts, site: Site, held: Held): Promise<number | null> {
+  const placed = site.place === 'taken' ? site : (await store.claimPlace(site.id, { held, max: maxSites })).site;
+  return placed.place === 'taken' ? tooSoon(store, site) : null;
+}
+
 async function tooSoon(store: Store, site: Site): Promise<number> {
   const { startedAt, now } = await store.launches.lastStart(site.id);
   if (startedAt === null || now.getTime() - startedAt.getTime() >= START_APART_MS) return 0;
-  return Math.max(startedAt.getTime() + START_APART_MS, site.pushedAt.getTime() + QUIET_MS) - now.getTime();
+  return Math.max(startedAt.getTime() + START_APART_MS - now.getTime(), site.pushedAt.getTime() + QUIET_MS - now.getTime(), 0);
 }
 
 /** Waits for the pull's first comment, a little. */
@@ -165,6 +179,10 @@ async function explain(parts: ProvisionParts, failing: Failing, failure: Failure
   if (fault.cause === undefined) failing.log.info({ code: fault.code, details: fault.details, during }, 'launch failed');
   else failing.log.error({ err: error, code: fault.code, during }, 'launch failed');
   const { launch, site, held } = failing;
+  if (fault.code === 'approval-void') {
+    await parts.store.apply(site.id, { type: 'approvalLapsed', sha: site.head.sha }, { held });
+    return { outcome: 'superseded', reason: null };
+  }
   const reason = { during, code: fault.code, details: { ...fault.details, launch } };
   // The log's end is stored first: the comment is written as soon as the row has changed.
   await parts.store.launches.finish(launch, { outcome: 'failed', reason, tail: await failing.tail() });

@@ -1,10 +1,13 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { secretsIn } from '../masking/secret-names.ts';
 import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
+import { mayRun } from '../site/policy.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
+import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
 import { openArtefactUsers } from './artefact-users.ts';
 import { keepSeed, openArtefacts } from './artefacts.ts';
@@ -16,7 +19,7 @@ import { openSources, type Snapshot, type Sources } from './source.ts';
 
 export type StagesOptions = {
   readonly store: Pick<Store, 'repositories'>;
-  readonly facts: (forge: ForgeId) => Pick<Facts, 'file' | 'changedPaths'>;
+  readonly facts: (forge: ForgeId) => Pick<Facts, 'file' | 'changedPaths' | 'pull' | 'permission'>;
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
   readonly sandbox: Sandbox;
@@ -32,8 +35,6 @@ export type StagesOptions = {
 
 /** A seed is run as one text, which PostgreSQL and we hold in memory. */
 const MAX_SEED_MIB = 64;
-/** Names of settings whose value is likely a secret: it is masked in the log, whatever the build prints. */
-const SECRET_NAME = /(?:key|token|secret|passw(?:or)?d|credential|dsn|private)/i;
 
 type Parts = StagesOptions & {
   readonly sources: Sources;
@@ -62,13 +63,15 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
   const { site, launch, held, watch } = run;
   await using preparing = prepare(parts, run);
   const repository = await getRepository(parts, run);
+  await mustBeApproved(parts, run, repository);
   const snapshot = await fetchCommit(parts, run, repository);
   const config = await readSettings(parts, { run, repository, snapshot });
-  const region = effectiveRegion(config, parts.policy);
+  const region = effectiveRegion({ region: site.wishes.region ?? config.region }, parts.policy);
   if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
-  run.hide(Object.entries(config.env).flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : [])));
+  run.hide(secretsIn(config.env));
   const database = await wishDatabase(parts, snapshot, config);
 
+  await mustBeApproved(parts, run, repository);
   watch.entered('build');
   const artefact = await build(parts, { run, repository, snapshot, config });
 
@@ -86,6 +89,7 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
     trust: site.head.trust,
   };
   await preparing.done;
+  await mustBeApproved(parts, run, repository);
   const served = await parts.target.deploy(held, order, watch);
   return { url: parts.url(site.host), served, idleMs: settings.idleMs };
 }
@@ -103,6 +107,21 @@ async function getRepository(parts: Parts, { site }: Run): Promise<Repository> {
   const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
   if (repository === undefined) throw new Fault('access-gone');
   return repository;
+}
+
+/**
+ * Code from outside is fetched, built and run only as long as it is what was approved, by somebody who may: the forge is asked each time.
+ * Throws Fault `approval-void`.
+ */
+async function mustBeApproved(parts: Parts, { site }: Run, repository: Repository): Promise<void> {
+  const { head, approval } = site;
+  if (head.trust === 'trusted') return;
+  if (approval === null) throw new Fault('approval-void');
+  const facts = parts.facts(site.pull.forge);
+  const [pull, permission] = await Promise.all([facts.pull(repository, site.pull.number), facts.permission(repository, approval.by)]);
+  const isSame = pull !== undefined && isApproved(pull.head, approval) && pull.head.draft === head.draft;
+  const isOpen = pull?.state === 'open' || site.closedAs !== null;
+  if (!isSame || !isOpen || !mayRun('approve', permission)) throw new Fault('approval-void');
 }
 
 function fetchCommit(parts: Parts, { site, watch }: Run, repository: Repository): Promise<Snapshot> {
@@ -154,7 +173,15 @@ async function build(parts: Parts, { run, repository, snapshot, config }: Readin
   const of = { repository: `${repository.forge}-${repository.id}`, trust: run.site.head.trust };
   const { launch, watch, site } = run;
   const claim = (key: string): Promise<void> => parts.use(site.id, launch, key);
-  const { artefact, cache } = await parts.builder.ensureArtefact({ snapshot, config, ...of, launch, watch, claim, caches: 'use' });
+  const { artefact, cache } = await parts.builder.ensureArtefact({
+    snapshot,
+    config,
+    ...of,
+    launch,
+    watch,
+    claim,
+    caches: site.rebuild ? 'none' : 'use',
+  });
   await run.note({ detected: artefact.detected, cache });
   return artefact;
 }

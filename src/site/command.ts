@@ -14,9 +14,11 @@ export type Command =
   | { readonly type: 'logs'; readonly of: 'build' | 'app'; readonly lines: number }
   | { readonly type: 'region'; readonly name: string };
 
-/** A line that was meant as a command. `typed` is text from outside; `problem` is a plain sentence that quotes nothing of it. */
-export type CommandMistake = { readonly typed: string; readonly problem: string };
-export type ParsedComment = { readonly commands: readonly Command[]; readonly mistakes: readonly CommandMistake[] };
+/**
+ * A line that was meant as a command. `typed` is text from outside; `meant` is the command, or a plain sentence that says what is wrong
+ * with it and quotes nothing of it.
+ */
+export type TypedLine = { readonly typed: string; readonly meant: Command | string };
 
 /** More commands in one comment are not looked at. */
 export const MAX_COMMANDS = 5;
@@ -29,23 +31,20 @@ const MAX_LINE = 300;
  * The commands of a new comment, in order, and the lines that were meant as ones but are none. A command is a line of its own that
  * starts with `word`, outside quotes, code blocks and HTML comments. Linear in the comment's length.
  */
-export function parseCommands(comment: string, word = '/preview'): ParsedComment {
+export function parseCommands(comment: string, word = '/preview'): readonly TypedLine[] {
   // Nearly every comment is none of ours; `toLowerCase` may find too much here, never too little.
-  if (!comment.toLowerCase().includes(word.toLowerCase())) return { commands: [], mistakes: [] };
-  const commands: Command[] = [];
-  const mistakes: CommandMistake[] = [];
+  if (!comment.toLowerCase().includes(word.toLowerCase())) return [];
+  const found: TypedLine[] = [];
   for (const line of spokenLines(comment)) {
     const words = wordsAfter(line, word);
     if (words === undefined) continue;
-    if (commands.length + mistakes.length === MAX_COMMANDS) {
-      mistakes.push({ typed: line, problem: `Only the first ${MAX_COMMANDS} commands of a comment are looked at.` });
+    if (found.length === MAX_COMMANDS) {
+      found.push({ typed: line.trim(), meant: `Only the first ${MAX_COMMANDS} commands of a comment are looked at.` });
       break;
     }
-    const parsed = parseWords(words, word);
-    if (typeof parsed === 'string') mistakes.push({ typed: line, problem: parsed });
-    else commands.push(parsed);
+    found.push({ typed: line.trim(), meant: parseWords(words, word) });
   }
-  return { commands, mistakes };
+  return found;
 }
 
 /** The words after the command word; undefined when the line does not start with it. */

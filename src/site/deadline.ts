@@ -11,6 +11,9 @@ export function endAfterRestart(before: Date | null, terms: Terms, clockStart: D
   return capped(Math.max(clockStart.getTime() + terms.ttlMs, before?.getTime() ?? 0), clockStart, terms);
 }
 
+/** The latest end there may be. */
+export const endAtLimit = (terms: Terms, clockStart: Date): Date => new Date(clockStart.getTime() + terms.maxTtlMs);
+
 /** The end `byMs` later, never past the limit and never earlier than it was. */
 export function endAfterExtension(before: Date, byMs: number, clock: { readonly clockStart: Date; readonly terms: Terms }): Date {
   const extended = capped(before.getTime() + byMs, clock.clockStart, clock.terms);
@@ -21,6 +24,12 @@ export function endAfterExtension(before: Date, byMs: number, clock: { readonly 
 export function endWithin(end: Date, clock: { readonly clockStart: Date; readonly terms: Terms }): Date {
   return capped(end.getTime(), clock.clockStart, clock.terms);
 }
+
+/** An end this close is said in the comment. */
+const NEAR_MS = 3_600_000;
+
+/** Whether the end is more than an hour away. */
+export const isFar = (end: Date, from: Date): boolean => end.getTime() - from.getTime() > NEAR_MS;
 
 const UNITS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 } as const;
 /** A duration longer than this is a typing mistake, and a Date could not hold its sums. */

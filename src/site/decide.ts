@@ -4,7 +4,7 @@ import { isAllowed, type Pattern } from './policy.ts';
 import type { PullNow } from './ports.ts';
 import { type RegionRefusal, resolveRegion } from './region.ts';
 import type { RepoConfig, Settings } from './repo-config.ts';
-import type { SiteNews } from './site.ts';
+import type { PassedOver, SiteNews } from './site.ts';
 
 /** What the operator decided for every repository. */
 export type OperatorPolicy = {
@@ -15,6 +15,8 @@ export type OperatorPolicy = {
   /** Google's names, most wanted first. */
   readonly regions: readonly string[];
   readonly target: 'local' | 'gcp';
+  /** Sites of one repository that may stand at once. */
+  readonly maxSites: number;
 };
 
 /**
@@ -35,7 +37,9 @@ export type PullFacts = {
 export type Decision =
   | { readonly do: 'bring'; readonly news: Extract<SiteNews, { type: 'headSeen' }> }
   | { readonly do: 'end'; readonly news: Extract<SiteNews, { type: 'pullClosed' }> }
-  | { readonly do: 'nothing'; readonly why: 'repository-not-allowed' | 'draft' | 'no-label' | 'awaits-command' | 'nothing-touched' };
+  /** No site of its own accord; what is remembered of that. */
+  | { readonly do: 'pass'; readonly news: Extract<SiteNews, { type: 'passedOver' }> }
+  | { readonly do: 'nothing'; readonly why: 'repository-not-allowed' };
 
 /**
  * What an event about a pull comes to. Rests on what the forge says now; of the event only that it was a reopening counts, which the
@@ -51,31 +55,26 @@ export function decide(
     return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged' } };
   if (!isAllowed(policy.repositories, event.repository.name)) return { do: 'nothing', why: 'repository-not-allowed' };
   const config = 'config' in facts.settings ? facts.settings.config : undefined;
-  const why = facts.hasSite || !config ? undefined : reasonAgainst(config, pull, facts.changes);
-  if (why !== undefined) return { do: 'nothing', why };
-  const terms = effectiveTerms(config, policy);
+  const passed = facts.hasSite || !config ? undefined : reasonAgainst(config, pull, facts.changes);
   const region = effectiveRegion(config, policy);
-  return {
-    do: 'bring',
-    news: {
-      type: 'headSeen',
-      observation,
-      head: pull.head,
-      terms,
-      region: 'region' in region ? region.region : policy.region,
-      reopened: event.action === 'reopened',
-    },
+  const seen = {
+    observation,
+    head: pull.head,
+    terms: effectiveTerms(config, policy),
+    region: 'region' in region ? region.region : policy.region,
   };
+  if (passed !== undefined) return { do: 'pass', news: { type: 'passedOver', ...seen, passed } };
+  return { do: 'bring', news: { type: 'headSeen', ...seen, reopened: event.action === 'reopened' } };
 }
 
-type Against = Extract<Decision, { do: 'nothing' }>['why'];
-
 /** Why an open pull gets no site of its own accord; a pull that has one keeps it up to date whatever these say. */
-function reasonAgainst(config: RepoConfig, pull: PullNow, changes: readonly string[] | null): Against | undefined {
-  if (pull.draft && !config.drafts) return 'draft';
-  if (config.previews === 'command') return 'awaits-command';
-  if (config.previews === 'label' && !pull.labels.some((label) => label.toLowerCase() === config.label.toLowerCase())) return 'no-label';
-  return changes !== null && asksForChanges(config) && !touches(config, changes) ? 'nothing-touched' : undefined;
+function reasonAgainst(config: RepoConfig, pull: PullNow, changes: readonly string[] | null): PassedOver | undefined {
+  if (pull.head.draft && !config.drafts) return { why: 'draft' };
+  if (config.previews === 'command') return { why: 'awaits-command' };
+  const hasLabel = pull.labels.some((label) => label.toLowerCase() === config.label.toLowerCase());
+  if (config.previews === 'label' && !hasLabel) return { why: 'no-label' };
+  if (changes === null || !asksForChanges(config) || touches(config, changes)) return undefined;
+  return { why: 'nothing-touched', root: config.root };
 }
 
 /** Whether it matters which files a pull changes: only when a part of the repository is built. */
@@ -99,7 +98,7 @@ export function effectiveTerms(config: RepoConfig | undefined, policy: Pick<Oper
  * which fails the launch with that problem.
  */
 export function effectiveRegion(
-  config: RepoConfig | undefined,
+  config: Pick<RepoConfig, 'region'> | undefined,
   policy: Pick<OperatorPolicy, 'region' | 'regions' | 'target'>,
 ): { readonly region: string } | { readonly refusal: RegionRefusal } {
   if (policy.target === 'local') return { region: config?.region ?? policy.region };

@@ -69,5 +69,9 @@ export const NEEDED = {
   ping: 'read',
 } as const satisfies Record<Command['type'], Permission>;
 
+/** The commands that this permission allows. */
+export const allowedTo = (permission: Permission): readonly string[] =>
+  Object.entries(NEEDED).flatMap(([command, needed]) => (RANK[permission] >= RANK[needed] ? [command] : []));
+
 /** Whether somebody whom the forge gives `permission` now may do this. */
 export const mayRun = (command: Command['type'], permission: Permission): boolean => RANK[permission] >= RANK[NEEDED[command]];

@@ -10,7 +10,6 @@ export type Permission = 'none' | 'read' | 'write' | 'maintain' | 'admin';
 export type PullNow = {
   readonly number: number;
   readonly state: 'open' | 'closed' | 'merged';
-  readonly draft: boolean;
   readonly labels: readonly string[];
   readonly head: Head;
 };
@@ -150,6 +149,12 @@ export interface Target {
   settle(held: Held, site: SiteId, keep: LaunchId | null): Promise<void>;
   /** Removes all that the site has on the target: processes, sockets, database, role, stack. Idempotent. */
   destroy(held: Held, site: SiteId, watch: Pick<Watch, 'signal'>): Promise<void>;
+  /** Stops the processes of what is live; the next visitor, or `wake`, starts them. Idempotent. @returns whether there are any */
+  sleep(site: SiteId, live: LaunchId): Promise<boolean>;
+  /** Starts them. Throws Fault `wake-failed`. @returns whether there are any */
+  wake(site: SiteId, live: LaunchId): Promise<boolean>;
+  /** The end of what the site's app has said itself, without its secrets; empty when it has said nothing. */
+  appLog(site: SiteId, lines: number): Promise<string>;
   /** Everything there that is ours. */
   survey(): Promise<readonly Found[]>;
 }
@@ -187,6 +192,10 @@ export interface Supervisor {
   /** Stops it (SIGTERM, 5 s, SIGKILL of everything in its sandbox) and forgets it. Idempotent. */
   remove(name: string): Promise<void>;
   list(): Promise<readonly ServiceState[]>;
+  /** Ends its processes; whoever reaches for it starts them again. @returns whether there is such a service */
+  sleep(name: string): Promise<boolean>;
+  /** The end of the site's own output, its secrets masked. */
+  said(site: SiteId, lines: number): Promise<string>;
 }
 
 /** What the gate asks of whoever runs the processes. */

@@ -160,6 +160,12 @@ export const PROBLEMS = {
     retry: 'never',
     status: 404,
   },
+  'approval-void': {
+    brief: 'the approval no longer holds',
+    sentence: 'The approval of this commit no longer holds: the pull moved on, or who gave it may not any more.',
+    retry: 'never',
+    status: 409,
+  },
   'lease-lost': {
     brief: 'another worker took over',
     sentence: 'Another worker took this over and goes on with it.',
@@ -221,8 +227,12 @@ export type Quoting = { readonly plain: (text: string) => string; readonly code:
 const AS_THEY_ARE: Quoting = { plain: (text) => text, code: (text) => `\`${text}\`` };
 
 /** The problem's sentence with its details filled in, each quoted for where it stands. A missing detail shows as `?`. */
-export function sentence(code: ProblemCode, details: Details, quoting: Quoting = AS_THEY_ARE): string {
-  return PROBLEMS[code].sentence
+export const sentence = (code: ProblemCode, details: Details, quoting?: Quoting): string =>
+  fillSentence(PROBLEMS[code].sentence, details, quoting);
+
+/** A template's `{names}` filled in, each quoted for where it stands: in running text, or in a piece of code between backticks. */
+export function fillSentence(template: string, details: Details, quoting: Quoting = AS_THEY_ARE): string {
+  return template
     .split(/(`[^`]*`)/)
     .map((part) =>
       part.startsWith('`') ? quoting.code(fill(part.slice(1, -1), details, (text) => text)) : fill(part, details, quoting.plain),

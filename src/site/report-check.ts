@@ -1,10 +1,11 @@
 import { type Sha, shortSha } from './identity.ts';
 import type { Check, Deployment } from './ports.ts';
 import { keepEnd } from './report.ts';
-import { afterWords, endedWords } from './report-endings.ts';
+import { afterWords, endedWords, passedOverWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
 import { clockTime, DOING, launchTimes, moment, problemBrief, problemSentence } from './report-words.ts';
 import type { Site } from './site.ts';
+import { isOver } from './site-changes.ts';
 import { cleanLog, clip, escapeText, fence, plainLine, withoutManuals } from './text.ts';
 
 /** GitHub takes 65,535 characters of a check's text; the fence and the table around the log are in the difference. */
@@ -42,6 +43,7 @@ export function renderDeployment(view: SiteView): Deployment | null {
   const { site } = view;
   const { sha } = site.head;
   switch (site.status) {
+    case 'absent':
     case 'held':
     case 'ending':
     case 'ended':
@@ -65,7 +67,7 @@ export function renderDeployment(view: SiteView): Deployment | null {
   }
 }
 
-const isServed = (site: Site): boolean => site.live !== null && site.status !== 'ending' && site.status !== 'ended';
+const isServed = (site: Site): boolean => site.live !== null && !isOver(site);
 
 type Said = Pick<Check, 'status' | 'title' | 'summary'>;
 
@@ -80,8 +82,16 @@ function verdict(view: SiteView, launch: LaunchView | undefined, now: Date): Sai
         summary: `Nothing of this commit has been fetched, built or run. ${approve} from somebody with write access allows it.`,
       };
     }
+    case 'absent':
+      return { status: 'neutral', title: 'No preview', summary: passedOverWords(site.passed) };
     case 'queued':
-      return { status: 'queued', title: 'Queued', summary: 'The preview starts as soon as it is its turn.' };
+      return site.place === 'refused'
+        ? {
+            status: 'queued',
+            title: 'Waits for a place',
+            summary: 'As many previews of this repository stand as may. It starts when one of them ends.',
+          }
+        : { status: 'queued', title: 'Queued', summary: 'The preview starts as soon as it is its turn.' };
     case 'building':
     case 'deploying':
       return { status: 'inProgress', title: DOING[site.stage], summary: `${DOING[site.stage]} since ${clockTime(site.since, now)}.` };

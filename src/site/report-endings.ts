@@ -1,7 +1,7 @@
 import type { SiteView } from './report-view.ts';
 import { pullWord } from './report-words.ts';
-import type { EndReason, Site } from './site.ts';
-import { escapeText } from './text.ts';
+import type { EndReason, PassedOver, Site } from './site.ts';
+import { codeSpan, escapeText } from './text.ts';
 
 type Ending = Extract<Site, { status: 'ending' | 'ended' }>;
 
@@ -45,5 +45,23 @@ function wayBack(reason: EndReason, view: Pick<SiteView, 'forge' | 'word'>): str
       return '';
     default:
       return reason satisfies never;
+  }
+}
+
+/** Why a pull has no site of its own accord, as a sentence. */
+export function passedOverWords(passed: PassedOver): string {
+  switch (passed.why) {
+    case 'draft':
+      return 'Drafts get no preview in this repository.';
+    case 'no-label':
+      return 'In this repository a label makes a preview, and it is not on here.';
+    case 'awaits-command':
+      return 'In this repository previews are made when somebody asks for one.';
+    case 'nothing-touched':
+      return `Nothing is changed here that the preview is built from: that is ${codeSpan(passed.root)}.`;
+    case 'closed':
+      return 'This was closed before it had a preview.';
+    default:
+      return passed satisfies never;
   }
 }

@@ -22,6 +22,9 @@ export type LaunchView = {
   readonly tail: string;
 };
 
+/** A site that has one of its repository's places. */
+export type PlaceHolder = { readonly number: number; readonly endsAt: Date };
+
 /** Everything that is told about a site. Whoever fills it asked the store; nothing here is asked for. */
 export type SiteView = {
   readonly site: Site;
@@ -32,8 +35,10 @@ export type SiteView = {
   readonly forge: Pick<Forge, 'kind' | 'address'>;
   /** The site's address. */
   readonly url: string | null;
-  /** Its place among all that wait, from 1; null when it does not wait or nobody counted. */
+  /** Its place among all that wait for a worker, from 1; null when it does not wait or nobody counted. */
   readonly place: number | null;
+  /** The sites that have all the places of its repository, oldest first; null when it does not wait for one. */
+  readonly holders: readonly PlaceHolder[] | null;
   /** The page of the newest launch's check. */
   readonly checkUrl: string | null;
   /** The word that commands start with. */

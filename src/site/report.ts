@@ -1,9 +1,23 @@
+import { isFar } from './deadline.ts';
 import type { SiteId } from './identity.ts';
 import { CAUSED_BY_SETTINGS } from './problem.ts';
 import { regionLabel } from './region.ts';
-import { afterWords, endedWords } from './report-endings.ts';
-import type { LaunchView, SiteView } from './report-view.ts';
-import { clockTime, commitLink, counted, DOING, launchOf, launchTimes, moment, problemSentence, WHILE } from './report-words.ts';
+import { afterWords, endedWords, passedOverWords } from './report-endings.ts';
+import { notice } from './report-notice.ts';
+import type { LaunchView, PlaceHolder, SiteView } from './report-view.ts';
+import {
+  clockTime,
+  commitLink,
+  counted,
+  DOING,
+  launchOf,
+  launchTimes,
+  moment,
+  problemSentence,
+  pullAddress,
+  pullWord,
+  WHILE,
+} from './report-words.ts';
 import type { Site } from './site.ts';
 import { cleanLog, clip, codeSpan, escapeText, fence, lastLines, markUp, withoutManuals } from './text.ts';
 
@@ -16,6 +30,7 @@ const LOG_LINES = 30;
 const LOG_LINE_MAX = 500;
 const TITLE_MAX = 80;
 const NAMES_MAX = 12;
+const HOLDERS_MAX = 10;
 const MISTAKES_MAX = 20;
 
 type Ending = Extract<Site, { status: 'ending' | 'ended' }>;
@@ -30,22 +45,26 @@ export function renderComment(view: SiteView, now: Date): string {
 function paragraphsOf(view: SiteView, now: Date): readonly string[] {
   const { site } = view;
   switch (site.status) {
+    case 'absent':
+      return ['### ⚪ No preview here', passedOverWords(site.passed), notice(view), commands(view, ['deploy', 'help'])];
     case 'held':
       return held(view, now);
     case 'queued':
-      return ['### ⏳ Preview is queued', address(view), queued(view), table(view, now), commands(view, ON_THE_WAY)];
+      return ['### ⏳ Preview is queued', address(view), queued(view, now), table(view, now), notice(view), commands(view, ON_THE_WAY)];
     case 'building':
     case 'deploying': {
       const doing = `${DOING[site.stage]} since ${clockTime(site.since, now)}.${stillServed(view, ' Until it is ready, visitors get')}`;
-      return ['### 🛠 Preview is being built', address(view), doing, table(view, now), commands(view, ON_THE_WAY)];
+      return ['### 🛠 Preview is being built', address(view), doing, table(view, now), notice(view), commands(view, ON_THE_WAY)];
     }
     case 'ready':
       return [
         '### 🟢 Preview is ready',
         address(view),
         table(view, now),
+        endNears(view),
+        notice(view),
         small(launched(view), steps(view), ignored(view)),
-        commands(view, ['extend 2d', 'stop']),
+        commands(view, ['extend 2d', 'stop', 'rebuild', 'logs', 'help']),
       ];
     case 'failed':
       return failed(view, site, now);
@@ -57,7 +76,7 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
   }
 }
 
-const ON_THE_WAY = ['stop'] as const;
+const ON_THE_WAY = ['logs', 'stop', 'help'] as const;
 
 function held(view: SiteView, now: Date): readonly string[] {
   const { site, word } = view;
@@ -68,14 +87,29 @@ function held(view: SiteView, now: Date): readonly string[] {
     `${approve} from somebody with write access allows this one commit: it is then built and run in a sandbox, without secrets. The next push waits again.`,
     stillServed(view, 'Until then, visitors get').trim(),
     table(view, now),
-    commands(view, ['stop']),
+    notice(view),
+    commands(view, [`approve ${site.head.sha.slice(0, 7)}`, 'stop', 'help']),
   ];
 }
 
-function queued(view: SiteView): string {
+function queued(view: SiteView, now: Date): string {
+  const served = stillServed(view, ' Until it is ready, visitors get');
+  if (view.holders !== null) return `${noPlace(view, view.holders, now)}${served}`;
   const place =
     view.place === null || view.place <= 1 ? 'It is next, and starts in a moment.' : `${counted(view.place - 1, 'preview')} before it.`;
-  return `${place}${stillServed(view, ' Until it is ready, visitors get')}`;
+  return `${place}${served}`;
+}
+
+/** Nothing is taken from anybody silently: who has the places is named, and how one is freed. */
+function noPlace(view: SiteView, holders: readonly PlaceHolder[], now: Date): string {
+  const shown = holders.slice(0, HOLDERS_MAX).map(({ number, endsAt }) => {
+    const name = `[${view.forge.kind === 'github' ? 'pull' : 'merge'} request ${number}](${pullAddress(view, number)})`;
+    return `- ${name}, until ${moment(endsAt, now)}`;
+  });
+  const more = holders.length > shown.length ? [`- and ${holders.length - shown.length} more`] : [];
+  const stand = `As many previews of this repository stand as may: ${holders.length}.`;
+  const free = `It starts by itself when one of them ends: \`${view.word} stop\` there, or closing that ${pullWord(view)}, frees its place.`;
+  return `${stand} ${free}\n\n${[...shown, ...more].join('\n')}`;
 }
 
 function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
@@ -93,15 +127,17 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
       : `<details><summary>Log, last ${tail.length === 1 ? 'line' : counted(tail.length, 'line')}</summary>\n\n${fence(tail.join('\n'))}\n</details>`,
     stillServed(view, 'Visitors still get').trim(),
     table(view, now),
+    endNears(view),
+    notice(view),
     small(launched(view), steps(view), ignored(view)),
-    commands(view, ['deploy', 'stop']),
+    commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
   ];
 }
 
 function ended(view: SiteView, site: Ending, now: Date): readonly string[] {
   const when = site.status === 'ended' ? ` · ended ${moment(site.endedAt, now)}` : '';
   const commit = `${commitLink(view, site.head.sha)} ${escapeText(site.head.commitTitle, TITLE_MAX)}`;
-  return ['### ⚪ Preview has ended', `${endedWords(site, view)} ${afterWords(site, view)}`, `<sub>${commit}${when}</sub>`];
+  return ['### ⚪ Preview has ended', `${endedWords(site, view)} ${afterWords(site, view)}`, notice(view), `<sub>${commit}${when}</sub>`];
 }
 
 const address = (view: SiteView): string => (view.url === null ? '' : `**${view.url}**`);
@@ -119,6 +155,12 @@ function table(view: SiteView, now: Date): string {
   const region = view.target === 'local' ? 'this machine' : escapeText(regionLabel(view.site.region));
   const commit = `${commitLink(view, head.sha)} ${escapeText(head.commitTitle, TITLE_MAX)}`.trimEnd();
   return `| Commit | Region | Ends |\n|---|---|---|\n| ${commit} | ${region} | ${moment(endsAt, now)} |`;
+}
+
+/** Said once, an hour before: whoever still needs it has the time to say so. */
+function endNears({ site, word }: SiteView): string {
+  const isSaid = site.endNears && isFar(site.endsAt, site.clockStart);
+  return isSaid ? `It ends within the hour. \`${word} extend 2d\` gives it more time.` : '';
 }
 
 function launchIn(view: SiteView): LaunchView | undefined {

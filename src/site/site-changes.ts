@@ -1,37 +1,76 @@
 // What each kind of news makes of a site; `transition` in site.ts is the one that asks. What does not apply returns the same object.
-import { endAfterExtension, endAfterRestart, endWithin } from './deadline.ts';
+import { endAfterRestart, endAtLimit, endWithin, type Terms } from './deadline.ts';
 import type { LaunchId, Sha } from './identity.ts';
 import { CAUSED_BY_FORGE } from './problem.ts';
-import type { Change, Common, Effect, EndReason, Head, Live, Site, SiteEvent } from './site.ts';
+import type { Approval, Change, Common, Effect, EndReason, Head, Live, Order, Site, SiteEvent, Topic } from './site.ts';
 
-type News<T extends SiteEvent['type']> = Extract<SiteEvent, { type: T }>;
+export type News<T extends SiteEvent['type']> = Extract<SiteEvent, { type: T }>;
 
 export const BOTH = ['provision', 'report'] as const satisfies readonly Effect[];
-const REPORT = ['report'] as const satisfies readonly Effect[];
+export const REPORT = ['report'] as const satisfies readonly Effect[];
 export const unchanged = (site: Site): Change => ({ next: site, effects: [] });
 
+/** Whether nothing of it stands any more, or will in a moment. */
+export const isOver = (site: Site): site is Extract<Site, { status: 'ending' | 'ended' | 'absent' }> =>
+  site.status === 'ending' || site.status === 'ended' || site.status === 'absent';
+
 /** The fields of `Common` alone, so that no field of the status before lingers. */
-function common(site: Site): Common {
-  const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, createdAt, version } = site;
-  return { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, createdAt, version };
+export function common(site: Site): Common {
+  const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version } = site;
+  const { closedAs, approval, wishes, place, rebuild, endNears, notice } = site;
+  const own = { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version };
+  return { ...own, closedAs, approval, wishes, place, rebuild, endNears, notice };
 }
 
-/** At the start of its way to a commit: `queued`, or `held` for a fork's commit. */
+/** Whether the head may be built: code of the repository's own, or a commit of a fork that was approved as it stands. */
+export const isApproved = (head: Head, approval: Approval | null): boolean =>
+  head.trust === 'trusted' ||
+  (approval !== null && approval.sha === head.sha && approval.repository === head.repository && approval.base === head.base);
+
+/** A place is kept by what has something on the target. */
+const placeOf = (live: Live | null): Common['place'] => (live === null ? 'none' : 'taken');
+
+/** At the start of its way to a commit: `queued`, or `held` for a fork's commit that nobody has approved. */
 export const waiting = (base: Common, at: Date): Site =>
-  base.head.trust === 'untrusted' ? { ...base, status: 'held' } : { ...base, status: 'queued', since: at };
+  isApproved(base.head, base.approval) ? { ...base, status: 'queued', since: at } : { ...base, place: placeOf(base.live), status: 'held' };
+
+/** Whether a later command of this topic was carried out before. */
+export const isOvertaken = ({ wishes }: Site, topic: Topic, order: Order): boolean => order !== null && order < wishes.newest[topic];
+
+/** The site with this command as the newest of its topic; the same object when it is that already. */
+export function ordered<S extends Site>(site: S, topic: Topic, order: Order): S {
+  if (order === null || order <= site.wishes.newest[topic]) return site;
+  return { ...site, wishes: { ...site.wishes, newest: { ...site.wishes.newest, [topic]: order } } };
+}
 
 type Restart = Pick<News<'headSeen'>, 'head' | 'terms' | 'region' | 'at'>;
 
+/** The end after a start of the clock. `before` is the end until now; null for a new life. */
+const endFrom = (start: Date, { terms, wishes, before }: { terms: Terms; wishes: Common['wishes']; before: Date | null }): Date =>
+  wishes.kept ? endAtLimit(terms, start) : endAfterRestart(before, terms, start);
+
 /** A new start of the clock, for a push or a deploy. `endsAt` is the end until now; null for a new life. */
-function restarted(base: Common, to: Restart, endsAt: Date | null): Common {
-  const { head, terms, region, at } = to;
-  return { ...base, head, terms, region, pushedAt: at, clockStart: at, endsAt: endAfterRestart(endsAt, terms, at) };
+export function restarted(base: Common, to: Restart, endsAt: Date | null): Common {
+  const { head, terms, at } = to;
+  const isPush = head.sha !== base.head.sha;
+  return {
+    ...base,
+    head,
+    terms,
+    region: base.wishes.region ?? to.region,
+    pushedAt: isPush ? at : base.pushedAt,
+    moved: base.moved || isPush,
+    clockStart: at,
+    endsAt: endFrom(at, { terms, wishes: base.wishes, before: endsAt }),
+    notice: null,
+  };
 }
 
 /** The pull is open with this head. A newer look always wins, whatever came between the two. */
 export function afterHead(site: Site, seen: News<'headSeen'>): Change {
   if (seen.observation <= site.observation) return unchanged(site);
-  const base = { ...common(site), observation: seen.observation };
+  const approval = outlivesLook(site, seen) ? site.approval : null;
+  const base: Common = { ...common(site), observation: seen.observation, closedAs: null, approval };
   switch (site.status) {
     case 'held':
     case 'queued':
@@ -39,9 +78,9 @@ export function afterHead(site: Site, seen: News<'headSeen'>): Change {
     case 'deploying':
     case 'ready':
     case 'failed':
-      return isOtherCommit(site.head, seen.head)
-        ? { next: waiting(restarted(base, seen, site.endsAt), seen.at), effects: BOTH }
-        : noted(site, seen);
+      if (isOtherCommit(site.head, seen.head)) return { next: waiting(restarted(base, seen, site.endsAt), seen.at), effects: BOTH };
+      if (approval !== site.approval) return { next: waiting({ ...base, head: seen.head }, seen.at), effects: BOTH };
+      return noted(site, seen);
     case 'ending': {
       const comes = site.revive ? isOtherCommit(site.head, seen.head) : comesBack(site, seen);
       if (!comes) return noted(site, seen);
@@ -49,10 +88,20 @@ export function afterHead(site: Site, seen: News<'headSeen'>): Change {
     }
     case 'ended':
       return comesBack(site, seen) ? { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH } : noted(site, seen);
+    case 'absent':
+      return { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH };
     default:
       return site satisfies never;
   }
 }
+
+/** Whether an approval is still one after this look: it is for one commit of one head repository, as the pull stood then. */
+const outlivesLook = ({ head, closedAs }: Site, seen: News<'headSeen'>): boolean =>
+  !isOtherCommit(head, seen.head) &&
+  head.repository === seen.head.repository &&
+  head.draft === seen.head.draft &&
+  closedAs === null &&
+  !seen.reopened;
 
 /** Whether what has to be built, or who vouches for it, is another: another base branch brings other settings. */
 const isOtherCommit = (before: Head, now: Head): boolean =>
@@ -62,7 +111,8 @@ const isOtherCommit = (before: Head, now: Head): boolean =>
 function noted(site: Site, seen: News<'headSeen'>): Change {
   const endsAt = endWithin(site.endsAt, { clockStart: site.clockStart, terms: seen.terms });
   const isSame = endsAt.getTime() === site.endsAt.getTime() && isSameHead(site.head, seen.head);
-  return { next: { ...site, observation: seen.observation, head: seen.head, terms: seen.terms, endsAt }, effects: isSame ? [] : REPORT };
+  const next = { ...site, observation: seen.observation, head: seen.head, terms: seen.terms, endsAt, closedAs: null };
+  return { next, effects: isSame ? [] : REPORT };
 }
 
 /** By field: a head that comes from the database may have its keys in another order. */
@@ -73,8 +123,17 @@ function isSameHead(before: Head, now: Head): boolean {
     before.title === now.title &&
     before.commitTitle === now.commitTitle &&
     before.author === now.author &&
-    before.repository === now.repository
+    before.repository === now.repository &&
+    before.draft === now.draft
   );
+}
+
+/** The pull is there and gets no site of its own accord; one that has a site keeps it. */
+export function afterPassingOver(site: Site, seen: News<'passedOver'>): Change {
+  if (site.status !== 'absent' || seen.observation <= site.observation) return unchanged(site);
+  const { observation, head, terms, region, passed } = seen;
+  const isSame = isSameHead(site.head, head) && passed.why === site.passed.why;
+  return { next: { ...site, observation, head, terms, region, passed }, effects: isSame ? [] : REPORT };
 }
 
 /** Whether an open pull brings back a site that ended, or is ending, for this reason. After `stop`, only `deploy` does. */
@@ -96,8 +155,13 @@ function comesBack(site: Extract<Site, { reason: EndReason }>, seen: News<'headS
 /** The pull is closed. */
 export function afterClose(site: Site, event: News<'pullClosed'>): Change {
   if (event.observation <= site.observation) return unchanged(site);
-  const change = afterEnd(site, { kind: event.merged ? 'merged' : 'closed' });
-  return { ...change, next: { ...change.next, observation: event.observation } };
+  const { observation } = event;
+  const closedAs = event.merged ? 'merged' : 'closed';
+  if (site.status === 'absent') return { next: { ...site, observation, closedAs, passed: { why: 'closed' } }, effects: [] };
+  // Somebody asked for it after the close, which is no news any more: it lives until its end.
+  const wasAskedFor = site.closedAs !== null && (!isOver(site) || (site.status === 'ending' && site.revive));
+  if (wasAskedFor) return { next: { ...site, observation, closedAs }, effects: [] };
+  return afterEnd({ ...site, observation, closedAs, approval: null, wishes: { ...site.wishes, kept: false } }, { kind: closedAs });
 }
 
 /** How much a reason outweighs another: which one stands must not depend on which came first. */
@@ -105,6 +169,7 @@ const WEIGHT = { expired: 0, closed: 1, merged: 1, stopped: 2, removed: 3 } as c
 
 /** A reason to end. A site that is ending or has ended already only takes on a weightier reason, which decides what brings it back. */
 export function afterEnd(site: Site, reason: EndReason): Change {
+  if (site.status === 'absent') return unchanged(site);
   if (site.status !== 'ended' && site.status !== 'ending') {
     return { next: { ...common(site), status: 'ending', reason, revive: false }, effects: BOTH };
   }
@@ -123,7 +188,7 @@ const isCurrent = (site: Site, news: { launch: LaunchId; sha: Sha }): boolean =>
 export function afterLaunchStarted(site: Site, { launch, sha, at }: News<'launchStarted'>): Change {
   const isWanted = (site.status === 'queued' || 'stage' in site) && site.head.sha === sha;
   if (!isWanted || isCurrent(site, { launch, sha })) return unchanged(site);
-  return { next: { ...common(site), status: 'building', launch, stage: 'fetch', since: at }, effects: REPORT };
+  return { next: { ...common(site), place: 'taken', status: 'building', launch, stage: 'fetch', since: at }, effects: REPORT };
 }
 
 /** The current launch went on to its next stage. */
@@ -142,7 +207,8 @@ export function afterStage(site: Site, event: News<'stageEntered'>): Change {
 export function afterSuccess(site: Site, event: News<'launchSucceeded'>): Change {
   if (!isCurrent(site, event)) return unchanged(site);
   const live: Live = { ...event.live, sha: event.sha, revision: event.launch, since: event.at };
-  const base = { ...common(site), clockStart: event.at, endsAt: endAfterRestart(site.endsAt, site.terms, event.at) };
+  const endsAt = endFrom(event.at, { terms: site.terms, wishes: site.wishes, before: site.endsAt });
+  const base = { ...common(site), clockStart: event.at, endsAt, rebuild: false };
   return { next: { ...base, status: 'ready', live, launch: event.launch }, effects: REPORT };
 }
 
@@ -150,12 +216,18 @@ export function afterSuccess(site: Site, event: News<'launchSucceeded'>): Change
 export function afterFailure(site: Site, event: News<'launchFailed'>): Change {
   if (!isCurrent(site, event)) return unchanged(site);
   const { launch, during, code, details } = event;
-  return { next: { ...common(site), status: 'failed', launch, during, code, details }, effects: REPORT };
+  const base = { ...common(site), place: placeOf(site.live), rebuild: false };
+  return { next: { ...base, status: 'failed', launch, during, code, details }, effects: REPORT };
 }
 
+/** Where a site starts from that is asked for as it is. */
+export const asItIs = ({ head, terms, region }: Site, at: Date): Restart => ({ head, terms, region, at });
+
 /** Gives a site that is down or failed another try; one that is on its way is left alone. */
-export function afterDeployAsked(site: Site, event: News<'deployAsked'>): Change {
-  const to = { head: site.head, terms: site.terms, region: site.region, at: event.at };
+export function afterDeployAsked(before: Site, event: News<'deployAsked'>): Change {
+  if (isOvertaken(before, 'life', event.order)) return unchanged(before);
+  const site = ordered(before, 'life', event.order);
+  const to = asItIs(site, event.at);
   switch (site.status) {
     case 'failed':
       if (event.only !== 'any' && !event.only.includes(site.code)) return unchanged(site);
@@ -177,17 +249,25 @@ export function afterForgeAnswered(site: Site, at: Date): Change {
   return { next: waiting(common(site), at), effects: BOTH };
 }
 
-/** The end is moved, within the limit; one that is reached already cannot be. */
-export function afterExtension(site: Site, event: News<'extended'>): Change {
-  if (site.status === 'ended' || site.status === 'ending') return unchanged(site);
-  const endsAt = endAfterExtension(site.endsAt, event.byMs, { clockStart: site.clockStart, terms: site.terms });
-  return endsAt.getTime() === site.endsAt.getTime() ? unchanged(site) : { next: { ...site, endsAt }, effects: REPORT };
+/** What is said of a place among those of its repository. A site that has one, or does not wait for one, is not concerned. */
+export function afterPlace(site: Site, what: 'placeTaken' | 'placeRefused' | 'placesChanged'): Change {
+  if (site.status !== 'queued' || site.place === 'taken') return unchanged(site);
+  switch (what) {
+    case 'placeTaken':
+      return { next: { ...site, place: 'taken' }, effects: [] };
+    case 'placeRefused':
+      return site.place === 'refused' ? unchanged(site) : { next: { ...site, place: 'refused' }, effects: REPORT };
+    case 'placesChanged':
+      return site.place === 'refused' ? { next: { ...site }, effects: REPORT } : unchanged(site);
+    default:
+      return what satisfies never;
+  }
 }
 
 /** Nothing of it is left on the target. */
 export function afterRemoval(site: Site, at: Date): Change {
   if (site.status !== 'ending') return unchanged(site);
-  const base = { ...common(site), live: null };
-  if (site.revive) return { next: waiting({ ...base, pushedAt: at }, at), effects: BOTH };
+  const base: Common = { ...common(site), live: null, place: 'none' };
+  if (site.revive) return { next: waiting(base, at), effects: BOTH };
   return { next: { ...base, status: 'ended', reason: site.reason, endedAt: at }, effects: REPORT };
 }

@@ -1,22 +1,38 @@
-import { endAfterRestart, type Terms } from './deadline.ts';
+import type { Notice } from './answer.ts';
+import { endAfterRestart, isFar, type Terms } from './deadline.ts';
 import type { LaunchId, PullRef, RepositoryId, Sha, SiteId } from './identity.ts';
 import type { Details, ProblemCode } from './problem.ts';
 import {
   afterClose,
   afterDeployAsked,
   afterEnd,
-  afterExtension,
   afterFailure,
   afterForgeAnswered,
   afterHead,
   afterLaunchStarted,
+  afterPassingOver,
+  afterPlace,
   afterRemoval,
   afterStage,
   afterSuccess,
   BOTH,
+  isOver,
   unchanged,
   waiting,
 } from './site-changes.ts';
+import {
+  afterApproval,
+  afterEndNears,
+  afterExtension,
+  afterKeep,
+  afterLapse,
+  afterNotice,
+  afterRebuildAsked,
+  afterRegion,
+  afterRest,
+  afterStop,
+  NO_WISHES,
+} from './site-wishes.ts';
 
 /** Untrusted: the head is another repository, or is gone. */
 export type Trust = 'trusted' | 'untrusted';
@@ -32,7 +48,37 @@ export type Head = {
   /** Null when the fork was deleted. */
   readonly repository: RepositoryId | null;
   readonly trust: Trust;
+  readonly draft: boolean;
 };
+
+/** Somebody with write access allowed one commit of one repository on one base branch to be built and run. */
+export type Approval = {
+  readonly sha: Sha;
+  /** Null when the fork was gone already. */
+  readonly repository: RepositoryId | null;
+  readonly base: string;
+  readonly by: { readonly id: number; readonly login: string };
+};
+
+/** Commands that undo each other, and so count in the order in which they were written, whatever the order in which we hear of them. */
+export type Topic = 'life' | 'rest' | 'region';
+/** Where a command stands among all of its forge: later comments and later lines have greater numbers. Null: it came by the API, now. */
+export type Order = number | null;
+
+/** What people asked for in comments and what outlives a push. */
+export type Wishes = {
+  /** Until the pull closes, or the limit. */
+  readonly kept: boolean;
+  /** The region, in place of that in the settings. */
+  readonly region: string | null;
+  /** The newest command of each topic that was carried out. */
+  readonly newest: Readonly<Record<Topic, number>>;
+};
+
+/** Why an open pull has no site of its own accord. `root`: the folder that is built, which it does not touch. */
+export type PassedOver =
+  | { readonly why: 'draft' | 'no-label' | 'awaits-command' | 'closed' }
+  | { readonly why: 'nothing-touched'; readonly root: string };
 
 /** How visitors are served: by a process that the supervisor runs, or by files that the gate sends itself. */
 export type Served = { readonly kind: 'process'; readonly service: string } | { readonly kind: 'static'; readonly folder: string };
@@ -73,12 +119,29 @@ export type Common = {
   readonly endsAt: Date;
   /** When `head.sha` was first seen. */
   readonly pushedAt: Date;
+  /** Whether the pull is known to have had another commit before. */
+  readonly moved: boolean;
   readonly createdAt: Date;
+  /** How the pull was closed when we last looked; null while it is open. A site that was asked for after that lives on until its end. */
+  readonly closedAs: 'closed' | 'merged' | null;
+  /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
+  readonly approval: Approval | null;
+  readonly wishes: Wishes;
+  /** `taken`: it counts among the sites that its repository may have at once; `refused`: it waits for one of them to go. */
+  readonly place: 'none' | 'refused' | 'taken';
+  /** The next launch makes everything anew. */
+  readonly rebuild: boolean;
+  /** Less than an hour is left of a longer life. */
+  readonly endNears: boolean;
+  /** What the comment has to say to whoever typed a command last. */
+  readonly notice: Notice | null;
   readonly version: number;
 };
 
 export type Site = Common &
+  /** The pull has no site. What is remembered of it is for those who ask why; it is shown nowhere else. */
   (
+    | { readonly status: 'absent'; readonly passed: PassedOver }
     | { readonly status: 'held' }
     | { readonly status: 'queued'; readonly since: Date }
     | { readonly status: 'building'; readonly launch: LaunchId; readonly stage: 'fetch' | 'build'; readonly since: Date }
@@ -97,6 +160,7 @@ export type Site = Common &
   );
 
 export type Status = Site['status'];
+/** Those that people know: `absent` is none of a site. */
 export const STATUSES = [
   'held',
   'queued',
@@ -119,6 +183,15 @@ export type SiteNews =
       readonly region: string;
       readonly reopened: boolean;
     }
+  /** The pull is open or closed with this head, and gets no site of its own accord. */
+  | {
+      readonly type: 'passedOver';
+      readonly observation: number;
+      readonly head: Head;
+      readonly terms: Terms;
+      readonly region: string;
+      readonly passed: PassedOver;
+    }
   | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean }
   | { readonly type: 'repositoryRemoved' }
   | { readonly type: 'launchStarted'; readonly launch: LaunchId; readonly sha: Sha }
@@ -138,23 +211,51 @@ export type SiteNews =
       readonly details: Details;
     }
   /** The base branch's settings changed, or somebody asked: what failed (`only` in these ways) is tried again. */
-  | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[] }
+  | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[]; readonly order: Order }
+  /** As `deployAsked`, also for a site that is well, and nothing that was kept is used. */
+  | { readonly type: 'rebuildAsked'; readonly by: string; readonly order: Order }
   /** The forge was asked and answered: what failed for want of it is tried again, on the clock that runs. */
   | { readonly type: 'forgeAnswered' }
   | { readonly type: 'extended'; readonly byMs: number; readonly by: string }
-  | { readonly type: 'stopped'; readonly by: string }
+  | { readonly type: 'kept'; readonly by: string }
+  | { readonly type: 'regionChosen'; readonly by: string; readonly region: string; readonly order: Order }
+  | { readonly type: 'stopped'; readonly by: string; readonly order: Order }
+  /** Its processes were asked to sleep, or to wake. */
+  | { readonly type: 'restAsked'; readonly by: string; readonly order: Order }
+  | { readonly type: 'approved'; readonly approval: Approval }
+  /** The approval of this commit no longer holds: the pull moved on, or who gave it may not any more. */
+  | { readonly type: 'approvalLapsed'; readonly sha: Sha }
+  | { readonly type: 'placeTaken' }
+  | { readonly type: 'placeRefused' }
+  /** Others took or gave up places that this site waits for. */
+  | { readonly type: 'placesChanged' }
+  /** There is something to say to somebody who typed a command. */
+  | { readonly type: 'noticed'; readonly notice: Notice }
+  | { readonly type: 'endNeared' }
   | { readonly type: 'endReached' }
   | { readonly type: 'removalFinished' };
 export type SiteEvent = SiteNews & { readonly at: Date };
 
 /** What has to be done because a site changed: each becomes a job after the commit. */
-export type Effect = 'provision' | 'report';
+export type Effect = 'provision' | 'report' | 'vacate';
 export type Change = { readonly next: Site; readonly effects: readonly Effect[] };
 
-/** The first life of a site: `queued`, or `held` for a fork's commit. */
+/** What nobody has asked for, decided or said yet; also what a row of an earlier version has not. */
+export const FRESH = {
+  closedAs: null,
+  approval: null,
+  wishes: NO_WISHES,
+  place: 'none',
+  rebuild: false,
+  endNears: false,
+  notice: null,
+  moved: false,
+} as const satisfies Partial<Common>;
+
+/** The first life of a site: `queued`, or `held` for a fork's commit; `absent` for a pull that was passed over. */
 export function begin(
   birth: { readonly id: SiteId; readonly pull: PullRef; readonly host: string },
-  seen: Extract<SiteEvent, { type: 'headSeen' }>,
+  seen: Extract<SiteEvent, { type: 'headSeen' | 'passedOver' }>,
 ): Change {
   const base: Common = {
     ...birth,
@@ -167,29 +268,42 @@ export function begin(
     endsAt: endAfterRestart(null, seen.terms, seen.at),
     pushedAt: seen.at,
     createdAt: seen.at,
+    ...FRESH,
     version: 1,
   };
+  if (seen.type === 'passedOver') return { next: { ...base, status: 'absent', passed: seen.passed }, effects: ['report'] };
   return { next: waiting(base, seen.at), effects: BOTH };
 }
 
 /**
  * The one place where a site changes. Pure. An event that does not apply, or is news of a superseded commit or launch, returns the
- * same object and no effects.
+ * same object and no effects. Whoever waits for a place is told when one is given up.
  */
 export function transition(site: Site, event: SiteEvent): Change {
+  const change = changed(site, event);
+  if (change.next === site) return change;
+  const hasTime = change.next.endNears && isFar(change.next.endsAt, event.at);
+  const next = hasTime ? { ...change.next, endNears: false } : change.next;
+  const isVacated = site.place === 'taken' && next.place !== 'taken';
+  return { next, effects: isVacated ? [...change.effects, 'vacate'] : change.effects };
+}
+
+function changed(site: Site, event: SiteEvent): Change {
   switch (event.type) {
     case 'headSeen':
       return afterHead(site, event);
     case 'pullClosed':
       return afterClose(site, event);
+    case 'passedOver':
+      return afterPassingOver(site, event);
     case 'repositoryRemoved':
       return afterEnd(site, { kind: 'removed' });
     case 'stopped':
-      return afterEnd(site, { kind: 'stopped', by: event.by });
+      return afterStop(site, event);
     case 'endReached':
-      return event.at < site.endsAt || site.status === 'ended' || site.status === 'ending'
-        ? unchanged(site)
-        : afterEnd(site, { kind: 'expired' });
+      return event.at < site.endsAt || isOver(site) ? unchanged(site) : afterEnd(site, { kind: 'expired' });
+    case 'endNeared':
+      return afterEndNears(site, event);
     case 'launchStarted':
       return afterLaunchStarted(site, event);
     case 'stageEntered':
@@ -202,8 +316,26 @@ export function transition(site: Site, event: SiteEvent): Change {
       return afterDeployAsked(site, event);
     case 'forgeAnswered':
       return afterForgeAnswered(site, event.at);
+    case 'rebuildAsked':
+      return afterRebuildAsked(site, event);
     case 'extended':
       return afterExtension(site, event);
+    case 'kept':
+      return afterKeep(site);
+    case 'regionChosen':
+      return afterRegion(site, event);
+    case 'restAsked':
+      return afterRest(site, event);
+    case 'approved':
+      return afterApproval(site, event);
+    case 'approvalLapsed':
+      return afterLapse(site, event);
+    case 'placeTaken':
+    case 'placeRefused':
+    case 'placesChanged':
+      return afterPlace(site, event.type);
+    case 'noticed':
+      return afterNotice(site, event);
     case 'removalFinished':
       return afterRemoval(site, event.at);
     default:

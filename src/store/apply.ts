@@ -4,16 +4,19 @@ import { type SiteId, toSiteId } from '../site/identity.ts';
 import type { NewId } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { begin, type Change, type Effect, type Site, type SiteEvent, type SiteNews, transition } from '../site/site.ts';
+import { noteCommand } from './commands.ts';
 import { CHANGED_CHANNEL, type Database } from './schema.ts';
 import { toRow, toSite } from './sites.ts';
-import type { Applied, Apply, ApplyToPull, Because, SiteChanged } from './store.ts';
+import type { Applied, Apply, ApplyToPull, Because, ClaimPlace, SiteChanged } from './store.ts';
 
 type Tx = Transaction<Database>;
 export type EffectsHandler = (site: Site, effects: readonly Effect[]) => Promise<void>;
 type Parts = { readonly db: Kysely<Database>; readonly newId: NewId; readonly log: Logger; readonly effects: EffectsHandler };
 
-/** Makes the only two writers of a site. One transaction each: fence, lock, `transition`, save, history, NOTIFY, "handled". */
-export function openApply({ db, newId, log, effects }: Parts): { readonly apply: Apply; readonly applyToPull: ApplyToPull } {
+type Writers = { readonly apply: Apply; readonly applyToPull: ApplyToPull; readonly claimPlace: ClaimPlace };
+
+/** Makes the only writers of a site. One transaction each: fence, lock, `transition`, save, history, NOTIFY, "handled". */
+export function openApply({ db, newId, log, effects }: Parts): Writers {
   const committed = async (applied: Applied): Promise<Applied> => {
     if (applied.effects.length === 0) return applied;
     // The row is committed and is the outbox: effects that are lost here are found again as an unsettled or unreported site.
@@ -27,9 +30,17 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
       const applied = await db.transaction().execute(async (tx) => {
         const fresh = await settle(tx, because);
         const locked = await lock(tx, id);
-        if (!fresh) return { site: locked.site, changed: false, effects: [] };
-        const event = { ...news, at: locked.at };
-        return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
+        if (!fresh) return { site: locked.site, changed: false, fresh, effects: [] };
+        return step(tx, locked, news);
+      });
+      return committed(applied);
+    },
+    async claimPlace(id, { held, max }) {
+      const applied = await db.transaction().execute(async (tx) => {
+        await settle(tx, { held });
+        const free = await freePlaces(tx, id, max);
+        const locked = await lock(tx, id);
+        return step(tx, locked, { type: (await ahead(tx, locked.site)) < free ? 'placeTaken' : 'placeRefused' });
       });
       return committed(applied);
     },
@@ -37,17 +48,15 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
       const applied = await db.transaction().execute(async (tx) => {
         if (!(await settle(tx, because))) return undefined;
         const known = await findByPull(tx, pull);
-        if (known === undefined && news.type === 'headSeen') {
+        if (known === undefined && news.type !== 'pullClosed') {
           const event = { ...news, at: await clock(tx) };
           const born = begin({ id: toSiteId(newId()), pull, host }, event);
-          if (await insert(tx, born, event)) return { site: born.next, changed: true, effects: born.effects };
+          if (await insert(tx, born, event)) return { site: born.next, changed: true, fresh: true, effects: born.effects };
         }
         // Not there a moment ago: another delivery of the same pull was quicker.
         const id = known ?? (await findByPull(tx, pull));
         if (id === undefined) return undefined;
-        const locked = await lock(tx, id);
-        const event = { ...news, at: locked.at };
-        return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
+        return step(tx, await lock(tx, id), news);
       });
       return applied && committed(applied);
     },
@@ -58,7 +67,7 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
  * What has to be true or done in the same transaction: the writer still holds its lease; its delivery is handled.
  * @returns false when the delivery was handled before: a job may run twice, and what it asks for is done once
  */
-async function settle(tx: Tx, { held, delivery }: Because): Promise<boolean> {
+async function settle(tx: Tx, { held, delivery, command }: Because): Promise<boolean> {
   if (held) {
     // FOR SHARE: whoever takes the lease over waits until this transaction is through, and so sees what it wrote.
     const alive = await tx
@@ -72,6 +81,7 @@ async function settle(tx: Tx, { held, delivery }: Because): Promise<boolean> {
       .executeTakeFirst();
     if (!alive) throw new Fault('lease-lost', { details: { lease: held.name } });
   }
+  if (command && !(await noteCommand(tx, command))) return false;
   if (delivery === undefined) return true;
   const { numUpdatedRows } = await tx
     .updateTable('deliveries')
@@ -87,6 +97,41 @@ async function lock(tx: Tx, id: SiteId): Promise<{ readonly site: Site; readonly
   const row = await tx.selectFrom('sites').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
   if (!row) throw new Error(`No site ${id}`);
   return { site: toSite(row), at: await clock(tx) };
+}
+
+/** How many of its repository's places nobody has. Until the end of the transaction nobody else takes one of them. */
+async function freePlaces(tx: Tx, id: SiteId, max: number): Promise<number> {
+  const { forge, repository } = await tx.selectFrom('sites').select(['forge', 'repository']).where('id', '=', id).executeTakeFirstOrThrow();
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`mayfly places ${forge} ${repository}`}, 0))`.execute(tx);
+  const taken = await tx
+    .selectFrom('sites')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('forge', '=', forge)
+    .where('repository', '=', repository)
+    .where('placed', '=', sql.lit(true))
+    .executeTakeFirstOrThrow();
+  return max - taken.count;
+}
+
+/** How many sites of its repository have waited for a place for longer. */
+async function ahead(tx: Tx, { id, pull, ...site }: Site): Promise<number> {
+  if (site.status !== 'queued') return 0;
+  const { count } = await tx
+    .selectFrom('sites')
+    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .where('forge', '=', pull.forge)
+    .where('repository', '=', pull.repository)
+    .where('status', '=', sql.lit('queued'))
+    .where('placed', '=', sql.lit(false))
+    .where(sql<boolean>`(queued_at, id) < (${site.since}, ${id})`)
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** Asks `transition` and saves what it says. */
+function step(tx: Tx, locked: { readonly site: Site; readonly at: Date }, news: SiteNews): Promise<Applied> {
+  const event = { ...news, at: locked.at };
+  return save(tx, { before: locked.site, event, change: transition(locked.site, event) });
 }
 
 async function clock(tx: Tx): Promise<Date> {
@@ -120,7 +165,7 @@ async function insert(tx: Tx, born: Change, event: SiteEvent): Promise<boolean> 
 
 type Step = { readonly before: Site; readonly event: SiteEvent; readonly change: Change };
 async function save(tx: Tx, { before, event, change }: Step): Promise<Applied> {
-  if (change.next === before) return { site: before, changed: false, effects: change.effects };
+  if (change.next === before) return { site: before, changed: false, fresh: true, effects: change.effects };
   const site: Site = { ...change.next, version: before.version + 1 };
   const due = change.effects.includes('report') ? { report_due: site.version } : {};
   const { id, created_at: _, ...columns } = toRow(site);
@@ -130,7 +175,7 @@ async function save(tx: Tx, { before, event, change }: Step): Promise<Applied> {
     .where('id', '=', id)
     .execute();
   await tell(tx, site, event);
-  return { site, changed: true, effects: change.effects };
+  return { site, changed: true, fresh: true, effects: change.effects };
 }
 
 async function tell(tx: Tx, site: Site, event: SiteEvent): Promise<void> {

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { NewId } from '../site/ports.ts';
 import { type EffectsHandler, openApply } from './apply.ts';
 import { openChanges } from './changes.ts';
+import { openCommands } from './commands.ts';
 import { openInbox } from './inbox.ts';
 import { openKeepsakes } from './keepsakes.ts';
 import { openLaunches } from './launches.ts';
@@ -70,6 +71,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     sites: openSites(db),
     ...writers,
     launches: openLaunches(db),
+    commands: openCommands(db),
     inbox: openInbox(db),
     repositories: openRepositories(db),
     reports: openReports(db),

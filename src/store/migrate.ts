@@ -1,10 +1,14 @@
 import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { first } from './migrations/0001-first.ts';
+import { commandsAndPlaces } from './migrations/0002-commands-and-places.ts';
 import { type Database, SCHEMA } from './schema.ts';
 
 /** In order of their names; a migration that was ever released is never changed. */
-export const MIGRATIONS: Readonly<Record<string, Migration>> = { '0001-first': { up: first } };
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-first': { up: first },
+  '0002-commands-and-places': { up: commandsAndPlaces },
+};
 const LEDGER = 'migrations';
 /** Session advisory lock of whoever migrates: `MAYF` in ASCII. Kysely's own lock starts only after it has made its tables. */
 const MIGRATION_LOCK = 0x4d415946;

@@ -31,6 +31,24 @@ export type SiteTable = {
   /** The newest version that a report is owed for, and the newest that was reported. */
   report_due: number;
   said_version: Generated<number>;
+  /** Whether it has one of its repository's places, and since when it waits, for a place or for a worker. */
+  placed: boolean;
+  queued_at: ColumnType<Date | null, Date | null, Date | null>;
+  end_nears: boolean;
+};
+
+export type CommandTable = {
+  forge: string;
+  comment: string;
+  line: number;
+  repository: string;
+  number: number;
+  typed: string;
+  by_id: string;
+  by_login: string;
+  permission: string;
+  answer: Json | null;
+  at: Generated<Date>;
 };
 
 export type DeliveryTable = {
@@ -63,6 +81,7 @@ export type Database = {
   site_history: { id: Generated<number>; site: string; version: number; at: Time; type: string; news: Json };
   deliveries: DeliveryTable;
   launches: LaunchTable;
+  commands: CommandTable;
   forges: { id: string; kind: string; address: string };
   repositories: { forge: string; id: string; name: string; access: string };
   reports: {

@@ -1,8 +1,8 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { parseRepositoryId, parseSha, toForgeId, toSiteId } from '../site/identity.ts';
-import { type Site, STATUSES, type Status } from '../site/site.ts';
+import { FRESH, type Site, STATUSES, type Status } from '../site/site.ts';
 import type { Database, SiteTable } from './schema.ts';
-import type { SiteFilter, Sites } from './store.ts';
+import type { ShownStatus, SiteFilter, Sites } from './store.ts';
 
 type Row = Pick<
   Selectable<SiteTable>,
@@ -18,6 +18,9 @@ type Row = Pick<
   | 'version'
   | 'ends_at'
   | 'created_at'
+  | 'placed'
+  | 'queued_at'
+  | 'end_nears'
   | 'state'
 >;
 /** What has a column is not repeated in `state`; dates are ISO strings there. */
@@ -41,6 +44,9 @@ export function toRow(site: Site): Omit<Row, 'state'> & { readonly state: string
     version,
     ends_at: endsAt,
     created_at: createdAt,
+    placed: site.place === 'taken',
+    queued_at: site.status === 'queued' ? site.since : null,
+    end_nears: site.endNears,
     state: JSON.stringify({ ...rest, head: headRest }),
   };
 }
@@ -51,7 +57,10 @@ export function toSite(row: Row): Site {
   const sha = parseSha(row.sha);
   if (!repository || !sha || !isStatus(row.status)) throw new Error(`The row of site ${row.id} is damaged`);
   // Parse boundary: only `toRow` writes this column.
-  const state = row.state as Record<string, unknown> & { head: Omit<Site['head'], 'sha'>; live: { since: string } | null };
+  const state = row.state as Record<string, unknown> & {
+    head: Omit<Site['head'], 'sha' | 'draft'> & { draft?: boolean };
+    live: { since: string } | null;
+  };
   const dates = DATES.filter((key) => typeof state[key] === 'string').map((key) => [key, new Date(String(state[key]))]);
   const live = state.live && { ...state.live, since: new Date(state.live.since) };
   const columns = {
@@ -65,10 +74,14 @@ export function toSite(row: Row): Site {
     endsAt: row.ends_at,
     createdAt: row.created_at,
   } satisfies Record<Columns, unknown>;
-  return { ...state, ...Object.fromEntries(dates), ...columns, live, head: { ...state.head, sha } } as unknown as Site;
+  const head = { ...state.head, draft: state.head.draft ?? false, sha };
+  // What a row of an earlier version lacks nobody had asked for by then; that it stands is what its columns say.
+  const fresh = { ...FRESH, place: row.placed ? 'taken' : 'none' };
+  return { ...fresh, ...state, ...Object.fromEntries(dates), ...columns, live, head } as unknown as Site;
 }
 
-const isStatus = (text: string): text is Status => STATUSES.some((status) => status === text);
+const isShown = (text: string): text is ShownStatus => STATUSES.some((status) => status === text);
+const isStatus = (text: string): text is Status => isShown(text) || text === 'absent';
 
 /** `<created_at in ms>.<id>`: the last site of a page. */
 const toCursor = (site: Site): string => Buffer.from(`${site.createdAt.getTime()}.${site.id}`).toString('base64url');
@@ -76,6 +89,9 @@ function parseCursor(cursor: string): { readonly createdAt: Date; readonly id: s
   const [, ms, id] = /^([0-9]{1,15})\.(\S{1,64})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? [];
   return ms === undefined || id === undefined ? undefined : { createdAt: new Date(Number(ms)), id };
 }
+
+/** What does not stand. In the order of the indices' own conditions. */
+const GONE = [sql.lit('ended'), sql.lit('absent')];
 
 /** Reading sites; `apply.ts` is who writes them. */
 export function openSites(db: Kysely<Database>): Sites {
@@ -102,11 +118,11 @@ export function openSites(db: Kysely<Database>): Sites {
     },
     async findByHost(label) {
       const row = await db.selectFrom('sites').selectAll().where('host', '=', label).executeTakeFirst();
-      return row && toSite(row);
+      return row && row.status !== 'absent' ? toSite(row) : undefined;
     },
     list: (filter) => list(db, filter),
     async standing({ after, limit, repository }) {
-      let query = db.selectFrom('sites').selectAll().where('status', '<>', sql.lit('ended')).orderBy('id').limit(limit);
+      let query = db.selectFrom('sites').selectAll().where('status', 'not in', GONE).orderBy('id').limit(limit);
       if (after !== null) query = query.where('id', '>', after);
       if (repository) query = query.where('forge', '=', repository.forge).where('repository', '=', repository.id);
       return (await query.execute()).map(toSite);
@@ -115,7 +131,7 @@ export function openSites(db: Kysely<Database>): Sites {
       const rows = await db
         .selectFrom('sites')
         .select('id')
-        .where('status', 'not in', [sql.lit('ending'), sql.lit('ended')])
+        .where('status', 'not in', [sql.lit('ending'), ...GONE])
         // Not clock_timestamp: what may change within a statement is never compared by an index.
         .where('ends_at', '<=', sql<Date>`statement_timestamp()`)
         .orderBy('ends_at')
@@ -123,9 +139,70 @@ export function openSites(db: Kysely<Database>): Sites {
         .execute();
       return rows.map((row) => toSiteId(row.id));
     },
-    async unsettled(limit) {
-      const [provision, report] = await Promise.all([unprovisioned(db, limit), unreported(db, limit)]);
-      return { provision, report };
+    async nearEnd(limit) {
+      const rows = await db
+        .selectFrom('sites')
+        .select('id')
+        .where('status', 'not in', [sql.lit('ending'), ...GONE])
+        .where('end_nears', '=', sql.lit(false))
+        .where('ends_at', '<=', sql<Date>`statement_timestamp() + interval '1 hour'`)
+        .orderBy('ends_at')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => toSiteId(row.id));
+    },
+    async unsettled(limit, maxSites) {
+      const [going, next, report] = await Promise.all([
+        unprovisioned(db, limit),
+        nextInLine(db, { limit, maxSites }),
+        unreported(db, limit),
+      ]);
+      return { provision: [...going, ...next], report };
+    },
+    async placed({ forge, id }) {
+      const rows = await db
+        .selectFrom('sites')
+        .selectAll()
+        .where('forge', '=', forge)
+        .where('repository', '=', id)
+        .where('placed', '=', sql.lit(true))
+        .orderBy('created_at')
+        .execute();
+      return rows.map(toSite);
+    },
+    async waiting({ forge, id }, limit) {
+      const rows = await db
+        .selectFrom('sites')
+        .select('id')
+        .where('forge', '=', forge)
+        .where('repository', '=', id)
+        .where('status', '=', sql.lit('queued'))
+        .where('placed', '=', sql.lit(false))
+        .orderBy('queued_at')
+        .orderBy('id')
+        .limit(limit)
+        .execute();
+      return rows.map((row) => toSiteId(row.id));
+    },
+    async before({ id, since }) {
+      const { count } = await db
+        .selectFrom('sites')
+        .select((eb) => eb.fn.countAll<number>().as('count'))
+        .where('status', '=', sql.lit('queued'))
+        .where(sql<boolean>`(queued_at, id) < (${since}, ${id})`)
+        .executeTakeFirstOrThrow();
+      return count;
+    },
+    async othersWait({ forge, id }) {
+      const row = await db
+        .selectFrom('sites')
+        .select('id')
+        .where('status', '=', sql.lit('queued'))
+        .where(sql<boolean>`state ->> 'place' <> 'refused'`)
+        .where(({ not, and, eb }) => not(and([eb('forge', '=', forge), eb('repository', '=', id)])))
+        .limit(1)
+        .executeTakeFirst();
+      return row !== undefined;
     },
     async counts() {
       const rows = await db
@@ -133,8 +210,17 @@ export function openSites(db: Kysely<Database>): Sites {
         .select(['status', (eb) => eb.fn.countAll<number>().as('count')])
         .groupBy('status')
         .execute();
-      const counts: Record<Status, number> = { held: 0, queued: 0, building: 0, deploying: 0, ready: 0, failed: 0, ending: 0, ended: 0 };
-      for (const { status, count } of rows) if (isStatus(status)) counts[status] = count;
+      const counts: Record<ShownStatus, number> = {
+        held: 0,
+        queued: 0,
+        building: 0,
+        deploying: 0,
+        ready: 0,
+        failed: 0,
+        ending: 0,
+        ended: 0,
+      };
+      for (const { status, count } of rows) if (isShown(status)) counts[status] = count;
       return counts;
     },
   };
@@ -155,7 +241,7 @@ async function list(db: Kysely<Database>, filter: SiteFilter): Promise<{ readonl
       eb.or(ids.map(({ forge, id }) => eb.and([eb('repository', '=', id), ...(forge ? [eb('forge', '=', forge)] : [])]))),
     );
   }
-  if (filter.status !== undefined) query = query.where('status', '=', filter.status);
+  query = filter.status === undefined ? query.where('status', '<>', sql.lit('absent')) : query.where('status', '=', filter.status);
   if (filter.pull !== undefined) query = query.where('number', '=', filter.pull);
   if (filter.after !== undefined) {
     const after = parseCursor(filter.after);
@@ -183,6 +269,7 @@ async function unprovisioned(db: Kysely<Database>, limit: number): Promise<Site[
     .selectFrom('sites')
     .select('id')
     .where('status', 'in', [sql.lit('queued'), sql.lit('building'), sql.lit('deploying'), sql.lit('ending')])
+    .where(({ or, eb }) => or([eb('status', '<>', sql.lit('queued')), eb('placed', '=', sql.lit(true))]))
     .where(({ not, exists, selectFrom }) =>
       not(
         exists(
@@ -196,6 +283,22 @@ async function unprovisioned(db: Kysely<Database>, limit: number): Promise<Site[
     .orderBy('id')
     .limit(limit)
     .execute();
+  return rows.map((row) => toSiteId(row.id));
+}
+
+/** Of those that wait for a place, as many of each repository as it has free. */
+async function nextInLine(db: Kysely<Database>, { limit, maxSites }: { limit: number; maxSites: number }): Promise<Site['id'][]> {
+  const { rows } = await sql<{ id: string }>`
+    select id from (
+      select id, forge, repository, row_number() over (partition by forge, repository order by queued_at, id) as rank
+      from mayfly.sites where status = 'queued' and not placed
+    ) as waiter
+    where rank <= ${maxSites} - (
+      select count(*) from mayfly.sites as taken
+      where taken.forge = waiter.forge and taken.repository = waiter.repository and taken.placed
+    )
+    and not exists (select from mayfly.leases where name = 'site:' || waiter.id and expires_at > clock_timestamp())
+    order by id limit ${limit}`.execute(db);
   return rows.map((row) => toSiteId(row.id));
 }
 

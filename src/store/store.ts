@@ -1,8 +1,10 @@
 // The store's shape: what the rest of Mayfly may ask of PostgreSQL. `openStore` (db.ts) puts the parts together.
+
+import type { Answer } from '../site/answer.ts';
 import type { Forge, ForgeId, LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from '../site/identity.ts';
-import type { Held } from '../site/ports.ts';
+import type { Held, Permission } from '../site/ports.ts';
 import type { Details, ProblemCode } from '../site/problem.ts';
-import type { Effect, Site, SiteNews, Stage, Status } from '../site/site.ts';
+import type { Effect, Site, SiteNews, STATUSES, Stage } from '../site/site.ts';
 
 /** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
 export type Launch = {
@@ -32,7 +34,34 @@ export type LaunchNotes = {
   readonly settings?: string;
 };
 
-export type Applied = { readonly site: Site; readonly changed: boolean; readonly effects: readonly Effect[] };
+/** `fresh` is false when what it was because of had been dealt with before: then nothing was changed. */
+export type Applied = { readonly site: Site; readonly changed: boolean; readonly fresh: boolean; readonly effects: readonly Effect[] };
+
+/** One line of a comment, typed as a command by somebody whom the forge gave this permission at the time. */
+export type CommandGiven = {
+  readonly forge: ForgeId;
+  /** Id of the comment, and which of its commands it is, from 0. */
+  readonly comment: string;
+  readonly line: number;
+  readonly pull: PullRef;
+  readonly typed: string;
+  readonly by: { readonly id: number; readonly login: string };
+  readonly permission: Permission;
+};
+/** What came of it; `answer` is null when we died before that was known: it was carried out all the same. */
+export type CommandDone = Pick<CommandGiven, 'comment' | 'line' | 'typed'> & {
+  readonly by: string;
+  readonly permission: string;
+  readonly answer: Answer | null;
+  readonly at: Date;
+};
+export interface Commands {
+  ofComment(forge: ForgeId, comment: string): Promise<readonly CommandDone[]>;
+  /** Writes down what came of it, noted before or not. */
+  answered(given: CommandGiven, answer: Answer): Promise<void>;
+  /** Newest first. */
+  ofPull(pull: PullRef, limit: number): Promise<readonly CommandDone[]>;
+}
 
 /** Why a site is written and by whom: kept in its history. */
 export type Because = {
@@ -40,11 +69,16 @@ export type Because = {
   readonly held?: Held;
   /** A delivery that is marked handled in the same transaction; when it was before, nothing is changed (and `applyToPull` says undefined). */
   readonly delivery?: string;
+  /** A command that is noted in the same transaction, and so carried out once. */
+  readonly command?: CommandGiven;
 };
+
+/** The statuses of sites that people know of. */
+export type ShownStatus = (typeof STATUSES)[number];
 
 export type SiteFilter = {
   readonly repository?: string;
-  readonly status?: Status;
+  readonly status?: ShownStatus;
   readonly pull?: number;
   readonly after?: string;
   readonly limit: number;
@@ -54,11 +88,11 @@ export interface Sites {
   get(id: SiteId): Promise<Site>;
   find(id: SiteId): Promise<Site | undefined>;
   findByPull(pull: PullRef): Promise<Site | undefined>;
-  /** By first DNS label. An ended site is found too: its name is nobody else's. */
+  /** By first DNS label. An ended site is found too: its name is nobody else's; the remembered pull without a site is not. */
   findByHost(label: string): Promise<Site | undefined>;
   /** Newest first. `next` is the cursor of the following page. */
   list(filter: SiteFilter): Promise<{ readonly sites: readonly Site[]; readonly next: string | null }>;
-  /** Every site that is not `ended`, in pages by id. */
+  /** Every site that is neither `ended` nor `absent`, in pages by id. */
   standing(page: {
     readonly after: SiteId | null;
     readonly limit: number;
@@ -66,17 +100,32 @@ export interface Sites {
   }): Promise<readonly Site[]>;
   /** Past `endsAt` by the database's clock and not ending yet. */
   expired(limit: number): Promise<readonly SiteId[]>;
-  /** Unsettled (`isUnsettled`) sites whose lease nobody holds, or whose report is behind their version. */
-  unsettled(limit: number): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
-  counts(): Promise<Readonly<Record<Status, number>>>;
+  /** With less than an hour left, which was not noticed yet. */
+  nearEnd(limit: number): Promise<readonly SiteId[]>;
+  /**
+   * Unsettled (`isUnsettled`) sites whose lease nobody holds, or whose report is behind their version. Of those that wait for one of
+   * their repository's `maxSites` places only as many as are free, those first that wait for longest.
+   */
+  unsettled(limit: number, maxSites: number): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
+  /** The sites that have the places of a repository, oldest first. */
+  placed(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
+  /** Those that wait for a place of the repository, longest first. */
+  waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
+  /** How many queued sites of all repositories came before this one. */
+  before(queued: { readonly id: SiteId; readonly since: Date }): Promise<number>;
+  /** Whether another repository than this one has a launch that waits for a worker. */
+  othersWait(repository: Pick<Repository, 'forge' | 'id'>): Promise<boolean>;
+  counts(): Promise<Readonly<Record<ShownStatus, number>>>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */
 export type Apply = (site: SiteId, news: SiteNews, because?: Because) => Promise<Applied>;
-/** News of a pull that may have no site yet: `headSeen` creates one, anything else on none is nothing (undefined). */
+/** Gives a queued site one of its repository's `max` places when one is free and nobody has waited for longer. */
+export type ClaimPlace = (site: SiteId, claim: { readonly held: Held; readonly max: number }) => Promise<Applied>;
+/** News of a pull that may have no site yet: `headSeen` and `passedOver` create its row, anything else on none is nothing (undefined). */
 export type ApplyToPull = (
   to: { readonly pull: PullRef; readonly host: string },
-  news: Extract<SiteNews, { type: 'headSeen' | 'pullClosed' }>,
+  news: Extract<SiteNews, { type: 'headSeen' | 'passedOver' | 'pullClosed' }>,
   because?: Because,
 ) => Promise<Applied | undefined>;
 
@@ -147,6 +196,8 @@ export type Said = {
 export interface Reports {
   get(site: SiteId): Promise<Said>;
   save(site: SiteId, said: Said): Promise<void>;
+  /** Whatever stands on the forge is not taken for granted any more: the next report says all of it again. */
+  doubt(site: SiteId): Promise<void>;
 }
 
 export interface Leases {
@@ -174,7 +225,9 @@ export interface Store extends AsyncDisposable {
   readonly sites: Sites;
   readonly apply: Apply;
   readonly applyToPull: ApplyToPull;
+  readonly claimPlace: ClaimPlace;
   readonly launches: Launches;
+  readonly commands: Commands;
   readonly inbox: Inbox;
   readonly repositories: Repositories;
   readonly reports: Reports;

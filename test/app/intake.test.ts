@@ -69,7 +69,7 @@ test('settings on the base branch decide: a draft without a site, terms, and mis
   expect((await rig.getSite(pull)).terms.ttlMs).toBe(day);
   const draft = await rig.github.openPull(repo, { draft: true, branch: 'draft' });
   await rig.settle();
-  expect(await rig.siteOf(draft)).toBeUndefined();
+  expect(await rig.siteOf(draft)).toMatchObject({ status: 'absent', passed: { why: 'draft' } });
   await rig.github.readyForReview(draft);
   await rig.github.pushToBranch(repo, 'broken', { '.mayfly.yml': 'ttl: [' });
   const other = await rig.github.openPull(repo, { base: 'broken', branch: 'other' });
@@ -84,7 +84,10 @@ test('of a repository of which a part is built, a pull that touches nothing of i
   const { repo, pull } = await withPull(rig, { 'docs/a.md': 'a' }, { '.mayfly.yml': 'root: web\ninclude: [shared]\n' });
   const touching = await rig.github.openPull(repo, { files: { 'shared/a.js': 'a' } });
   await rig.settle();
-  expect([await rig.siteOf(pull), await rig.siteOf(touching)]).toMatchObject([undefined, { status: 'queued' }]);
+  expect([await rig.siteOf(pull), await rig.siteOf(touching)]).toMatchObject([
+    { status: 'absent', passed: { why: 'nothing-touched', root: 'web' } },
+    { status: 'queued' },
+  ]);
   await rig.github.push(pull, { 'web/index.html': 'x' });
   await rig.settle();
   expect(await rig.siteOf(pull)).toMatchObject({ status: 'queued' });
@@ -133,7 +136,7 @@ test('extend: who may, how far, and what the reaction says; a comment is done on
   expect(site.endsAt.getTime()).toBe(site.clockStart.getTime() + 14 * day);
   const more = await rig.github.comment(pull, 'ada', '/preview extend 1d');
   await rig.settle();
-  expect([reactions(rig, beyond.id), reactions(rig, more.id)]).toEqual([['+1'], ['-1']]);
+  expect([reactions(rig, beyond.id), reactions(rig, more.id)]).toEqual([['-1'], ['-1']]);
 });
 
 const reactions = (rig: Rig, comment: number): readonly string[] =>
@@ -155,7 +158,7 @@ test('T-B02, T-B03, T-B09, T-B12: strangers, readers, bots and edits change noth
   await handledAll(rig);
 });
 
-test('words that are no command, or none yet, are answered as not understood; talk is not answered', async () => {
+test('words that are no command are answered as not understood, what cannot be done with a refusal; talk is not answered', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig);
   rig.github.setPermission(repo, 'ada', 'admin');
@@ -163,7 +166,7 @@ test('words that are no command, or none yet, are answered as not understood; ta
   const comments = [];
   for (const body of said) comments.push(await rig.github.comment(pull, 'ada', body));
   await rig.settle();
-  expect(comments.map(({ id }) => reactions(rig, id))).toEqual([['confused'], ['confused'], [], []]);
+  expect(comments.map(({ id }) => reactions(rig, id))).toEqual([['confused'], ['-1'], [], []]);
 });
 
 test('T-A18: a rename keeps the site by the numeric id; a repository we never heard of is not taken in', async () => {

@@ -63,12 +63,13 @@ export async function createRig(options: RigOptions = {}) {
     region: 'europe-west1',
     regions: ['europe-west1'],
     target: 'local',
+    maxSites: 5,
   } as const;
   const links = new Map([[GITHUB, { forge, facts, voice }]]);
-  const intake = openIntake({ store, links, policy, word: '/preview', metrics, log });
+  const intake = openIntake({ store, links, policy, word: '/preview', running: null, metrics, log });
   const previewUrl = new URL('http://preview.localhost:8080');
   const later = async (site: string, ms: number): Promise<void> => void delayed.push({ site, ms });
-  const reporter = openReporter({ store, links, later, previewUrl, word: '/preview', target: 'local', metrics, log });
+  const reporter = openReporter({ store, links, later, previewUrl, word: '/preview', maxSites: 5, target: 'local', metrics, log });
   const webhooks = openWebhooks({
     doors: [githubDoor(app)],
     inbox: options.inbox?.(store) ?? store.inbox,

@@ -8,7 +8,7 @@ import { type Gate, type GateOptions, openGate } from '../../src/gate/gate.ts';
 import { parseRepositoryId, parseSha, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { Runner } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
-import type { Live, Served, Site } from '../../src/site/site.ts';
+import { FRESH, type Live, type Served, type Site } from '../../src/site/site.ts';
 import type { SiteChanged } from '../../src/store/store.ts';
 
 export const LABEL = 'pr-7-shop-abcdefgh';
@@ -26,7 +26,7 @@ const base = {
   id: toSiteId('01JSITE'),
   pull: { forge: toForgeId('github'), repository, number: 7 },
   host: LABEL,
-  head: { sha, branch: 'b', base: 'main', title: 't', commitTitle: 'c', author: 'ann', repository, trust: 'trusted' },
+  head: { sha, branch: 'b', base: 'main', title: 't', commitTitle: 'c', author: 'ann', repository, trust: 'trusted', draft: false },
   observation: 1,
   live: null,
   region: 'local',
@@ -35,6 +35,7 @@ const base = {
   endsAt: at,
   pushedAt: at,
   createdAt: at,
+  ...FRESH,
   version: 1,
 } as const satisfies Partial<Site>;
 export const launch = toLaunchId('01JLAUNCH');

@@ -62,7 +62,7 @@ describe('settings', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview deploy\` · \`/preview stop\`
+      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);
@@ -120,7 +120,7 @@ describe('settings', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview extend 2d\` · \`/preview stop\`
+      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
       </details>
       "
     `);

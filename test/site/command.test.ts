@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type Command, parseCommands } from '../../src/site/command.ts';
 
-const one = (line: string): Command | string => {
-  const { commands, mistakes } = parseCommands(line);
-  return commands[0] ?? mistakes[0]?.problem ?? 'nothing';
+const one = (line: string): Command | string => parseCommands(line)[0]?.meant ?? 'nothing';
+/** The commands in it, and what is wrong with what was meant as one. */
+const parsed = (comment: string, word?: string) => {
+  const meant = parseCommands(comment, word).map((line) => line.meant);
+  return { commands: meant.filter((one) => typeof one !== 'string'), mistakes: meant.filter((one) => typeof one === 'string') };
 };
 
 describe('every command', () => {
@@ -94,11 +96,11 @@ describe('T-B10: what is no command at all', () => {
     ['nothing', ''],
     ['a very long line', `/preview deploy ${'x'.repeat(400)}`],
   ])('%s', (_, comment) => {
-    expect(parseCommands(comment)).toEqual({ commands: [], mistakes: [] });
+    expect(parseCommands(comment)).toEqual([]);
   });
 
   test('the Kelvin sign is no k', () => {
-    expect(parseCommands('/\u212aeep', '/keep').commands).toEqual([]);
+    expect(parsed('/\u212aeep', '/keep').commands).toEqual([]);
   });
 });
 
@@ -106,24 +108,20 @@ describe('several lines', () => {
   test('are several commands, whatever ends the lines and stands between them', () => {
     const comment =
       'Thanks!\r\n\r\n/preview rebuild\r\n> /preview stop\r\n/preview extend 2d\n```\n/preview stop\n```\r/preview status\n<!-- x -->\n/preview ping';
-    expect(parseCommands(comment).commands.map(({ type }) => type)).toEqual(['rebuild', 'extend', 'status', 'ping']);
+    expect(parsed(comment).commands.map(({ type }) => type)).toEqual(['rebuild', 'extend', 'status', 'ping']);
   });
 
   test('code that mentions a comment or a fence hides nothing', () => {
-    expect(parseCommands('Write `<!--` or ``` x ``` here.\n/preview ping').commands).toEqual([{ type: 'ping' }]);
+    expect(parsed('Write `<!--` or ``` x ``` here.\n/preview ping').commands).toEqual([{ type: 'ping' }]);
   });
 
   test('are looked at up to five', () => {
-    const { commands, mistakes } = parseCommands('/preview ping\n/preview pong\n'.repeat(250));
-    expect([commands.length, mistakes.length, mistakes.at(-1)?.problem]).toEqual([
-      3,
-      3,
-      'Only the first 5 commands of a comment are looked at.',
-    ]);
+    const { commands, mistakes } = parsed('/preview ping\n/preview pong\n'.repeat(250));
+    expect([commands.length, mistakes.length, mistakes.at(-1)]).toEqual([3, 3, 'Only the first 5 commands of a comment are looked at.']);
   });
 
   test('of an operator with another word', () => {
-    expect(parseCommands('/preview ping\n/Site ping', '/site').commands).toEqual([{ type: 'ping' }]);
+    expect(parsed('/preview ping\n/Site ping', '/site').commands).toEqual([{ type: 'ping' }]);
   });
 });
 
@@ -139,5 +137,5 @@ test.each([
   ['words in one line', '/preview '.repeat(6_600), 1],
   ['tags that stay open', '<pre '.repeat(12_000), 0],
 ])('T-B10: after 60 KB of %s', (_, comment, commands) => {
-  expect(parseCommands(`${comment}\n\n/preview ping`).commands).toHaveLength(commands);
+  expect(parsed(`${comment}\n\n/preview ping`).commands).toHaveLength(commands);
 });

@@ -12,8 +12,9 @@ const POLICY: OperatorPolicy = {
   region: 'europe-west1',
   regions: ['europe-west1', 'europe-west3'],
   target: 'gcp',
+  maxSites: 5,
 };
-const PULL: PullNow = { number: 12, state: 'open', draft: false, labels: [], head: HEAD };
+const PULL: PullNow = { number: 12, state: 'open', labels: [], head: HEAD };
 const facts = (config: Partial<RepoConfig> = {}, change: Partial<PullFacts> = {}): PullFacts => ({
   observation: 9,
   pull: PULL,
@@ -27,7 +28,8 @@ const told = (action: Action, known: PullFacts, policy: Partial<OperatorPolicy> 
   decide({ action, repository: REPOSITORY }, known, { ...POLICY, ...policy });
 const short = (known: PullFacts, policy: Partial<OperatorPolicy> = {}): string => {
   const decision = told('other', known, policy);
-  return decision.do === 'nothing' ? decision.why : decision.do;
+  if (decision.do === 'nothing') return decision.why;
+  return decision.do === 'pass' ? decision.news.passed.why : decision.do;
 };
 
 describe('an open pull', () => {
@@ -50,8 +52,8 @@ describe('an open pull', () => {
   });
 
   test.each<[string, Partial<RepoConfig>, Partial<PullNow>, string]>([
-    ['a draft', {}, { draft: true }, 'bring'],
-    ['a draft where drafts get none', { drafts: false }, { draft: true }, 'draft'],
+    ['a draft', {}, { head: { ...HEAD, draft: true } }, 'bring'],
+    ['a draft where drafts get none', { drafts: false }, { head: { ...HEAD, draft: true } }, 'draft'],
     ['ready for review where drafts get none', { drafts: false }, {}, 'bring'],
     ['without the label', { previews: 'label' }, { labels: ['bug'] }, 'no-label'],
     ['with the label', { previews: 'label' }, { labels: ['bug', 'Preview'] }, 'bring'],

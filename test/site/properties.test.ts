@@ -62,9 +62,9 @@ const workers: fc.Arbitrary<SiteNews> = fc
 const people: fc.Arbitrary<SiteNews> = fc.oneof(
   fc.integer({ min: 1, max: 99 * 86_400_000 }).map((byMs): SiteNews => ({ type: 'extended', byMs, by: 'ada' })),
   fc.constantFrom<SiteNews>(
-    { type: 'deployAsked', by: 'ada', only: 'any' },
+    { type: 'deployAsked', by: 'ada', only: 'any', order: null },
     { type: 'forgeAnswered' },
-    { type: 'stopped', by: 'ada' },
+    { type: 'stopped', by: 'ada', order: null },
     { type: 'endReached' },
     { type: 'repositoryRemoved' },
     { type: 'removalFinished' },

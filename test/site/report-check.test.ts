@@ -94,6 +94,7 @@ test('the deployment follows the site, and there is none where nothing runs', ()
     'failure',
     null,
     null,
+    null,
   ]);
   expect(renderDeployment(view(long))?.description).toHaveLength(140);
   expect(renderDeployment(view(SITES.ready))).toEqual({ sha: HEAD.sha, state: 'success', url: LIVE.url, description: 'Ready' });

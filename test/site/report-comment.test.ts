@@ -23,7 +23,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview stop\`
+      \`/preview approve 3f2a9c1\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);
@@ -44,7 +44,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview stop\`
+      \`/preview logs\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);
@@ -72,7 +72,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview stop\`
+      \`/preview logs\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);
@@ -103,7 +103,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview extend 2d\` · \`/preview stop\`
+      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
       </details>
       "
     `);
@@ -126,7 +126,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview extend 2d\` · \`/preview stop\`
+      \`/preview extend 2d\` · \`/preview stop\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview help\`
       </details>
       "
     `);
@@ -159,7 +159,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview deploy\` · \`/preview stop\`
+      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);
@@ -192,7 +192,7 @@ describe('the comment', () => {
 
       <details><summary>Commands</summary>
 
-      \`/preview deploy\` · \`/preview stop\`
+      \`/preview deploy\` · \`/preview rebuild\` · \`/preview logs\` · \`/preview stop\` · \`/preview help\`
       </details>
       "
     `);

@@ -1,6 +1,6 @@
 import { parseRepositoryId, parseSha, type Sha, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { LaunchView, SiteView } from '../../src/site/report-view.ts';
-import { type Head, type Live, type Site, STATUSES, type Status } from '../../src/site/site.ts';
+import { FRESH, type Head, type Live, type Site, type Status } from '../../src/site/site.ts';
 
 /** A commit id of one repeated digit, or of a start that is filled up. */
 export function sha(start: string): Sha {
@@ -26,6 +26,7 @@ export const HEAD: Head = {
   author: 'ada',
   repository: parseRepositoryId(7) ?? null,
   trust: 'trusted',
+  draft: false,
 };
 
 export const PREVIEW_URL = 'https://pr-12-shop-k3f9abcd.preview.acme.dev';
@@ -54,6 +55,7 @@ export const COMMON = {
   endsAt: later(3 * DAY),
   pushedAt: NOW,
   createdAt: NOW,
+  ...FRESH,
   version: 3,
 };
 
@@ -74,9 +76,10 @@ export const SITES = {
   },
   ending: { ...COMMON, status: 'ending', reason: { kind: 'closed' }, revive: false, live: LIVE },
   ended: { ...COMMON, status: 'ended', reason: { kind: 'closed' }, endedAt: NOW },
+  absent: { ...COMMON, status: 'absent', passed: { why: 'awaits-command' } },
 } as const satisfies { readonly [S in Status]: Extract<Site, { status: S }> };
 
-export const EVERY_SITE: readonly Site[] = STATUSES.map((status) => SITES[status]);
+export const EVERY_SITE: readonly Site[] = Object.values(SITES);
 
 export const launch = (change: Partial<LaunchView> = {}): LaunchView => ({
   id: LAUNCH,
@@ -98,6 +101,7 @@ export const view = (site: Site, change: Partial<SiteView> = {}): SiteView => ({
   forge: { kind: 'github', address: 'https://github.com' },
   url: PREVIEW_URL,
   place: null,
+  holders: null,
   checkUrl: 'https://github.com/acme/shop/runs/1',
   word: '/preview',
   target: 'gcp',

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
-import { begin, type Site, type SiteEvent, type SiteNews, STATUSES, transition } from '../../src/site/site.ts';
+import { type Approval, begin, type Site, type SiteEvent, type SiteNews, STATUSES, transition } from '../../src/site/site.ts';
 import { COMMON, EVERY_SITE, HEAD, LAUNCH, LIVE, later, NOW, OLD_LIVE, SITES, sha, TERMS } from './site-examples.ts';
 
 const DAY = 86_400_000;
@@ -9,6 +9,12 @@ const NEXT = toLaunchId('01JDLAUNCH0000000000000002');
 const PUSHED = { ...HEAD, sha: sha('b0b0b0b') };
 const SERVED = { url: LIVE.url, served: LIVE.served, idleMs: LIVE.idleMs };
 const OF_LAUNCH = { launch: LAUNCH, sha: HEAD.sha } as const;
+const approvalOf = ({ head }: Site): Approval => ({
+  sha: head.sha,
+  repository: head.repository,
+  base: head.base,
+  by: { id: 1, login: 'ada' },
+});
 const look = (head: Site['head'], change: { observation?: number; reopened?: boolean } = {}): SiteNews => ({
   type: 'headSeen',
   observation: 6,
@@ -21,46 +27,66 @@ const look = (head: Site['head'], change: { observation?: number; reopened?: boo
 
 type Row = readonly [news: SiteNews['type'], name: string, told: (site: Site) => SiteNews, ...cells: Cells];
 /** What becomes of a site in each status. `-`: the very same object; `=`: same status, changed; then the effects: `p`rovision, `r`eport. */
-type Cells = readonly [string, string, string, string, string, string, string, string];
+type Cells = readonly [string, string, string, string, string, string, string, string, string];
 
 // biome-ignore format: a table is read in columns
 const TABLE: readonly Row[] = [
-  //                                                                          held         queued       building     deploying    ready        failed       ending       ended
-  ['headSeen', 'the same head', (site) => look(site.head),                    '=',         '=',         '=',         '=',         '=',         '=',         '= r',       'queued pr'],
-  ['headSeen', 'a push', (site) => look({ ...site.head, sha: PUSHED.sha }),   '= pr',      '= pr',      'queued pr', 'queued pr', 'queued pr', 'queued pr', '= r',       'queued pr'],
-  ['headSeen', 'another base', (site) => look({ ...site.head, base: 'next' }),'= pr',      '= pr',      'queued pr', 'queued pr', 'queued pr', 'queued pr', '= r',       'queued pr'],
-  ['headSeen', 'a new title', (site) => look({ ...site.head, title: 'New' }), '= r',       '= r',       '= r',       '= r',       '= r',       '= r',       '= r',       'queued pr'],
-  ['headSeen', 'the fork deleted', () => look({ ...HEAD, trust: 'untrusted' }), '=',       'held pr',   'held pr',   'held pr',   'held pr',   'held pr',   '= r',       'held pr'],
-  ['headSeen', 'an older look', () => look(PUSHED, { observation: 5 }),       '-',         '-',         '-',         '-',         '-',         '-',         '-',         '-'],
-  ['pullClosed', 'closed', () => ({ type: 'pullClosed', observation: 6, merged: false }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '=', '='],
-  ['pullClosed', 'merged', () => ({ type: 'pullClosed', observation: 6, merged: true }),  'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r'],
-  ['pullClosed', 'an older look', () => ({ type: 'pullClosed', observation: 5, merged: true }), '-', '-',     '-',         '-',         '-',         '-',         '-',         '-'],
-  ['repositoryRemoved', '', () => ({ type: 'repositoryRemoved' }),            'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r',       '= r'],
-  ['launchStarted', 'of the head', () => ({ type: 'launchStarted', launch: NEXT, sha: HEAD.sha }), '-', 'building r', '= r', 'building r', '-', '-',          '-',         '-'],
-  ['launchStarted', 'told twice', () => ({ type: 'launchStarted', ...OF_LAUNCH }), '-',    'building r', '-',        '-',         '-',         '-',         '-',         '-'],
-  ['launchStarted', 'of another commit', () => ({ type: 'launchStarted', launch: NEXT, sha: PUSHED.sha }), '-', '-', '-',      '-',         '-',         '-',         '-',         '-'],
-  ['stageEntered', 'fetch', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'fetch' }), '-', '-',       '= r',       'building r', '-',        '-',         '-',         '-'],
-  ['stageEntered', 'build', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'build' }), '-', '-',       '-',         'building r', '-',        '-',         '-',         '-'],
-  ['stageEntered', 'deploy', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'deploy' }), '-', '-',     'deploying r', '-',       '-',         '-',         '-',         '-'],
-  ['stageEntered', 'check', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'check' }), '-', '-',       'deploying r', '= r',     '-',         '-',         '-',         '-'],
-  ['stageEntered', 'of another launch', () => ({ type: 'stageEntered', launch: NEXT, sha: HEAD.sha, stage: 'check' }), '-', '-', '-', '-', '-',    '-',         '-',         '-'],
-  ['launchSucceeded', 'the current', () => ({ type: 'launchSucceeded', ...OF_LAUNCH, live: SERVED }), '-', '-', 'ready r', 'ready r', '-',        '-',         '-',         '-'],
-  ['launchSucceeded', 'another', () => ({ type: 'launchSucceeded', launch: NEXT, sha: HEAD.sha, live: SERVED }), '-', '-', '-', '-',   '-',      '-',         '-',         '-'],
-  ['launchSucceeded', 'of another commit', () => ({ type: 'launchSucceeded', launch: LAUNCH, sha: PUSHED.sha, live: SERVED }), '-', '-', '-', '-', '-', '-', '-',         '-'],
-  ['launchFailed', 'the current', () => ({ type: 'launchFailed', ...OF_LAUNCH, during: 'check', code: 'health-timeout', details: {} }), '-', '-', 'failed r', 'failed r', '-', '-', '-', '-'],
-  ['launchFailed', 'another', () => ({ type: 'launchFailed', launch: NEXT, sha: HEAD.sha, during: 'build', code: 'build-failed', details: {} }), '-', '-', '-', '-', '-', '-', '-', '-'],
-  ['deployAsked', 'for any reason', () => ({ type: 'deployAsked', by: 'ada', only: 'any' }), '-', '-',      '-',         '-',         '-',         'queued pr', '= r',       'queued pr'],
-  ['deployAsked', 'for this failure', () => ({ type: 'deployAsked', by: 'ada', only: ['build-failed'] }), '-', '-', '-',   '-',         '-',         'queued pr', '-',         '-'],
-  ['deployAsked', 'for another failure', () => ({ type: 'deployAsked', by: 'main', only: ['config-invalid'] }), '-', '-', '-', '-',     '-',         '-',         '-',         '-'],
-  ['forgeAnswered', 'after another failure', () => ({ type: 'forgeAnswered' }), '-',        '-',         '-',         '-',         '-',         '-',         '-',         '-'],
-  ['extended', 'by a day', () => ({ type: 'extended', byMs: DAY, by: 'ada' }), '= r',      '= r',       '= r',       '= r',       '= r',       '= r',       '-',         '-'],
-  ['stopped', '', () => ({ type: 'stopped', by: 'ada' }),                     'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r',       '= r'],
-  ['endReached', 'too early', () => ({ type: 'endReached' }),                 '-',         '-',         '-',         '-',         '-',         '-',         '-',         '-'],
-  ['removalFinished', '', () => ({ type: 'removalFinished' }),                '-',         '-',         '-',         '-',         '-',         '-',         'ended r',   '-'],
+  // Cells: held, queued, building, deploying, ready, failed, ending, ended, absent.
+
+  ['headSeen', 'the same head', (site) => look(site.head), '=', '=', '=', '=', '=', '=', '= r', 'queued pr', 'queued pr'],
+  ['headSeen', 'a push', (site) => look({ ...site.head, sha: PUSHED.sha }), '= pr', '= pr', 'queued pr', 'queued pr', 'queued pr', 'queued pr', '= r', 'queued pr', 'queued pr'],
+  ['headSeen', 'another base', (site) => look({ ...site.head, base: 'next' }), '= pr', '= pr', 'queued pr', 'queued pr', 'queued pr', 'queued pr', '= r', 'queued pr', 'queued pr'],
+  ['headSeen', 'a new title', (site) => look({ ...site.head, title: 'New' }), '= r', '= r', '= r', '= r', '= r', '= r', '= r', 'queued pr', 'queued pr'],
+  ['headSeen', 'made a draft', (site) => look({ ...site.head, draft: true }), '= r', '= r', '= r', '= r', '= r', '= r', '= r', 'queued pr', 'queued pr'],
+  ['headSeen', 'the fork deleted', () => look({ ...HEAD, trust: 'untrusted' }), '=', 'held pr', 'held pr', 'held pr', 'held pr', 'held pr', '= r', 'held pr', 'held pr'],
+  ['headSeen', 'an older look', () => look(PUSHED, { observation: 5 }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['passedOver', '', () => ({ type: 'passedOver', observation: 6, head: PUSHED, terms: TERMS, region: 'europe-west3', passed: { why: 'draft' } }), '-', '-', '-', '-', '-', '-', '-', '-', '= r'],
+  ['passedOver', 'an older look', () => ({ type: 'passedOver', observation: 5, head: PUSHED, terms: TERMS, region: 'europe-west3', passed: { why: 'draft' } }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['pullClosed', 'closed', () => ({ type: 'pullClosed', observation: 6, merged: false }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '=', '=', '='],
+  ['pullClosed', 'merged', () => ({ type: 'pullClosed', observation: 6, merged: true }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '='],
+  ['pullClosed', 'an older look', () => ({ type: 'pullClosed', observation: 5, merged: true }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['repositoryRemoved', '', () => ({ type: 'repositoryRemoved' }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '-'],
+  ['launchStarted', 'of the head', () => ({ type: 'launchStarted', launch: NEXT, sha: HEAD.sha }), '-', 'building r', '= r', 'building r', '-', '-', '-', '-', '-'],
+  ['launchStarted', 'told twice', () => ({ type: 'launchStarted', ...OF_LAUNCH }), '-', 'building r', '-', '-', '-', '-', '-', '-', '-'],
+  ['launchStarted', 'of another commit', () => ({ type: 'launchStarted', launch: NEXT, sha: PUSHED.sha }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['stageEntered', 'fetch', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'fetch' }), '-', '-', '= r', 'building r', '-', '-', '-', '-', '-'],
+  ['stageEntered', 'build', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'build' }), '-', '-', '-', 'building r', '-', '-', '-', '-', '-'],
+  ['stageEntered', 'deploy', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'deploy' }), '-', '-', 'deploying r', '-', '-', '-', '-', '-', '-'],
+  ['stageEntered', 'check', () => ({ type: 'stageEntered', ...OF_LAUNCH, stage: 'check' }), '-', '-', 'deploying r', '= r', '-', '-', '-', '-', '-'],
+  ['stageEntered', 'of another launch', () => ({ type: 'stageEntered', launch: NEXT, sha: HEAD.sha, stage: 'check' }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['launchSucceeded', 'the current', () => ({ type: 'launchSucceeded', ...OF_LAUNCH, live: SERVED }), '-', '-', 'ready r', 'ready r', '-', '-', '-', '-', '-'],
+  ['launchSucceeded', 'another', () => ({ type: 'launchSucceeded', launch: NEXT, sha: HEAD.sha, live: SERVED }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['launchSucceeded', 'of another commit', () => ({ type: 'launchSucceeded', launch: LAUNCH, sha: PUSHED.sha, live: SERVED }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['launchFailed', 'the current', () => ({ type: 'launchFailed', ...OF_LAUNCH, during: 'check', code: 'health-timeout', details: {} }), '-', '-', 'failed r', 'failed r', '-', '-', '-', '-', '-'],
+  ['launchFailed', 'another', () => ({ type: 'launchFailed', launch: NEXT, sha: HEAD.sha, during: 'build', code: 'build-failed', details: {} }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['deployAsked', 'for any reason', () => ({ type: 'deployAsked', by: 'ada', only: 'any', order: null }), '-', '-', '-', '-', '-', 'queued pr', '= r', 'queued pr', '-'],
+  ['deployAsked', 'by a command', () => ({ type: 'deployAsked', by: 'ada', only: 'any', order: 9 }), '=', '=', '=', '=', '=', 'queued pr', '= r', 'queued pr', '='],
+  ['deployAsked', 'for this failure', () => ({ type: 'deployAsked', by: 'ada', only: ['build-failed'], order: null }), '-', '-', '-', '-', '-', 'queued pr', '-', '-', '-'],
+  ['deployAsked', 'for another failure', () => ({ type: 'deployAsked', by: 'main', only: ['config-invalid'], order: null }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['rebuildAsked', '', () => ({ type: 'rebuildAsked', by: 'ada', order: null }), '-', '= pr', 'queued pr', 'queued pr', 'queued pr', 'queued pr', '= r', 'queued pr', '-'],
+  ['forgeAnswered', 'after another failure', () => ({ type: 'forgeAnswered' }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['extended', 'by a day', () => ({ type: 'extended', byMs: DAY, by: 'ada' }), '= r', '= r', '= r', '= r', '= r', '= r', '-', '-', '-'],
+  ['kept', '', () => ({ type: 'kept', by: 'ada' }), '= r', '= r', '= r', '= r', '= r', '= r', '-', '-', '-'],
+  ['regionChosen', '', () => ({ type: 'regionChosen', by: 'ada', region: 'usa', order: null }), '=', '=', '=', '=', '=', '=', '=', '=', '='],
+  ['restAsked', '', () => ({ type: 'restAsked', by: 'ada', order: 9 }), '=', '=', '=', '=', '=', '=', '=', '=', '='],
+  ['approved', 'this commit', (site) => ({ type: 'approved', approval: approvalOf(site) }), 'queued pr', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['approved', 'another commit', (site) => ({ type: 'approved', approval: { ...approvalOf(site), sha: PUSHED.sha } }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['approved', 'on another base', (site) => ({ type: 'approved', approval: { ...approvalOf(site), base: 'next' } }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['approvalLapsed', 'of what was not approved', () => ({ type: 'approvalLapsed', sha: HEAD.sha }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['placeTaken', '', () => ({ type: 'placeTaken' }), '-', '=', '-', '-', '-', '-', '-', '-', '-'],
+  ['placeRefused', '', () => ({ type: 'placeRefused' }), '-', '= r', '-', '-', '-', '-', '-', '-', '-'],
+  ['placesChanged', 'for one that does not wait', () => ({ type: 'placesChanged' }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['noticed', '', () => ({ type: 'noticed', notice: { said: [], log: null } }), '= r', '= r', '= r', '= r', '= r', '= r', '= r', '= r', '= r'],
+  ['stopped', '', () => ({ type: 'stopped', by: 'ada', order: null }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '-'],
+  ['stopped', 'by a command', () => ({ type: 'stopped', by: 'ada', order: 9 }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '-'],
+  ['endNeared', 'too early', () => ({ type: 'endNeared' }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['endReached', 'too early', () => ({ type: 'endReached' }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['removalFinished', '', () => ({ type: 'removalFinished' }), '-', '-', '-', '-', '-', '-', 'ended r', '-', '-'],
 ];
 
 const ALL_NEWS: { readonly [T in SiteNews['type']]: true } = {
   headSeen: true,
+  passedOver: true,
   pullClosed: true,
   repositoryRemoved: true,
   launchStarted: true,
@@ -68,9 +94,20 @@ const ALL_NEWS: { readonly [T in SiteNews['type']]: true } = {
   launchSucceeded: true,
   launchFailed: true,
   deployAsked: true,
+  rebuildAsked: true,
   forgeAnswered: true,
   extended: true,
+  kept: true,
+  regionChosen: true,
+  restAsked: true,
+  approved: true,
+  approvalLapsed: true,
+  placeTaken: true,
+  placeRefused: true,
+  placesChanged: true,
+  noticed: true,
   stopped: true,
+  endNeared: true,
   endReached: true,
   removalFinished: true,
 };
@@ -88,19 +125,19 @@ describe('every status and every event', () => {
 
   test('the table leaves no news and no status out', () => {
     expect(new Set(TABLE.map(([type]) => type))).toEqual(new Set(Object.keys(ALL_NEWS)));
-    expect(EVERY_SITE.map((site) => site.status)).toEqual(STATUSES);
+    expect(EVERY_SITE.map((site) => site.status)).toEqual([...STATUSES, 'absent']);
   });
 
   test('an end that is reached ends whatever stands', () => {
     const outcomes = EVERY_SITE.map((site) => outcome(site, { type: 'endReached', at: site.endsAt }));
-    expect(outcomes).toEqual([...Array<string>(6).fill('ending pr'), '-', '-']);
+    expect(outcomes).toEqual([...Array<string>(6).fill('ending pr'), '-', '-', '-']);
   });
 });
 
 const through = (site: Site, ...news: readonly SiteNews[]): Site =>
   news.reduce((now, one, index) => transition(now, { ...one, at: later((index + 1) * 1000) }).next, site);
 const closed = (observation: number): SiteNews => ({ type: 'pullClosed', observation, merged: false });
-const stopped: SiteNews = { type: 'stopped', by: 'ada' };
+const stopped: SiteNews = { type: 'stopped', by: 'ada', order: null };
 const gone: SiteNews = { type: 'removalFinished' };
 
 describe('what comes back, and what stays down', () => {
@@ -112,10 +149,10 @@ describe('what comes back, and what stays down', () => {
     ['stopped, then pushed to', [stopped, gone, look(PUSHED)], 'ended'],
     ['stopped, closed and reopened', [stopped, gone, closed(6), look(HEAD, { observation: 7, reopened: true })], 'ended'],
     ['closed, then stopped, then reopened', [closed(6), stopped, gone, look(HEAD, { observation: 7, reopened: true })], 'ended'],
-    ['stopped, then deployed', [stopped, gone, { type: 'deployAsked', by: 'ada', only: 'any' }], 'queued'],
+    ['stopped, then deployed', [stopped, gone, { type: 'deployAsked', by: 'ada', order: null, only: 'any' }], 'queued'],
     [
       'stopped, deployed at once, then closed and reopened',
-      [stopped, { type: 'deployAsked', by: 'ada', only: 'any' }, closed(6), look(HEAD, { observation: 7 }), gone],
+      [stopped, { type: 'deployAsked', by: 'ada', order: null, only: 'any' }, closed(6), look(HEAD, { observation: 7 }), gone],
       'queued',
     ],
     ['removed, then installed again', [{ type: 'repositoryRemoved' }, gone, look(HEAD)], 'queued'],
@@ -128,7 +165,7 @@ describe('what comes back, and what stays down', () => {
     ['pushed to', look(PUSHED), 'queued'],
     ['moved to another base', look({ ...HEAD, base: 'next' }), 'ended'],
     ['reopened', look(HEAD, { reopened: true }), 'queued'],
-    ['deployed', { type: 'deployAsked', by: 'ada', only: 'any' }, 'queued'],
+    ['deployed', { type: 'deployAsked', by: 'ada', order: null, only: 'any' }, 'queued'],
   ])('expired, then %s', (_, news, status) => {
     expect(through({ ...SITES.ended, reason: { kind: 'expired' } }, news).status).toBe(status);
   });

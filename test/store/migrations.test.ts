@@ -33,7 +33,10 @@ test('every migration applies over the rows of those before it', async () => {
   }
   await using store = await openAgain(database);
   const { sites } = await store.sites.list({ limit: 10 });
-  expect(sites.map(({ status, host }) => [status, host])).toEqual([['ready', 'pr-12-shop-k3f9abcd']]);
+  expect(sites.map(({ status, host }) => [status, host])).toEqual([
+    ['ready', 'pr-12-shop-k3f9abcd'],
+    ['queued', 'pr-13-shop-k3f9abce'],
+  ]);
 });
 
 test('processes that start at once migrate once', async () => {

@@ -45,6 +45,7 @@ export const headOf = (commit: Sha, change: Partial<Head> = {}): Head => ({
   author: 'ada',
   repository: repositoryId(1),
   trust: 'trusted',
+  draft: false,
   ...change,
 });
 

@@ -25,7 +25,7 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   await sites.list({ limit: 50, repository: 'acme/r2' });
   await sites.list({ limit: 50, repository: '2', status: 'ready' });
   await sites.expired(500);
-  await sites.unsettled(500);
+  await sites.unsettled(500, 5);
   await sites.standing({ after: null, limit: 500 });
   await sites.findByHost('pr-1-copy');
   await inbox.pending(5_000, 500);

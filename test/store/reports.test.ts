@@ -14,7 +14,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
     deployments: {},
     version: 0,
   });
-  expect((await store.sites.unsettled(10)).report).toEqual([site.id]);
+  expect((await store.sites.unsettled(10, 5)).report).toEqual([site.id]);
   const said = {
     commentId: '12',
     commentUrl: 'https://github.com/acme/shop/pull/7#issuecomment-12',
@@ -26,7 +26,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
   await store.reports.save(site.id, { ...said, comment: 'said first' });
   await store.reports.save(site.id, said);
   expect(await store.reports.get(site.id)).toEqual(said);
-  expect((await store.sites.unsettled(10)).report).toEqual([]);
+  expect((await store.sites.unsettled(10, 5)).report).toEqual([]);
 });
 
 test('a comment with a NUL in it can be kept', async () => {

@@ -41,6 +41,23 @@ const common = fc.record({
   endsAt: date,
   pushedAt: date,
   createdAt: date,
+  moved: fc.boolean(),
+  closedAs: fc.constantFrom(null, 'closed' as const, 'merged' as const),
+  approval: fc.option(fc.record({ sha: commit, repository: fc.constant(null), base: text, by: fc.record({ id: fc.nat(), login: text }) })),
+  wishes: fc.record({
+    kept: fc.boolean(),
+    region: fc.option(text),
+    newest: fc.record({ life: fc.nat(), rest: fc.nat(), region: fc.nat() }),
+  }),
+  place: fc.constantFrom('none' as const, 'refused' as const, 'taken' as const),
+  rebuild: fc.boolean(),
+  endNears: fc.boolean(),
+  notice: fc.option(
+    fc.record({
+      said: fc.array(fc.record({ typed: text, by: text, answer: fc.constant({ code: 'pong' as const, details: {} }) })),
+      log: fc.option(fc.record({ of: fc.constant('app' as const), text })),
+    }),
+  ),
   version: fc.nat(),
 });
 const launch = fc.constant(toLaunchId('L1'));
@@ -67,6 +84,7 @@ const statuses = fc.oneof(
   }),
   fc.record({ status: fc.constant('ending' as const), reason, revive: fc.boolean() }),
   fc.record({ status: fc.constant('ended' as const), reason, endedAt: date }),
+  fc.record({ status: fc.constant('absent' as const), passed: fc.constant({ why: 'nothing-touched', root: 'app' } as const) }),
 );
 const anySite: fc.Arbitrary<Site> = fc.tuple(common, statuses).map(([base, status]) => ({ ...base, ...status }));
 
@@ -124,10 +142,10 @@ test('what is owed is found: work that nobody holds, words that were not said', 
   await using store = await openTestStore();
   const site = (await store.applyToPull(placeOf(1), headSeen(1, headOf(sha('a')))))?.site;
   if (!site) throw new Error('no site was created');
-  expect(await store.sites.unsettled(9)).toEqual({ provision: [site.id], report: [site.id] });
+  expect(await store.sites.unsettled(9, 5)).toEqual({ provision: [site.id], report: [site.id] });
   await using _lease = await store.leases.take(`site:${site.id}`);
   await store.reports.save(site.id, { ...(await store.reports.get(site.id)), version: site.version });
-  expect(await store.sites.unsettled(9)).toEqual({ provision: [], report: [] });
+  expect(await store.sites.unsettled(9, 5)).toEqual({ provision: [], report: [] });
 });
 
 test('history can be added to and not changed', async () => {

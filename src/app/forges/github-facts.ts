@@ -57,9 +57,10 @@ export function githubFacts(caller: Caller): Facts {
       repository: parseRepositoryId(answer.head.repo?.id) ?? null,
       // A head in another repository, or in one that is gone, is somebody else's code.
       trust: answer.head.repo?.id === answer.base.repo.id ? ('trusted' as const) : ('untrusted' as const),
+      draft: answer.draft,
     };
     const state = answer.merged_at !== null ? 'merged' : answer.state;
-    return { number: answer.number, state, draft: answer.draft, labels: answer.labels.map(({ name }) => name), head };
+    return { number: answer.number, state, labels: answer.labels.map(({ name }) => name), head };
   }
 
   /** Undefined when the name has come to belong to another repository. */

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, stat } from 'node:fs/promises';
+import { mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { createMasker } from '../../../masking/masker.ts';
+import { cleanLog, lastLines } from '../../../site/text.ts';
 
 /** The app's own output in one file, and the file before it: together never more than twice this. */
 const MAX_BYTES = 5 * 1024 * 1024;
@@ -52,3 +54,25 @@ async function sizeOf(path: string): Promise<number> {
     throw error;
   }
 }
+
+/** Of a log that is read for somebody, so much of its end is looked at. */
+const READ_BYTES = 256 * 1024;
+
+/** The last lines of a log, without control characters and with these secrets masked, as everything that is shaped like one. */
+export async function readAppLog(path: string, want: { readonly lines: number; readonly secrets: readonly string[] }): Promise<string> {
+  const size = await sizeOf(path);
+  if (size === 0) return '';
+  await using file = await open(path, 'r');
+  const buffer = Buffer.alloc(Math.min(size, READ_BYTES));
+  const { bytesRead } = await file.read(buffer, 0, buffer.length, Math.max(size - READ_BYTES, 0));
+  const masker = createMasker(urlsApart(want.secrets));
+  const text = masker.push(buffer.toString('utf8', 0, bytesRead)) + masker.flush();
+  return lastLines(cleanLog(text), want.lines).join('\n');
+}
+
+/** An address is a secret for its password, which an app may print by itself. */
+const urlsApart = (secrets: readonly string[]): readonly string[] =>
+  secrets.flatMap((secret) => {
+    const password = URL.parse(secret)?.password;
+    return password ? [secret, decodeURIComponent(password)] : [secret];
+  });

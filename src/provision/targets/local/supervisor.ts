@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { hashed } from '../../../../infra/labels.ts';
+import { secretsIn } from '../../../masking/secret-names.ts';
 import type { Runner, ServiceSpec, Supervisor } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Limits, Sandbox } from '../../sandbox.ts';
+import { readAppLog } from './app-log.ts';
 import { openDeclared } from './declared.ts';
 import { createService, type Service } from './service.ts';
 
@@ -81,6 +83,14 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
       }
     },
     remove,
+    async sleep(name) {
+      await services.get(name)?.sleep();
+      return services.has(name);
+    },
+    said(site, lines) {
+      const secrets = [...services.values()].flatMap(({ spec }) => (spec.site === site ? secretsIn(spec.env) : []));
+      return readAppLog(join(options.logs, site, 'app.log'), { lines, secrets });
+    },
     list: async () => [...services.values()].map((service) => service.state()),
     async reach(name) {
       const service = services.get(name);

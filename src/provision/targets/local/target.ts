@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { siteOfStack, stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
-import type { DeployOrder, Found, Held, Supervisor, Target, Watch } from '../../../site/ports.ts';
+import type { DeployOrder, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Served } from '../../../site/site.ts';
 import type { Stacks } from '../../stack.ts';
@@ -14,7 +14,7 @@ import { resourceKinds } from './resources.ts';
 export type LocalTargetOptions = {
   readonly instance: string;
   readonly stacks: Stacks;
-  readonly supervisor: Supervisor;
+  readonly supervisor: Supervisor & Pick<Runner, 'reach'>;
   readonly databases: SiteDatabases;
   /** `store.leases.check`. */
   readonly check: (held: Held) => Promise<void>;
@@ -101,6 +101,14 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       await dropDatabases(site, null);
       if (failed) throw failed.error;
     },
+    sleep: (site, live) => supervisor.sleep(serviceName(site, live)),
+    async wake(site, live) {
+      const name = serviceName(site, live);
+      if (!(await supervisor.list()).some((service) => service.name === name)) return false;
+      await supervisor.reach(name);
+      return true;
+    },
+    appLog: (site, lines) => supervisor.said(site, lines),
     async survey() {
       const stacksFound = (await stacks.list()).flatMap((name): Found[] => {
         const site = siteOfStack('local', name);

@@ -21,6 +21,7 @@ import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { openStages } from './provision/stages.ts';
+import { makeRoomIn, type Storage } from './provision/storage/storage.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
 import { pullAddress } from './site/report-words.ts';
@@ -59,6 +60,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.use(await openDataDir(config.dataDir));
   const runsSites = config.roles.has('gate') || config.roles.has('worker');
+  if (runsSites) await makeRoomIn(dataDir.path);
   const ground = runsSites ? startGround(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   const { store, queues } = stores;
@@ -90,10 +92,9 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   });
   const parts: Parts = { config, stores, forges, metrics, log };
   const gatePort = local && config.roles.has('gate') ? await startGate(parts, local, opening) : null;
-  if (local && config.roles.has('worker')) {
-    await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening);
-  }
-  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere() : [])];
+  const worksHere = local && config.roles.has('worker');
+  const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
+  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere(storage) : [])];
   opening.use(startLoops(loops, log));
   const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
   const opened = opening.move();
@@ -137,7 +138,7 @@ async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
   local: Running,
   opening: AsyncDisposableStack,
-): Promise<void> {
+): Promise<Storage> {
   const { config, stores, forges, metrics, log } = parts;
   const { store, queues, dataDir } = stores;
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
@@ -184,6 +185,7 @@ async function startWork(
     { concurrency: CONCURRENCY, graceMs: STOP_GRACE_MS },
   );
   opening.use(work);
+  return stages.storage;
 }
 
 async function startWeb({ config, stores, forges, metrics, log }: Parts, opening: AsyncDisposableStack): Promise<number> {

@@ -4,11 +4,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ArtefactUsers, openArtefactUsers } from '../../src/provision/artefact-users.ts';
 import { keepSeed, openArtefacts } from '../../src/provision/artefacts.ts';
 import { openDependencies } from '../../src/provision/dependencies.ts';
+import { openSources } from '../../src/provision/source.ts';
 import { touch } from '../../src/provision/storage/disk.ts';
 import type { Bounds } from '../../src/provision/storage/shelves.ts';
 import { openStorage } from '../../src/provision/storage/storage.ts';
-import { toLaunchId, toSiteId } from '../../src/site/identity.ts';
+import { parseRepositoryId, parseSha, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import { mountSmallDisk, type SmallDisk } from '../small-disk.ts';
+import { createGitServer } from './git-server.ts';
 
 const MIB = 1024 * 1024;
 const HOUR_MS = 3_600_000;
@@ -159,7 +161,35 @@ describe('with little space left', () => {
     expect(await all()).toEqual([launchLog(2)]);
   });
 
-  test('what was removed behind somebody’s back is not there, and is no failure', async () => {
+  test('a source cache stays while a launch reads from it; dropped after that, the next fetch makes it anew', async () => {
+    await using server = await createGitServer();
+    const sha = parseSha(await server.commit({ 'index.html': 'kept' })) ?? expect.fail('no sha');
+    const id = parseRepositoryId(7) ?? expect.fail('7 is no id');
+    const sources = await openSources({ dataDir, log: expect.fail });
+    const address = async () => ({ url: server.url, authorization: null });
+    const storage = open();
+    const read = () =>
+      storage.during(async () => {
+        const snapshot = await sources.fetch({ repository: { forge: toForgeId('github'), id }, address, sha, signal });
+        await disk.leave(1);
+        await storage.makeRoom();
+        const content = await snapshot.read('index.html', 100);
+        await disk.leave(32);
+        return content?.toString();
+      });
+    expect([await read(), await has('sources')]).toEqual(['kept', ['github-7.git']]);
+    const requests = server.seen.length;
+    const longAgo = new Date(Date.now() - 9 * HOUR_MS);
+    await utimes(join(dataDir, 'sources', 'github-7.git'), longAgo, longAgo);
+    expect([await read(), server.seen.length]).toEqual(['kept', requests]);
+    await disk.leave(1);
+    await storage.makeRoom();
+    expect(await has('sources')).toEqual([]);
+    await disk.leave(32);
+    expect(await read()).toBe('kept');
+  });
+
+  test('dependencies that were removed are not there, and that is no failure', async () => {
     await fill(1);
     await open().makeRoom();
     expect(await (await openDependencies(dataDir)).restore('d', dataDir)).toBe(false);

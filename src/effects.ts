@@ -7,7 +7,7 @@ const TOLD = 20;
 
 /** After a commit, has done what a changed site asks for. What is lost here the sweep finds. */
 export async function handOn(
-  { store, queues }: { readonly store: Pick<Store, 'sites' | 'apply'>; readonly queues: Pick<Queues, 'provision' | 'report'> },
+  { store, queues }: { readonly store: Pick<Store, 'places' | 'apply'>; readonly queues: Pick<Queues, 'provision' | 'report'> },
   site: Site,
   effects: readonly Effect[],
 ): Promise<void> {
@@ -15,7 +15,7 @@ export async function handOn(
     if (effect !== 'vacate') await queues[effect].add(site.id);
     else {
       // The place goes to whoever has waited for it longest.
-      const [next, ...others] = await store.sites.waiting({ forge: site.pull.forge, id: site.pull.repository }, TOLD);
+      const [next, ...others] = await store.places.waiting({ forge: site.pull.forge, id: site.pull.repository }, TOLD);
       if (next !== undefined) await queues.provision.add(next);
       for (const other of others) await store.apply(other, { type: 'placesChanged' });
     }

@@ -22,6 +22,7 @@ import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { openStages } from './provision/stages.ts';
+import { makeRoomIn, type Storage } from './provision/storage/storage.ts';
 import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
@@ -61,6 +62,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.use(await openDataDir(config.dataDir));
   const runsSites = config.roles.has('gate') || config.roles.has('worker');
+  if (runsSites) await makeRoomIn(dataDir.path);
   const ground = runsSites ? startGround(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   const { store, queues } = stores;
@@ -91,10 +93,9 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   });
   const parts: Parts = { config, stores, forges, metrics, log };
   const gatePort = local && config.roles.has('gate') ? await startGate(parts, local, opening) : null;
-  if (local && config.roles.has('worker')) {
-    await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening);
-  }
-  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere() : [])];
+  const worksHere = local && config.roles.has('worker');
+  const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
+  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere(storage) : [])];
   opening.use(startLoops(loops, log));
   const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
   const opened = opening.move();
@@ -138,7 +139,7 @@ async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
   local: Running,
   opening: AsyncDisposableStack,
-): Promise<void> {
+): Promise<Storage> {
   const { config, stores, forges, metrics, log } = parts;
   const { store, queues, dataDir } = stores;
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });
@@ -165,7 +166,7 @@ async function startWork(
     target: local.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
-    turns: createTurns(CONCURRENCY.provision, ({ forge, repository: id }) => store.sites.othersWait({ forge, id })),
+    turns: createTurns(CONCURRENCY.provision, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
     maxSites,
     metrics,
     newId: ulid,
@@ -187,6 +188,7 @@ async function startWork(
     { concurrency: CONCURRENCY, graceMs: STOP_GRACE_MS },
   );
   opening.use(work);
+  return stages.storage;
 }
 
 async function startWeb({ config, stores, forges, metrics, log }: Parts, opening: AsyncDisposableStack): Promise<number> {

@@ -33,17 +33,21 @@ export async function until<Seen>(what: string, look: () => Promise<Seen | undef
   throw new Error(`waited ${PATIENCE_MS / 1_000} s for ${what}`);
 }
 
+export type WorldOptions = Omit<StartOptions, 'log'> & {
+  /** One of its own unless given. */
+  readonly dataDir?: string;
+};
+
 /**
  * Mayfly itself, whole, on a database of its own, and a GitHub that it serves. Closing it fails the test when the double was asked
  * something that it does not know, or when a secret stands in anything that was said.
  */
-export async function createWorld(settings: Readonly<Record<string, string>> = {}, options: Omit<StartOptions, 'log'> = {}) {
+export async function createWorld(settings: Readonly<Record<string, string>> = {}, options: WorldOptions = {}) {
   await using opening = new AsyncDisposableStack();
   const server = inject('postgresUrl');
   const database = opening.use(await createDatabase(server));
-  const dataDir = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-world-')), (path) =>
-    rm(path, { recursive: true, force: true, maxRetries: 5 }),
-  );
+  const removed = (path: string): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 5 });
+  const dataDir = options.dataDir ?? opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-world-')), removed);
   const github = opening.use(await createGitHub());
   const canary = randomBytes(24).toString('hex');
   const environment = {

@@ -8,7 +8,7 @@ import type { ForgeLink } from './pulls.ts';
 import { type Saying, sayEverything } from './saying.ts';
 
 export type ReporterParts = {
-  readonly store: Pick<Store, 'sites' | 'launches' | 'repositories' | 'reports' | 'leases' | 'now'>;
+  readonly store: Pick<Store, 'sites' | 'places' | 'launches' | 'repositories' | 'reports' | 'leases' | 'now'>;
   readonly links: ReadonlyMap<ForgeId, ForgeLink>;
   /** Adds a report job that starts after `ms`. */
   readonly later: (site: SiteId, ms: number) => Promise<void>;
@@ -95,9 +95,9 @@ const isRemoved = (site: Site): boolean => (site.status === 'ending' || site.sta
 /** Where a queued site stands: behind others, or without a place. */
 async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<Pick<SiteView, 'place' | 'holders'>> {
   if (site.status !== 'queued') return { place: null, holders: null };
-  if (site.place === 'taken') return { place: 1 + (await store.sites.before(site)), holders: null };
-  const placed = await store.sites.placed({ forge: site.pull.forge, id: site.pull.repository });
-  if (placed.length < maxSites) return { place: 1 + (await store.sites.before(site)), holders: null };
+  if (site.place === 'taken') return { place: 1 + (await store.places.before(site)), holders: null };
+  const placed = await store.places.holders({ forge: site.pull.forge, id: site.pull.repository });
+  if (placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
   return { place: null, holders: placed.map(({ pull: { number }, endsAt }) => ({ number, endsAt })) };
 }
 

@@ -26,11 +26,20 @@ export type ExpiryParts = {
   readonly log: Logger;
 };
 
+type Swept = { readonly removed: number; readonly freeMb: number; readonly isLow: boolean };
+/** What the worker keeps on this host's disk. */
+type Storage = {
+  /** Removes what is beyond its bounds. */
+  sweep(signal: AbortSignal): Promise<Swept>;
+  /** Removes what is within them as well while little space is left. */
+  makeRoom(): Promise<Swept>;
+};
+
 export interface Expiry {
   /** Over what every process shares: one process of a Mayfly is enough, several do no harm. */
   loops(every: { readonly sweepEveryMs: number }): readonly Loop[];
-  /** Over what runs and lies on this host: in each process that has sites. */
-  loopsHere(): readonly Loop[];
+  /** Over what runs and lies on this host: in each process that has sites. `storage` is null where nothing is built. */
+  loopsHere(storage: Storage | null): readonly Loop[];
   /** Both comparisons, whole, at once. */
   reconcileNow(): Promise<void>;
 }
@@ -41,6 +50,8 @@ const FORGE_ROUND_MS = 300_000;
 /** The first round after a start is faster, since much may have been missed: four repositories a second, within every forge's limits. */
 const CATCH_UP_PAUSE_MS = 250;
 const HOUSEKEEPING_EVERY_MS = 3_600_000;
+/** Asking a file system what is free costs microseconds. */
+const ROOM_EVERY_MS = 60_000;
 
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
 export function openExpiry(parts: ExpiryParts): Expiry {
@@ -71,9 +82,11 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'forges', everyMs: TARGET_EVERY_MS, run: forgeRound },
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
-    loopsHere: () => [
+    loopsHere: (storage) => [
       { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
       { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
+      { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
+      { name: 'room', everyMs: ROOM_EVERY_MS, run: async () => tellSwept(log, await storage?.makeRoom()) },
     ],
     async reconcileNow() {
       await compareTarget();
@@ -116,4 +129,9 @@ async function dropOldDeliveries({ store, log }: ExpiryParts): Promise<void> {
 async function dropOldLogs({ store, dataDir, log }: ExpiryParts): Promise<void> {
   const logs = await removeOldLogs(dataDir, store);
   if (logs > 0) log.info({ logs }, 'logs of sites long gone dropped');
+}
+
+function tellSwept(log: Logger, swept: Swept | undefined): void {
+  if (swept?.removed) log.info(swept, 'what was used longest ago was removed from the disk');
+  if (swept?.isLow) log.warn(swept, 'little disk space is left');
 }

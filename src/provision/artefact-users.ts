@@ -1,8 +1,10 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { LaunchId, SiteId } from '../site/identity.ts';
 import type { Artefacts } from './artefacts.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 
 /** Key of the artefact by launch. */
 const Uses = z.record(z.string(), z.string());
@@ -14,6 +16,8 @@ export interface ArtefactUsers {
   use(site: SiteId, launch: LaunchId, key: string): Promise<void>;
   /** The site uses what `launch` was made of and nothing else; null: nothing at all. */
   useOnly(site: SiteId, launch: LaunchId | null): Promise<void>;
+  /** Removes what nobody uses: a crash came between the end of a use and the removal. @returns how many */
+  removeUnused(): Promise<number>;
 }
 
 /** Opens the notes, one file a site in `<dataDir>/artefact-users`. */
@@ -22,8 +26,11 @@ export async function openArtefactUsers(dataDir: string, artefacts: Artefacts): 
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const inTurn = oneAtATime();
   const read = async (site: string): Promise<Uses> => {
-    // No file: it uses nothing.
-    const text = await readFile(join(folder, site), 'utf8').catch(() => '{}');
+    const text = await readFile(join(folder, site), 'utf8').catch((error: NodeJS.ErrnoException) => {
+      // No file: it uses nothing. A file that can't be read is another matter: what it names may be in use.
+      if (error.code === 'ENOENT') return '{}';
+      throw error;
+    });
     return Uses.parse(JSON.parse(text));
   };
   const write = async (site: string, uses: Uses): Promise<void> => {
@@ -42,19 +49,18 @@ export async function openArtefactUsers(dataDir: string, artefacts: Artefacts): 
       inTurn(async () => {
         const before = await read(site);
         const kept = launch === null ? undefined : before[launch];
-        await write(site, launch === null || kept === undefined ? {} : { [launch]: kept });
+        const after: Uses = launch === null || kept === undefined ? {} : { [launch]: kept };
+        // Notes that say it already need no room on a disk that may have none.
+        if (!isDeepStrictEqual(before, after)) await write(site, after);
         const used = await usedBySomebody();
         for (const key of new Set(Object.values(before))) if (!used.has(key)) await artefacts.remove(key);
       }),
-  };
-}
-
-function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work, work);
-    // Who comes next waits for it, however it ends.
-    last = mine.catch(() => undefined);
-    return mine;
+    removeUnused: () =>
+      inTurn(async () => {
+        const used = await usedBySomebody();
+        const unused = (await artefacts.keys()).filter((key) => !used.has(key));
+        for (const key of unused) await artefacts.remove(key);
+        return unused.length;
+      }),
   };
 }

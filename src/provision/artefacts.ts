@@ -5,8 +5,8 @@ import { z } from 'zod';
 import type { Artefact } from '../site/ports.ts';
 import type { RepoConfig } from '../site/repo-config.ts';
 import type { Trust } from '../site/site.ts';
-import { orDiskFull } from './copy.ts';
 import type { Snapshot } from './source.ts';
+import { orDiskFull, touch } from './storage/disk.ts';
 
 /** Bumped when builds of this Mayfly are no longer the same as those before. */
 const FORMAT = 1;
@@ -41,6 +41,7 @@ export interface Artefacts {
   /** Takes `folder` (on the same file system) as the artefact's. When another build was faster, its artefact stays and is returned. */
   keep(key: string, folder: string, made: Made): Promise<Artefact>;
   remove(key: string): Promise<void>;
+  keys(): Promise<readonly string[]>;
 }
 
 /** Opens `<dataDir>/artefacts`; what a crash left half-made is removed. */
@@ -73,6 +74,8 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
       return kept;
     },
     remove: (key) => rm(join(root, key), { recursive: true, force: true }),
+    // What begins with a dot is being made.
+    keys: async () => (await readdir(root)).filter((name) => !name.startsWith('.')),
   };
 }
 
@@ -80,7 +83,8 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
 export async function keepSeed(dataDir: string, name: string, content: Buffer) {
   const hash = sha256(content);
   const file = join(dataDir, 'seeds', `${hash}.sql`);
-  const there = await lstat(file).catch(() => undefined);
+  // Before it is looked at: from here on nobody who makes room takes it.
+  const there = (await touch(file)) ? await lstat(file) : undefined;
   if (there?.size !== content.length) {
     await orDiskFull(async () => {
       await mkdir(join(dataDir, 'seeds'), { recursive: true, mode: 0o700 });

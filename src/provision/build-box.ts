@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, statfs } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { promisify } from 'node:util';
@@ -8,6 +8,7 @@ import type { LaunchId } from '../site/identity.ts';
 import { Fault } from '../site/problem.ts';
 import type { Registry } from './registry.ts';
 import type { Exit, Folder, Limits, Sandbox } from './sandbox.ts';
+import { freeMb, KEEP_FREE_MB, refuseIfFull } from './storage/disk.ts';
 
 const exec = promisify(execFile);
 /** The environment of the few programs that builds need outside their box. */
@@ -18,8 +19,6 @@ const LIMITS: Limits = { memoryMb: 3_072, processes: 1_024, cpus: 2, diskMb: 1_0
 const UIDS = { first: 300_000, count: 10_000 };
 const PROXY_PORT = 3128;
 const PROXY = `http://127.0.0.1:${PROXY_PORT}`;
-/** A build that would leave the machine less than this is stopped, MiB. */
-const KEEP_FREE_MB = 512;
 /** What one build may write, MiB; looked at every so often, since asking a file system costs. */
 const MAX_WORK_MB = 6_144;
 const LOOK_EVERY_MS = 1_000;
@@ -90,6 +89,8 @@ export async function createBuildBox(options: BuildBoxOptions): Promise<BuildBox
       });
       options.signal.throwIfAborted();
       if (disk.fault) throw disk.fault;
+      // It may have met the end of the disk, and failed for it, between two looks.
+      if (exit.code !== 0) await refuseIfFull(options.work);
       refuse(exit, command, how.failure);
     },
     async [Symbol.asyncDispose]() {},
@@ -163,15 +164,15 @@ function watchDisk(folder: string, maxMb: number, stop: () => void): Disposable 
     stop();
   };
   const look = async (): Promise<void> => {
-    const { bavail, bsize } = await statfs(folder);
-    const freeMb = (bavail * bsize) / 1024 / 1024;
-    if (freeMb < KEEP_FREE_MB) end(new Fault('disk-full'));
-    freeThen ??= freeMb;
+    const free = await freeMb(folder);
+    if (free < KEEP_FREE_MB)
+      end(new Fault('disk-full', { cause: new Error(`a build left ${free} MiB free, less than ${KEEP_FREE_MB} MiB`) }));
+    freeThen ??= free;
     sinceMeasured += 1;
     // Measuring walks over every file: rarely, or when somebody has written much.
-    if (sinceMeasured < MEASURE_EVERY && freeThen - freeMb < maxMb / 4) return;
+    if (sinceMeasured < MEASURE_EVERY && freeThen - free < maxMb / 4) return;
     sinceMeasured = 0;
-    freeThen = freeMb;
+    freeThen = free;
     const { stdout } = await exec('du', ['-sxm', '--', folder], { env: EXPORTED });
     if (Number(stdout.split('\t')[0]) > maxMb)
       end(new Fault('build-limit', { details: { resource: 'disk space', limit: `${maxMb} MiB` } }));

@@ -7,13 +7,13 @@ import type { Trust } from '../site/site.ts';
 import { type Artefacts, artefactKey, type BuildConfig, openArtefacts } from './artefacts.ts';
 import { type BuildBox, createBuildBox } from './build-box.ts';
 import { collect } from './collect.ts';
-import { orDiskFull } from './copy.ts';
 import { type Dependencies, dependenciesKey, openDependencies } from './dependencies.ts';
 import { detect, type Install, isOwnFolder } from './detect.ts';
 import type { Egress } from './egress.ts';
 import { findRegistry, type Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
 import type { Snapshot } from './source.ts';
+import { orDiskFull } from './storage/disk.ts';
 
 const LIMIT_MS = 15 * 60_000;
 
@@ -196,6 +196,7 @@ async function install({ order, parts, box, checkout }: Installing, wanted: Inst
   }
   await box.run(wanted.command, { cwd: wanted.cwd, failure: 'install-failed' });
   if (!cacheable || !(await isOwnFolder(checkout, wanted.cwd))) return NOTHING_KEPT;
-  await parts.dependencies.keep(key, folder);
-  return { cache: 'none', key };
+  if (await parts.dependencies.keep(key, folder)) return { cache: 'none', key };
+  order.watch.log('The dependencies are not kept for the next build: no disk space is left\n');
+  return NOTHING_KEPT;
 }

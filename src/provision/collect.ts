@@ -5,9 +5,9 @@ import { promisify } from 'node:util';
 import { Fault } from '../site/problem.ts';
 import type { Made } from './artefacts.ts';
 import { EXPORTED } from './build-box.ts';
-import { orDiskFull } from './copy.ts';
 import { isOwnFolder, type Plan } from './detect.ts';
 import { publish } from './output.ts';
+import { orDiskFull } from './storage/disk.ts';
 
 const run = promisify(execFile);
 /** What an app may weigh with its dependencies. */

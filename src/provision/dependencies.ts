@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process';
-import { lstat, mkdir, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Trust } from '../site/site.ts';
 import { sha256 } from './artefacts.ts';
-import { orDiskFull } from './copy.ts';
 import type { Install } from './detect.ts';
+import { freeMb, isDiskFull, KEEP_FREE_MB, LITTLE, orDiskFull, touch } from './storage/disk.ts';
 
 const run = promisify(execFile);
 const ENV = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };
@@ -18,8 +18,8 @@ const ENV = { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' };
 export interface Dependencies extends AsyncDisposable {
   /** Puts them at `folder/node_modules`. @returns whether they were there */
   restore(key: string, folder: string): Promise<boolean>;
-  /** Keeps `folder/node_modules` as it is now. */
-  keep(key: string, folder: string): Promise<void>;
+  /** Keeps `folder/node_modules` as it is now. @returns false when the disk has no room for it, which is no failure of the build's */
+  keep(key: string, folder: string): Promise<boolean>;
   /** Unpacks a spare behind the scenes, for the next build. */
   prepare(key: string): void;
 }
@@ -68,9 +68,8 @@ export async function openDependencies(dataDir: string): Promise<Dependencies> {
   return {
     async restore(key, folder) {
       const to = join(folder, 'node_modules');
-      if (!(await exists(archive(key)))) return false;
-      const now = new Date();
-      await utimes(archive(key), now, now);
+      // Before it is used: from here on nobody who makes room takes it.
+      if (!(await touch(archive(key)))) return false;
       const hadSpare = await rename(join(spare(key), 'node_modules'), to).then(
         () => true,
         () => false,
@@ -79,15 +78,20 @@ export async function openDependencies(dataDir: string): Promise<Dependencies> {
       return true;
     },
     async keep(key, folder) {
-      if (!(await exists(join(folder, 'node_modules'))) || (await exists(archive(key)))) return;
+      if (!(await exists(join(folder, 'node_modules'))) || (await exists(archive(key)))) return true;
+      if ((await freeMb(root)) < LITTLE * KEEP_FREE_MB) return false;
       const file = half();
       // Nobody else's, nothing setuid: the archive is unpacked by us.
       const args = ['--create', '--file', file, '--owner=+0', '--group=+0', '--mode=u+rwX,go+rX,ug-s,o-t', '--directory', folder];
-      await orDiskFull(() => run('tar', [...args, 'node_modules'], { env: ENV })).catch(async (error: unknown) => {
+      try {
+        await run('tar', [...args, 'node_modules'], { env: ENV });
+        await rename(file, archive(key));
+        return true;
+      } catch (error) {
         await rm(file, { force: true });
+        if (isDiskFull(error)) return false;
         throw error;
-      });
-      await rename(file, archive(key));
+      }
     },
     prepare(key) {
       if (closing.signal.aborted || preparing.has(key)) return;
@@ -109,6 +113,7 @@ type Preparing = { readonly archive: string; readonly spare: string; readonly ha
 async function prepareSpare({ archive, spare, half, signal }: Preparing): Promise<void> {
   if ((await exists(join(spare, 'node_modules'))) || !(await exists(archive))) return;
   try {
+    if ((await freeMb(archive)) < LITTLE * KEEP_FREE_MB) return;
     await mkdir(half, { mode: 0o700 });
     await unpack(archive, half, { signal });
     await rm(spare, { recursive: true, force: true });

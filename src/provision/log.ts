@@ -28,10 +28,12 @@ export async function openLaunchLog(of: {
   readonly secrets?: readonly string[];
 }): Promise<MaskedLog> {
   const file = join(of.dataDir, 'logs', of.site, `${of.launch}.log`);
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   // A disk that is full costs the log's file, not the launch: the end is kept in memory for the comment.
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 }).catch(() => {});
+  const stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
   stream.on('error', () => {});
+  // Listened for from the start, since a stream that failed closes by itself, once.
+  const closed = new Promise<void>((resolve) => stream.once('close', resolve));
   const masker = createMasker(of.secrets);
   let written = 0;
   const end = createEnd(TAIL_CHARACTERS);
@@ -61,10 +63,8 @@ export async function openLaunchLog(of: {
       const left = late.added() - text.length;
       if (left > 0) stream.write(`\n… ${left} characters left out …\n`);
       stream.write(text);
-      await new Promise<void>((resolve) => {
-        stream.once('close', resolve);
-        stream.end(() => stream.destroy());
-      });
+      stream.end(() => stream.destroy());
+      await closed;
     },
   };
 }

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { readdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { openBubblewrap } from './bubblewrap.ts';
 import { openPlain } from './plain-box.ts';
 import { openToolbox } from './toolbox.ts';
@@ -77,6 +78,7 @@ export async function openSandbox(options: {
   readonly log: (line: string) => void;
 }): Promise<Sandbox> {
   const dataDir = resolve(options.dataDir);
+  await removeRemains(join(dataDir, 'run'));
   const toolbox = await openToolbox(dataDir);
   if (options.mode === 'none') return openPlain({ dataDir, toolbox });
   const sandbox = await openBubblewrap({ dataDir, toolbox });
@@ -87,6 +89,13 @@ export async function openSandbox(options: {
       'MAYFLY_SANDBOX=none runs builds and sites without a sandbox: their code can then read and change everything that Mayfly can, ' +
       "so use it only where every pull request's author is trusted with this machine.",
   );
+}
+
+/** What a killed Mayfly left of its boxes: without root it may be whole copies of what they ran. */
+async function removeRemains(run: string): Promise<void> {
+  // No folder: no box was ever opened.
+  const names = await readdir(run).catch(() => []);
+  for (const name of names) if (name.startsWith('box-')) await rm(join(run, name), { recursive: true, force: true });
 }
 
 /** Opens a box for real. @returns what went wrong, null when nothing did */

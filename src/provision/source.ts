@@ -4,8 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Repository, Sha } from '../site/identity.ts';
 import type { Source } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { orDiskFull } from './copy.ts';
 import { type GitCall, type GitResult, git } from './git.ts';
+import { orDiskFull, refuseIfFull, saysDiskFull, touch } from './storage/disk.ts';
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 700;
@@ -44,10 +44,11 @@ export interface Sources {
   remove(repository: Pick<Repository, 'forge' | 'id'>): Promise<void>;
 }
 
-/** Opens the bare caches in `<dataDir>/sources`, one a repository, known by its id: a rename changes nothing. */
+/** Opens the bare caches in `<dataDir>/sources`, one a repository, known by its id: a rename changes nothing. What a crash left of dropped ones is removed. */
 export async function openSources(options: { readonly dataDir: string; readonly log: (line: string) => void }): Promise<Sources> {
   const root = join(options.dataDir, 'sources');
   await mkdir(root, { recursive: true, mode: 0o700 });
+  for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
   const turns = new Map<string, Promise<unknown>>();
   const folderOf = (repository: Pick<Repository, 'forge' | 'id'>): string => join(root, `${repository.forge}-${repository.id}.git`);
   /** One at a time per cache: git's own locks make the second one fail instead of wait. */
@@ -80,6 +81,8 @@ export async function openSources(options: { readonly dataDir: string; readonly 
 }
 
 async function ensureCommit(folder: string, order: FetchOrder, log: (line: string) => void): Promise<void> {
+  // Before it is used: from here on nobody who makes room takes it.
+  await touch(folder);
   if (await holds(folder, order.sha)) return;
   let rebuilt = false;
   for (let attempt = 1; ; attempt += 1) {
@@ -102,9 +105,17 @@ async function ensureCommit(folder: string, order: FetchOrder, log: (line: strin
 
 async function ensureCache(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  // We have the turn, so whoever made these locks is dead.
-  for (const name of await readdir(folder)) if (name.endsWith('.lock')) await rm(join(folder, name), { force: true });
+  await removeRemains(folder);
   await must({ folder, args: ['init', '--bare', '--quiet', '--template=', folder] });
+}
+
+/** Locks and half packs of a git that ended in the middle of its work: we have the turn, so whoever made them is dead. */
+async function removeRemains(folder: string): Promise<void> {
+  const packs = join(folder, 'objects', 'pack');
+  // Nothing is there before the first fetch.
+  const [tops, halves] = await Promise.all([folder, packs].map((path) => readdir(path).catch(() => [])));
+  for (const name of tops ?? []) if (name.endsWith('.lock')) await rm(join(folder, name), { force: true });
+  for (const name of halves ?? []) if (name.startsWith('tmp_')) await rm(join(packs, name), { force: true });
 }
 
 async function holds(folder: string, sha: Sha): Promise<boolean> {
@@ -139,6 +150,8 @@ async function fetchOnce(folder: string, order: FetchOrder): Promise<string | nu
       signal: order.signal,
     });
     if (result.code === 0) return null;
+    // At once, since half a pack may be what fills the disk.
+    await removeRemains(folder);
     refuseFullDisk(result);
     cause = lastWords(result);
   }
@@ -163,8 +176,7 @@ async function answers(folder: string, order: FetchOrder): Promise<boolean> {
 }
 
 function refuseFullDisk(result: GitResult): void {
-  if (/No space left on device|Disk quota exceeded/.test(result.said))
-    throw new Fault('disk-full', { cause: new Error(lastWords(result)) });
+  if (saysDiskFull(result.said)) throw new Fault('disk-full', { cause: new Error(lastWords(result)) });
 }
 
 const lastWords = (result: GitResult): string =>
@@ -220,8 +232,10 @@ async function checkout({ folder, sha, paths, into, signal }: Checkout): Promise
     await must({ folder, args: ['update-index', '-z', '--index-info'], input: listing, index, workTree: into, ...aborted });
     await must({ folder, args: ['checkout-index', '--all', '--force', '--quiet'], index, workTree: into, ...aborted });
   } catch (error) {
-    // Most likely the cache is damaged: it is dropped, and the next fetch makes it anew.
     if (!signal?.aborted && !(error instanceof Fault)) {
+      // git does not say why a file could not be written.
+      await refuseIfFull(into);
+      // Most likely the cache is damaged: it is dropped, and the next fetch makes it anew.
       await rm(folder, { recursive: true, force: true });
       throw new Fault('fetch-failed', { details: { cause: 'the source cache was damaged', attempts: '1' }, cause: error });
     }

@@ -7,6 +7,7 @@ import type { Held } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import type { FromChild, Order, Program } from './pulumi-messages.ts';
 import { killGroup, type Launcher, openPulumiProcess, type ProcessMark, type PulumiProcess, startOf } from './pulumi-process.ts';
+import { orDiskFull, saysDiskFull } from './storage/disk.ts';
 
 export type StackOptions = {
   /** `postgres://…`: of the role that can touch only Pulumi's own database. */
@@ -23,7 +24,7 @@ export type StackOptions = {
 
 export type Run = { readonly program: Program; readonly attach: string; readonly signal: AbortSignal };
 
-/** Pulumi's stacks. Each verb is for the holder of the stack's lease, and throws Fault `deploy-failed` with the engine's text as cause. */
+/** Pulumi's stacks. Each verb is for the holder of the stack's lease, and throws Fault `deploy-failed`, or `disk-full`, with the engine's text as cause. */
 export interface Stacks extends AsyncDisposable {
   /** Makes an empty stack, or finds it: what an `up` with `isNew` would do first. */
   init(held: Held, stack: string, signal: AbortSignal): Promise<void>;
@@ -46,21 +47,22 @@ const SECOND_MS = 5_000;
 /** Opens the stacks and warms the children in the background. */
 export async function openStacks(options: StackOptions): Promise<Stacks> {
   const marks = join(options.folder, 'running');
+  // Working folders of children that a killed Mayfly left.
+  await rm(join(options.folder, 'tmp'), { recursive: true, force: true });
   for (const folder of [marks, join(options.folder, 'home'), join(options.folder, 'tmp')])
     await mkdir(folder, { recursive: true, mode: 0o700 });
   const pool = openPool(options);
   const stacksOf = (said: FromChild): readonly string[] => {
     if (said.type === 'done') return said.stacks;
-    throw new Fault('deploy-failed', {
-      cause: new Error(said.type === 'failed' ? withoutPassword(said.text, options.backendUrl) : said.type),
-    });
+    const text = said.type === 'failed' ? withoutPassword(said.text, options.backendUrl) : said.type;
+    throw new Fault(saysDiskFull(text) ? 'disk-full' : 'deploy-failed', { cause: new Error(text) });
   };
   const work = async (held: Held, order: Exclude<Order, { verb: 'list' }>, signal: AbortSignal): Promise<void> => {
     const stop = AbortSignal.any([signal, held.signal]);
     stop.throwIfAborted();
     await endPredecessor(join(marks, order.stack));
     await pool.use(async (child) => {
-      await writeMark(join(marks, order.stack), child.mark);
+      await orDiskFull(() => writeMark(join(marks, order.stack), child.mark));
       const said = await child
         .carryOut(order, { signal: stop, graceMs: GRACE_MS })
         .finally(() => rm(join(marks, order.stack), { force: true }));
@@ -118,6 +120,9 @@ function environment({ backendUrl, passphraseFile, folder }: StackOptions): Read
     // GOMAXPROCS: on two cores it waits for itself for ever (measured). Two lists and a pool of 16 cannot.
     PULUMI_DIY_BACKEND_PARALLEL: '2',
     GOMAXPROCS: '8',
+    // Each command leaves a log of 10 KiB, and looks at all that there are; by default they grow to 500 MB.
+    PULUMI_LOG_ROTATION_MAX_AGE_DAYS: '1',
+    PULUMI_LOG_ROTATION_MAX_TOTAL_MB: '16',
     // What a child compiles of its modules serves the next one: a third less time until it is warm.
     NODE_COMPILE_CACHE: join(folder, 'home', 'compiled'),
   };

@@ -16,6 +16,7 @@ import { openEgress } from './egress.ts';
 import type { ProvisionParts, Run } from './launch.ts';
 import type { Sandbox } from './sandbox.ts';
 import { openSources, type Snapshot, type Sources } from './source.ts';
+import { openStorage, type Storage } from './storage/storage.ts';
 
 export type StagesOptions = {
   readonly store: Pick<Store, 'repositories'>;
@@ -46,14 +47,16 @@ type Parts = StagesOptions & {
 export async function openStages(
   options: StagesOptions,
   opening: AsyncDisposableStack,
-): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'>> {
+): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage }> {
   const { dataDir, sandbox, log } = options;
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
   const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
   const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
+  const storage = openStorage({ dataDir, users });
   return {
-    stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run),
+    storage,
+    stages: (run) => storage.during(() => runStages({ ...options, sources, builder, use: users.use }, run)),
     useOnly: users.useOnly,
     forgetSource: ({ forge, repository: id }) => sources.remove({ forge, id }),
   };

@@ -4,7 +4,8 @@ import { isAllowed, type Pattern } from './policy.ts';
 import type { PullNow } from './ports.ts';
 import { type RegionRefusal, resolveRegion } from './region.ts';
 import type { RepoConfig, Settings } from './repo-config.ts';
-import type { PassedOver, SiteNews } from './site.ts';
+import type { PassedOver } from './site.ts';
+import type { SiteNews } from './site-news.ts';
 
 /** What the operator decided for every repository. */
 export type OperatorPolicy = {

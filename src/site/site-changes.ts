@@ -2,7 +2,8 @@
 import { endAfterRestart, endAtLimit, endWithin, type Terms } from './deadline.ts';
 import type { LaunchId, Sha } from './identity.ts';
 import { CAUSED_BY_FORGE } from './problem.ts';
-import type { Approval, Change, Common, Effect, EndReason, Head, Live, Order, Site, SiteEvent, Topic } from './site.ts';
+import type { Approval, Change, Common, Effect, EndReason, Head, Live, Site } from './site.ts';
+import type { Order, SiteEvent, Topic } from './site-news.ts';
 
 export type News<T extends SiteEvent['type']> = Extract<SiteEvent, { type: T }>;
 

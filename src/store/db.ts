@@ -11,6 +11,7 @@ import { openKeepsakes } from './keepsakes.ts';
 import { openLaunches } from './launches.ts';
 import { LEASE_TIMES, type LeaseTimes, openLeases } from './leases.ts';
 import { migrate } from './migrate.ts';
+import { openPlaces } from './places.ts';
 import { openReports } from './reports.ts';
 import { openRepositories } from './repositories.ts';
 import { type Database, SCHEMA } from './schema.ts';
@@ -69,6 +70,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const opened = opening.move();
   return {
     sites: openSites(db),
+    places: openPlaces(db),
     ...writers,
     launches: openLaunches(db),
     commands: openCommands(db),

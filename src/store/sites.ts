@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { parseRepositoryId, parseSha, toForgeId, toSiteId } from '../site/identity.ts';
 import { FRESH, type Site, STATUSES, type Status } from '../site/site.ts';
+import { nextInLine } from './places.ts';
 import type { Database, SiteTable } from './schema.ts';
 import type { ShownStatus, SiteFilter, Sites } from './store.ts';
 
@@ -159,51 +160,6 @@ export function openSites(db: Kysely<Database>): Sites {
       ]);
       return { provision: [...going, ...next], report };
     },
-    async placed({ forge, id }) {
-      const rows = await db
-        .selectFrom('sites')
-        .selectAll()
-        .where('forge', '=', forge)
-        .where('repository', '=', id)
-        .where('placed', '=', sql.lit(true))
-        .orderBy('created_at')
-        .execute();
-      return rows.map(toSite);
-    },
-    async waiting({ forge, id }, limit) {
-      const rows = await db
-        .selectFrom('sites')
-        .select('id')
-        .where('forge', '=', forge)
-        .where('repository', '=', id)
-        .where('status', '=', sql.lit('queued'))
-        .where('placed', '=', sql.lit(false))
-        .orderBy('queued_at')
-        .orderBy('id')
-        .limit(limit)
-        .execute();
-      return rows.map((row) => toSiteId(row.id));
-    },
-    async before({ id, since }) {
-      const { count } = await db
-        .selectFrom('sites')
-        .select((eb) => eb.fn.countAll<number>().as('count'))
-        .where('status', '=', sql.lit('queued'))
-        .where(sql<boolean>`(queued_at, id) < (${since}, ${id})`)
-        .executeTakeFirstOrThrow();
-      return count;
-    },
-    async othersWait({ forge, id }) {
-      const row = await db
-        .selectFrom('sites')
-        .select('id')
-        .where('status', '=', sql.lit('queued'))
-        .where(sql<boolean>`state ->> 'place' <> 'refused'`)
-        .where(({ not, and, eb }) => not(and([eb('forge', '=', forge), eb('repository', '=', id)])))
-        .limit(1)
-        .executeTakeFirst();
-      return row !== undefined;
-    },
     async counts() {
       const rows = await db
         .selectFrom('sites')
@@ -283,22 +239,6 @@ async function unprovisioned(db: Kysely<Database>, limit: number): Promise<Site[
     .orderBy('id')
     .limit(limit)
     .execute();
-  return rows.map((row) => toSiteId(row.id));
-}
-
-/** Of those that wait for a place, as many of each repository as it has free. */
-async function nextInLine(db: Kysely<Database>, { limit, maxSites }: { limit: number; maxSites: number }): Promise<Site['id'][]> {
-  const { rows } = await sql<{ id: string }>`
-    select id from (
-      select id, forge, repository, row_number() over (partition by forge, repository order by queued_at, id) as rank
-      from mayfly.sites where status = 'queued' and not placed
-    ) as waiter
-    where rank <= ${maxSites} - (
-      select count(*) from mayfly.sites as taken
-      where taken.forge = waiter.forge and taken.repository = waiter.repository and taken.placed
-    )
-    and not exists (select from mayfly.leases where name = 'site:' || waiter.id and expires_at > clock_timestamp())
-    order by id limit ${limit}`.execute(db);
   return rows.map((row) => toSiteId(row.id));
 }
 

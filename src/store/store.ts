@@ -4,7 +4,8 @@ import type { Answer } from '../site/answer.ts';
 import type { Forge, ForgeId, LaunchId, PullRef, Repository, RepositoryId, Sha, SiteId } from '../site/identity.ts';
 import type { Held, Permission } from '../site/ports.ts';
 import type { Details, ProblemCode } from '../site/problem.ts';
-import type { Effect, Site, SiteNews, STATUSES, Stage } from '../site/site.ts';
+import type { Effect, Site, STATUSES, Stage } from '../site/site.ts';
+import type { SiteNews } from '../site/site-news.ts';
 
 /** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
 export type Launch = {
@@ -107,15 +108,18 @@ export interface Sites {
    * their repository's `maxSites` places only as many as are free, those first that wait for longest.
    */
   unsettled(limit: number, maxSites: number): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
+  counts(): Promise<Readonly<Record<ShownStatus, number>>>;
+}
+
+export interface Places {
   /** The sites that have the places of a repository, oldest first. */
-  placed(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
+  holders(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
   /** Those that wait for a place of the repository, longest first. */
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
   /** How many queued sites of all repositories came before this one. */
   before(queued: { readonly id: SiteId; readonly since: Date }): Promise<number>;
   /** Whether another repository than this one has a launch that waits for a worker. */
   othersWait(repository: Pick<Repository, 'forge' | 'id'>): Promise<boolean>;
-  counts(): Promise<Readonly<Record<ShownStatus, number>>>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */
@@ -223,6 +227,7 @@ export type SiteChanged = { readonly site: SiteId; readonly host: string; readon
 
 export interface Store extends AsyncDisposable {
   readonly sites: Sites;
+  readonly places: Places;
   readonly apply: Apply;
   readonly applyToPull: ApplyToPull;
   readonly claimPlace: ClaimPlace;

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
-import type { Site, SiteNews } from '../../src/site/site.ts';
+import type { Site } from '../../src/site/site.ts';
+import type { SiteNews } from '../../src/site/site-news.ts';
 import type { Pull } from '../doubles/github.ts';
 import { createRig, type Rig } from './rig.ts';
 

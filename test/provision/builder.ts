@@ -33,7 +33,7 @@ type More = Partial<Omit<BuildOrder, 'config'>> & { readonly config?: Partial<Bu
 
 /** A builder on a data dir of its own, with the real sandbox and the real way to the registries. */
 export async function createBuilder(more: Partial<BuilderOptions> & { readonly mode?: 'none' } = {}) {
-  const dataDir = await mkdtemp(join(tmpdir(), 'mayfly-build-'));
+  const dataDir = more.dataDir ?? (await mkdtemp(join(tmpdir(), 'mayfly-build-')));
   const sandbox = await openSandbox({ mode: more.mode ?? 'auto', dataDir, log: () => {} });
   const egress = await openEgress({ socket: join(dataDir, 'egress.sock'), log: () => {} });
   const builder = await openBuilder({ dataDir, sandbox, egress, ...more });
@@ -60,7 +60,7 @@ export async function createBuilder(more: Partial<BuilderOptions> & { readonly m
     async [Symbol.asyncDispose]() {
       await builder[Symbol.asyncDispose]();
       await egress[Symbol.asyncDispose]();
-      await rm(dataDir, { recursive: true, force: true });
+      if (more.dataDir === undefined) await rm(dataDir, { recursive: true, force: true });
     },
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { lstat, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openSources, type Sources } from '../../src/provision/source.ts';
 import { parseRepositoryId, parseSha, type Sha, toForgeId } from '../../src/site/identity.ts';
@@ -45,6 +45,17 @@ test('a commit is fetched by its id, once, and its files are written without any
   const requests = server.seen.length;
   await fetchCommit(sha);
   expect(server.seen).toHaveLength(requests);
+});
+
+test('what a crash left of dropped caches goes at the next start, what it left of a fetch at the next fetch', async () => {
+  const sha = await server.commit({ a: 'after the crash' });
+  const gone = join(dataDir, 'sources', '.gone-github-7.git-12');
+  const half = join(cache(), 'objects', 'pack', 'tmp_pack_x7');
+  for (const folder of [gone, dirname(half)]) await mkdir(folder, { recursive: true });
+  await writeFile(half, 'half');
+  sources = await openSources({ dataDir, log: (line) => void said.push(line) });
+  await fetchCommit(sha);
+  expect([existsSync(gone), existsSync(half), said]).toEqual([false, false, []]);
 });
 
 test('only what is asked for is written, and the id of a folder is that of its content', async () => {

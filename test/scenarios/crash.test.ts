@@ -62,6 +62,8 @@ describe('Mayfly is killed', () => {
     await until('its deployments to go', () => w.github.deployments(pull.repository).length === 0);
     expect(await readdir(join(w.dataDir, 'run', 's'))).toEqual([]);
     expect(await readdir(join(w.dataDir, 'work'))).toEqual([]);
+    await until('the engine’s working folders to go', async () => (await readdir(join(w.dataDir, 'pulumi', 'tmp'))).length === 0);
+    expect((await readdir(join(w.dataDir, 'run'))).filter((name) => name.startsWith('box-'))).toEqual([]);
     expect((await w.descendants()).filter(({ command }) => command.includes('server.js'))).toEqual([]);
   };
 

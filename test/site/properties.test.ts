@@ -5,7 +5,8 @@ import { parseCommands } from '../../src/site/command.ts';
 import { type LaunchId, toLaunchId } from '../../src/site/identity.ts';
 import { mergeOwn, parseRepoConfig } from '../../src/site/repo-config.ts';
 import { COMMENT_MAX, renderComment } from '../../src/site/report.ts';
-import { currentLaunch, type Head, type Site, type SiteEvent, type SiteNews, transition } from '../../src/site/site.ts';
+import { currentLaunch, type Head, type Site, transition } from '../../src/site/site.ts';
+import type { SiteEvent, SiteNews } from '../../src/site/site-news.ts';
 import { cleanLog, codeSpan, escapeText, fence } from '../../src/site/text.ts';
 import { COMMON, EVERY_SITE, HEAD, later, launch, NOW, PREVIEW_URL, SITES, sha, TERMS, view } from './site-examples.ts';
 

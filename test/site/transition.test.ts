@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
-import { type Approval, begin, type Site, type SiteEvent, type SiteNews, STATUSES, transition } from '../../src/site/site.ts';
+import { type Approval, begin, type Site, STATUSES, transition } from '../../src/site/site.ts';
+import type { SiteEvent, SiteNews } from '../../src/site/site-news.ts';
 import { COMMON, EVERY_SITE, HEAD, LAUNCH, LIVE, later, NOW, OLD_LIVE, SITES, sha, TERMS } from './site-examples.ts';
 
 const DAY = 86_400_000;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseRepositoryId, toLaunchId } from '../../src/site/identity.ts';
-import { type Approval, type Site, type SiteNews, transition } from '../../src/site/site.ts';
+import { type Approval, type Site, transition } from '../../src/site/site.ts';
+import type { SiteNews } from '../../src/site/site-news.ts';
 import { COMMON, HEAD, LAUNCH, LIVE, later, OLD_LIVE, SITES, sha, TERMS } from './site-examples.ts';
 
 const DAY = 86_400_000;

@@ -1,7 +1,12 @@
+import { join } from 'node:path';
 import pg from 'pg';
+import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { isDiskFull } from '../../src/provision/storage/disk.ts';
 import { toSiteId } from '../../src/site/identity.ts';
+import { openEmbeddedPostgres } from '../../src/store/embedded.ts';
+import { mountSmallDisk } from '../small-disk.ts';
 import { type DatabaseWorld, openDatabaseWorld } from './local.ts';
 
 let w: DatabaseWorld;
@@ -122,4 +127,18 @@ test('an administrator that is no superuser makes, fills, finds and drops databa
 test('one that may not make databases stops the start, and the setting is named', async () => {
   await using role = await openRole('');
   await expect(openDatabaseWorld({ as: role.url })).rejects.toThrow(/MAYFLY_PREVIEW_DATABASE_URL may not .* CREATEDB CREATEROLE/);
+});
+
+test('a seed or a copy that the disk has no room for says so, and leaves room for the next one', async () => {
+  await using disk = await mountSmallDisk(512);
+  const log = pino({ level: 'silent' });
+  await using server = await openEmbeddedPostgres({ folder: join(disk.path, 'postgres'), name: 'small', log, settings: { fsync: 'off' } });
+  await using small = await openDatabaseWorld({ as: server.url('postgres') });
+  const large = await small.seed(`create table large as select repeat(md5(n::text), 50) from generate_series(1, 1000000) n`);
+  await disk.leave(48);
+  await expect(small.databases.ensure(site(), large, never)).rejects.toMatchObject({ code: 'disk-full' });
+  const seed = await small.seed('create table visits (n int)');
+  await small.databases.ensure(site(), seed, never);
+  await disk.leave(1);
+  await expect(small.databases.ensure(site(), seed, never)).rejects.toSatisfy(isDiskFull);
 });

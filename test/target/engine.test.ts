@@ -10,6 +10,7 @@ import { resourceKinds } from '../../src/provision/targets/local/resources.ts';
 import type { DeployOrder, Held } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
+import { mountSmallDisk } from '../small-disk.ts';
 import { hold, type LocalWorld, openLocalWorld, orderOf, until, visit } from './local.ts';
 
 let w: LocalWorld;
@@ -149,4 +150,18 @@ test('a site that ended leaves not a line in the engine’s state', async () => 
   await w.target.destroy(hold(), order.site, watching());
   const left = `select key from pulumi_state where key like '%${stackName('local', order.site)}%'`;
   expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), left)).toEqual([]);
+});
+
+test('an engine without room for a mark, or for its working folder, says so, and goes on once there is some', async () => {
+  await using disk = await mountSmallDisk(512);
+  await using small = await openLocalWorld({ folder: disk.path });
+  const order = orderOf({ artefact: await small.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
+  // A block is enough for the mark of who works on the stack.
+  for (const mb of [0, 4 / 1024]) {
+    await disk.leave(mb);
+    await expect(small.target.deploy(hold(), order, watching())).rejects.toMatchObject({ code: 'disk-full' });
+  }
+  await disk.leave(64);
+  await small.target.deploy(hold(), order, watching());
+  await small.target.destroy(hold(), order.site, watching());
 });

@@ -47,10 +47,11 @@ export type LocalWorld = AsyncDisposable & {
 
 /** The local target with all that is below it: the real engine, PostgreSQL, sandbox. */
 export async function openLocalWorld(
-  settings: { readonly check?: (held: Held) => Promise<void>; readonly healthMs?: number } = {},
+  settings: { readonly check?: (held: Held) => Promise<void>; readonly healthMs?: number; readonly folder?: string } = {},
 ): Promise<LocalWorld> {
   await using opening = new AsyncDisposableStack();
-  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-target-')), (path) => rm(path, { recursive: true, force: true }));
+  const folder =
+    settings.folder ?? opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-target-')), (path) => rm(path, { recursive: true, force: true }));
   await chmod(folder, 0o711);
   const server = inject('postgresUrl');
   const { url: backendUrl } = opening.use(await createDatabase(server, 'empty'));

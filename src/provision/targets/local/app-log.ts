@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -23,6 +22,8 @@ export async function openAppLog(path: string): Promise<AppLog> {
   const file = createWriteStream(path, { flags: 'a', mode: 0o600 });
   // A log that cannot be written must not end the app that writes it.
   file.on('error', () => undefined);
+  // Listened for from the start, since a stream that failed closes by itself, once.
+  const closed = new Promise<void>((resolve) => file.once('close', resolve));
   let isFull = false;
   return {
     write(chunk) {
@@ -38,7 +39,6 @@ export async function openAppLog(path: string): Promise<AppLog> {
       }
     },
     async [Symbol.asyncDispose]() {
-      const closed = once(file, 'close');
       file.end();
       await closed;
     },

@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
 import { Fault } from '../../../site/problem.ts';
+import { isDiskFull } from '../../storage/disk.ts';
 import { type Admin, addressOf, alone, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
 
 /** `file` is absolute and holds what `sha256` says; `name` is what people call it. */
@@ -89,6 +90,7 @@ async function runSeed(url: string, { sql, seed, signal }: Seeding): Promise<voi
     await Promise.race([client.query(sql), ended]);
   } catch (error) {
     signal.throwIfAborted();
+    if (isDiskFull(error)) throw new Fault('disk-full', { cause: error });
     throw new Fault('seed-failed', { details: { seed: seed.name, cause: explain(error, sql) }, cause: error });
   } finally {
     // Never rejected unheard once the seed is through.

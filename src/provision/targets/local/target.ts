@@ -7,6 +7,7 @@ import type { DeployOrder, Found, Held, Runner, Supervisor, Target, Watch } from
 import { Fault } from '../../../site/problem.ts';
 import type { Served } from '../../../site/site.ts';
 import type { Stacks } from '../../stack.ts';
+import { isDiskFull } from '../../storage/disk.ts';
 import type { SiteDatabases } from './databases.ts';
 import { serveProvider } from './provider.ts';
 import { resourceKinds } from './resources.ts';
@@ -147,8 +148,6 @@ const servedBy = ({ served }: ReturnType<typeof planOf>): Served =>
 /** A full disk is told as such, wherever it was met. */
 function asFault(failure: unknown): Fault | undefined {
   if (failure instanceof Fault) return failure;
-  const code = failure instanceof Error && 'code' in failure ? failure.code : undefined;
-  // PostgreSQL's 53100 is disk_full.
-  if (code === 'ENOSPC' || code === '53100') return new Fault('disk-full', { cause: failure });
+  if (isDiskFull(failure)) return new Fault('disk-full', { cause: failure });
   return failure === undefined ? undefined : new Fault('deploy-failed', { cause: failure });
 }

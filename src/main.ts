@@ -49,8 +49,10 @@ export type StartOptions = {
   readonly healthMs?: number;
 };
 
-/** How many launches, deliveries and reports one process works on at once. */
-const CONCURRENCY = { intake: 8, provision: Math.max(4, availableParallelism()), report: 8 } as const;
+/** How many launches one process works on at once. */
+const LAUNCHES = Math.max(4, availableParallelism());
+/** How many jobs of each kind: sites are removed while all launches that may run do. */
+const CONCURRENCY = { intake: 8, provision: LAUNCHES + 8, report: 8 } as const;
 /** What runs when Mayfly stops may finish for this long; then it is aborted and another takes it up. */
 const STOP_GRACE_MS = 2_000;
 /** For the database and the queue to answer `/readyz`. */
@@ -166,7 +168,7 @@ async function startWork(
     target: local.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
-    turns: createTurns(CONCURRENCY.provision, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
+    turns: createTurns(LAUNCHES, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
     maxSites,
     metrics,
     newId: ulid,

@@ -1,22 +1,29 @@
 import type { PullRef } from '../site/identity.ts';
 
-/** Who may start a launch now, so that no repository keeps all workers busy while others wait. */
+/** Who may start a launch now: so many at once, and never all of them of one repository. */
 export interface Turns {
-  /** Undefined when it is another repository's turn. Dispose of it once the launch is over. */
+  /** Undefined when it has to wait. Dispose of it once the launch is over. */
   take(pull: PullRef): Promise<Disposable | undefined>;
 }
 
 /**
- * A repository may have half of this process's workers at work while another one waits, and all of them while nobody does.
- * @param othersWait whether a launch of another repository waits for a worker
+ * A repository may have half of the launches while another one waits, and all but one while nobody does: whoever comes next finds that one.
+ * @param launches that this process works on at once
+ * @param othersWait whether a launch of another repository waits
  */
-export function createTurns(workers: number, othersWait: (pull: PullRef) => Promise<boolean>): Turns {
-  const share = Math.max(1, Math.floor(workers / 2));
+export function createTurns(launches: number, othersWait: (pull: PullRef) => Promise<boolean>): Turns {
+  const half = Math.max(1, Math.floor(launches / 2));
   const working = new Map<string, number>();
+  const mayStart = async (own: number, pull: PullRef): Promise<boolean> => {
+    if (own >= Math.max(1, launches - 1)) return false;
+    return own < half || !(await othersWait(pull));
+  };
   return {
     async take(pull) {
       const key = `${pull.forge} ${pull.repository}`;
-      if ((working.get(key) ?? 0) >= share && (await othersWait(pull))) return undefined;
+      if (!(await mayStart(working.get(key) ?? 0, pull))) return undefined;
+      const all = [...working.values()].reduce((sum, count) => sum + count, 0);
+      if (all >= launches) return undefined;
       working.set(key, (working.get(key) ?? 0) + 1);
       return {
         [Symbol.dispose]() {

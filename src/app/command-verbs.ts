@@ -5,7 +5,7 @@ import { type PullRef, shortSha } from '../site/identity.ts';
 import type { Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { regionLabel, resolveRegion } from '../site/region.ts';
-import { clockTime, span } from '../site/report-words.ts';
+import { clockTime, inWords } from '../site/report-words.ts';
 import type { Site } from '../site/site.ts';
 import { isApproved, isOver } from '../site/site-changes.ts';
 import type { Order, SiteNews, Topic } from '../site/site-news.ts';
@@ -67,7 +67,7 @@ const VERBS: { readonly [T in Command['type']]: Verb<T> } = {
     const until = clockTime(endsAt, await parts.store.now());
     if (!applied.changed) return applied.fresh ? came('at-limit', { until }) : came('done');
     const isAtLimit = endsAt.getTime() === clockStart.getTime() + terms.maxTtlMs;
-    return isAtLimit ? came('capped-at-limit', { until, limit: span(terms.maxTtlMs) }) : came('done');
+    return isAtLimit ? came('capped-at-limit', { until, limit: inWords(terms.maxTtlMs) }) : came('done');
   },
   async keep(parts, { event, given }) {
     const site = await siteOf(parts, event);

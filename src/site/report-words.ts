@@ -28,7 +28,8 @@ export function distance(time: Date, now: Date): string {
   return ms > 0 ? `in ${words}` : `${words} ago`;
 }
 
-function inWords(ms: number): string {
+/** `20 minutes`, `3 days`. */
+export function inWords(ms: number): string {
   if (ms < 1.5 * HOUR) return counted(Math.max(1, Math.round(ms / MINUTE)), 'minute');
   return ms < 1.5 * DAY ? counted(Math.round(ms / HOUR), 'hour') : counted(Math.round(ms / DAY), 'day');
 }

@@ -158,11 +158,6 @@ test('10. after `/preview stop` a push changes nothing but the commit; `/preview
   await w.github.comment(pull, 'dev', '/preview deploy');
   await w.reaches(pull, 'ready', sha);
   expect((await w.visit(pull)).body).toBe('two');
-  await w.github.close(pull);
-  await w.reaches(pull, 'ended');
-  const tooLate = await w.github.comment(pull, 'dev', '/preview deploy');
-  await until('the refusal', () => tooLate.reactions.some((reaction) => reaction.content === '-1'));
-  expect((await w.siteOf(pull))?.status).toBe('ended');
 });
 
 test('7. its time is up: the site ends, and a push brings it back', async () => {

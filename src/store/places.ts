@@ -5,6 +5,9 @@ import type { Database } from './schema.ts';
 import { toSite } from './sites.ts';
 import type { Places } from './store.ts';
 
+/** It waits for a worker, and not for a place. */
+const WANTS_WORKER = sql<boolean>`state ->> 'place' is distinct from 'refused'`;
+
 /** Who has the places of a repository and who waits for them. `apply.ts` is who gives them. */
 export function openPlaces(db: Kysely<Database>): Places {
   return {
@@ -38,6 +41,7 @@ export function openPlaces(db: Kysely<Database>): Places {
         .selectFrom('sites')
         .select((eb) => eb.fn.countAll<number>().as('count'))
         .where('status', '=', sql.lit('queued'))
+        .where(WANTS_WORKER)
         .where(sql<boolean>`(queued_at, id) < (${since}, ${id})`)
         .executeTakeFirstOrThrow();
       return count;
@@ -47,7 +51,7 @@ export function openPlaces(db: Kysely<Database>): Places {
         .selectFrom('sites')
         .select('id')
         .where('status', '=', sql.lit('queued'))
-        .where(sql<boolean>`state ->> 'place' <> 'refused'`)
+        .where(WANTS_WORKER)
         .where(({ not, and, eb }) => not(and([eb('forge', '=', forge), eb('repository', '=', id)])))
         .limit(1)
         .executeTakeFirst();

@@ -116,7 +116,7 @@ export interface Places {
   holders(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
   /** Those that wait for a place of the repository, longest first. */
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
-  /** How many queued sites of all repositories came before this one. */
+  /** How many sites of all repositories have waited for a worker for longer than this one. */
   before(queued: { readonly id: SiteId; readonly since: Date }): Promise<number>;
   /** Whether another repository than this one has a launch that waits for a worker. */
   othersWait(repository: Pick<Repository, 'forge' | 'id'>): Promise<boolean>;

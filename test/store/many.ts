@@ -12,10 +12,11 @@ export async function makeManySites(store: Store & { readonly database: TestData
   try {
     await client.query(
       `insert into mayfly.sites (id, forge, repository, number, host, status, sha, region, observation, version, ends_at, created_at, state,
-         report_due, said_version)
+         report_due, said_version, placed, queued_at)
        select 'C' || lpad(n::text, 12, '0'), forge, (n % 200 + 2)::text, n, 'pr-' || n || '-copy',
          case when n % 10000 = 0 then 'queued' when n % 100 = 0 then 'ready' else 'ended' end, sha, region, n, 1,
-         now() + (n % 5000 - 2) * interval '1 minute', now() - n * interval '1 minute', state, 1, case when n % 20000 = 0 then 0 else 1 end
+         now() + (n % 5000 - 2) * interval '1 minute', now() - n * interval '1 minute', state, 1, case when n % 20000 = 0 then 0 else 1 end,
+         n % 100 = 0 and n % 10000 <> 0, case when n % 10000 = 0 then now() end
        from mayfly.sites, generate_series(1, $1::int) as n where id not like 'C%'`,
       [count],
     );

@@ -1,11 +1,13 @@
 import { type CompiledQuery, Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
 import { expect, test } from 'vitest';
+import { toSiteId } from '../../src/site/identity.ts';
 import { openInbox } from '../../src/store/inbox.ts';
+import { openPlaces } from '../../src/store/places.ts';
 import { type Database, SCHEMA } from '../../src/store/schema.ts';
 import { openSites } from '../../src/store/sites.ts';
 import { makeManySites } from './many.ts';
-import { openTestStore } from './open.ts';
+import { openTestStore, placeOf, repositoryId } from './open.ts';
 
 const MANY = 20_000;
 
@@ -16,6 +18,7 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   const pool = new pg.Pool({ connectionString: store.database.url, max: 1 });
   await using db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }), log: ({ query }) => void asked.push(query) });
   const sites = openSites(db.withSchema(SCHEMA));
+  const places = openPlaces(db.withSchema(SCHEMA));
   const inbox = openInbox(db.withSchema(SCHEMA));
   const first = await sites.list({ limit: 50 });
   if (first.next === null) throw new Error('one page holds everything');
@@ -26,6 +29,11 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   await sites.list({ limit: 50, repository: '2', status: 'ready' });
   await sites.expired(500);
   await sites.unsettled(500, 5);
+  await sites.nearEnd(500);
+  await places.holders({ forge: placeOf(1).pull.forge, id: repositoryId(2) });
+  await places.waiting({ forge: placeOf(1).pull.forge, id: repositoryId(2) }, 20);
+  await places.othersWait({ forge: placeOf(1).pull.forge, id: repositoryId(2) });
+  await places.before({ id: toSiteId('C'), since: new Date() });
   await sites.standing({ after: null, limit: 500 });
   await sites.findByHost('pr-1-copy');
   await inbox.pending(5_000, 500);

@@ -13,21 +13,19 @@ export interface Turns {
  */
 export function createTurns(launches: number, othersWait: (pull: PullRef) => Promise<boolean>): Turns {
   const half = Math.max(1, Math.floor(launches / 2));
+  const most = Math.max(1, launches - 1);
   const working = new Map<string, number>();
-  const mayStart = async (own: number, pull: PullRef): Promise<boolean> => {
-    if (own >= Math.max(1, launches - 1)) return false;
-    return own < half || !(await othersWait(pull));
-  };
+  const all = (): number => [...working.values()].reduce((sum, count) => sum + count, 0);
   return {
     async take(pull) {
       const key = `${pull.forge} ${pull.repository}`;
-      if (!(await mayStart(working.get(key) ?? 0, pull))) return undefined;
-      const all = [...working.values()].reduce((sum, count) => sum + count, 0);
-      if (all >= launches) return undefined;
-      working.set(key, (working.get(key) ?? 0) + 1);
+      const own = (): number => working.get(key) ?? 0;
+      const share = own() >= half && (await othersWait(pull)) ? half : most;
+      if (own() >= share || all() >= launches) return undefined;
+      working.set(key, own() + 1);
       return {
         [Symbol.dispose]() {
-          const left = (working.get(key) ?? 1) - 1;
+          const left = own() - 1;
           if (left === 0) working.delete(key);
           else working.set(key, left);
         },

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { parseSha } from '../site/identity.ts';
 import type { Check, Place, Voice } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -54,6 +55,7 @@ async function sayComment({ voice, place, view, now, said }: Saying): Promise<Sa
   if (said.commentId !== null && said.comment === comment) return said;
   const marker = commentMarker(view.site.id);
   const { id, url } = await voice.ensureComment(place, { marker, body: renderComment(view, now), known: said.commentId });
+  await faultPoint('comment-posted');
   return { ...said, commentId: id, commentUrl: url, comment };
 }
 
@@ -72,6 +74,7 @@ async function ensureCheck(
   const mark = `${check.status}:${digest(timeless)}`;
   if (known?.digest === mark) return said;
   const { id, url } = await voice.ensureCheck(place, check, known?.id ?? null);
+  await faultPoint('check-made');
   return { ...said, checks: newest({ ...without(said.checks, check.sha), [check.sha]: { id, url, digest: mark } }) };
 }
 
@@ -95,6 +98,7 @@ async function sayDeployment({ voice, place, view, said }: Saying): Promise<Said
   const mark = digest(deployment);
   if (known?.digest === mark) return said;
   const { id } = await voice.ensureDeployment(place, deployment, known?.id ?? null);
+  await faultPoint('deployment-made');
   return { ...said, deployments: newest({ ...without(said.deployments, deployment.sha), [deployment.sha]: { id, digest: mark } }) };
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { type LaunchId, type PullRef, type SiteId, shortSha, toLaunchId } from '../site/identity.ts';
 import type { Held, NewId, Target, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -59,6 +60,7 @@ export type ProvisionParts = {
 export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSignal): Promise<number | null> {
   await using held = await parts.store.leases.take(`site:${id}`);
   if (held === undefined) return LEASE_RETRY_MS;
+  await faultPoint('lease-taken');
   while (!stop.aborted && !held.signal.aborted) {
     const site = await parts.store.sites.find(id);
     switch (site?.status) {
@@ -73,6 +75,7 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       }
       case 'ending':
         await parts.target.destroy(held, id, { signal: AbortSignal.any([held.signal, stop]) });
+        await faultPoint('destroyed');
         await parts.useOnly(id, null);
         if (site.reason.kind === 'removed') await parts.forgetSource(site.pull);
         await parts.store.apply(id, { type: 'removalFinished' }, { held });
@@ -108,8 +111,10 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   const { now } = await store.launches.lastStart(site.id);
   const queuedMs = site.status === 'queued' ? now.getTime() - site.since.getTime() : 0;
   await store.launches.start({ id, site: site.id, sha: site.head.sha, queuedMs });
+  await faultPoint('launch-row-written');
   const started = await store.apply(site.id, { type: 'launchStarted', launch: id, sha: site.head.sha }, { held });
   if (currentLaunch(started.site) !== id) return store.launches.finish(id, { outcome: 'superseded', reason: null, tail: '' });
+  await faultPoint('launch-started');
 
   using overtaken = watchForOvertaking(store, started.site, log);
   await using launchLog = await parts.openLog(site.id, id);
@@ -126,6 +131,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
     await news.settled();
     await store.launches.note(id, { stages: stopwatch.stop() });
     const done = await store.apply(site.id, { type: 'launchSucceeded', launch: id, sha: site.head.sha, live }, { held });
+    await faultPoint('launch-succeeded');
     end = { outcome: done.changed ? 'succeeded' : 'superseded', reason: null };
   } catch (error) {
     await news.settled();
@@ -191,6 +197,7 @@ async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 
   // What visitors get now is what the row says; every other revision goes.
   const now = await store.sites.get(done.site);
   const keep = now.live?.revision ?? null;
+  await faultPoint('before-settle');
   await parts.target.settle(done.held, done.site, keep);
   await parts.useOnly(done.site, keep);
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { faultPoint } from '../fault-points.ts';
 import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
@@ -63,6 +64,7 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
   await using preparing = prepare(parts, run);
   const repository = await getRepository(parts, run);
   const snapshot = await fetchCommit(parts, run, repository);
+  await faultPoint('fetched');
   const config = await readSettings(parts, { run, repository, snapshot });
   const region = effectiveRegion(config, parts.policy);
   if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
@@ -71,6 +73,7 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
 
   watch.entered('build');
   const artefact = await build(parts, { run, repository, snapshot, config });
+  await faultPoint('built');
 
   watch.entered('deploy');
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };

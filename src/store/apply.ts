@@ -1,5 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { type SiteId, toSiteId } from '../site/identity.ts';
 import type { NewId } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -15,6 +16,7 @@ type Parts = { readonly db: Kysely<Database>; readonly newId: NewId; readonly lo
 /** Makes the only two writers of a site. One transaction each: fence, lock, `transition`, save, history, NOTIFY, "handled". */
 export function openApply({ db, newId, log, effects }: Parts): { readonly apply: Apply; readonly applyToPull: ApplyToPull } {
   const committed = async (applied: Applied): Promise<Applied> => {
+    await faultPoint('row-committed');
     if (applied.effects.length === 0) return applied;
     // The row is committed and is the outbox: effects that are lost here are found again as an unsettled or unreported site.
     await effects(applied.site, applied.effects).catch((error: unknown) =>

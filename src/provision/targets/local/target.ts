@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { siteOfStack, stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
+import { faultPoint } from '../../../fault-points.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import type { DeployOrder, Found, Held, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
@@ -71,12 +72,14 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     async prepare(held, site, { signal }) {
       if (known.has(site)) return;
       await stacks.init(held, stackName('local', site), signal);
+      await faultPoint('stack-made');
       known.add(site);
     },
     async deploy(held, order, watch) {
       const plan = planOf(order);
       const isNew = order.live === null && !known.has(order.site);
       await operate('up', { held, site: order.site, watch }, { ...plan, isNew });
+      await faultPoint('up-returned');
       known.add(order.site);
       return servedBy(plan);
     },

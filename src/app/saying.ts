@@ -15,6 +15,8 @@ export type Saying = {
   readonly view: SiteView;
   readonly now: Date;
   readonly said: Said;
+  /** Throws once another process has taken over: it says what is to be said. */
+  readonly guard: () => Promise<void>;
   readonly log: Logger;
 };
 
@@ -32,6 +34,7 @@ export async function sayEverything(start: Saying): Promise<Reached> {
     start.said.commentId === null ? [sayComment, ...rest] : [sayCheck, finishOvertaken, sayComment, sayDeployment];
   let said = start.said;
   for (const step of steps) {
+    await start.guard();
     try {
       said = await step({ ...start, said, view: { ...start.view, checkUrl: said.checks[start.view.site.head.sha]?.url ?? null } });
     } catch (error) {

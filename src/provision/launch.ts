@@ -110,7 +110,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   const log = parts.log.child({ site: site.id, sha: site.head.sha, launch: id });
   const { now } = await store.launches.lastStart(site.id);
   const queuedMs = site.status === 'queued' ? now.getTime() - site.since.getTime() : 0;
-  await store.launches.start({ id, site: site.id, sha: site.head.sha, queuedMs });
+  await store.launches.start({ id, site: site.id, sha: site.head.sha, queuedMs }, { held });
   await faultPoint('launch-row-written');
   const started = await store.apply(site.id, { type: 'launchStarted', launch: id, sha: site.head.sha }, { held });
   if (currentLaunch(started.site) !== id) return store.launches.finish(id, { outcome: 'superseded', reason: null, tail: '' });
@@ -136,6 +136,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   } catch (error) {
     await news.settled();
     if (held.signal.aborted) return;
+    if (isLost(error)) throw error;
     // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
     away = isAway(error) && !overtaken.signal.aborted ? error : null;
     const stopped = stop.aborted || away !== null || store.losses() !== losses;
@@ -147,6 +148,9 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });
   if (away !== null) throw away;
 }
+
+/** Whoever took over has the last word on this site; our launch has nothing to tell. */
+const isLost = (error: unknown): boolean => error instanceof Fault && error.code === 'lease-lost';
 
 /** The forge does not answer, or asked for a pause: no verdict on the commit. The queue comes back when the forge may be asked again. */
 const isAway = (error: unknown): error is Fault =>

@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import { faultPoint } from '../fault-points.ts';
 import { type SiteId, toSiteId } from '../site/identity.ts';
 import type { NewId } from '../site/ports.ts';
-import { Fault } from '../site/problem.ts';
 import { begin, type Change, type Effect, type Site, type SiteEvent, type SiteNews, transition } from '../site/site.ts';
+import { checkHeld } from './fence.ts';
 import { CHANGED_CHANNEL, type Database } from './schema.ts';
 import { toRow, toSite } from './sites.ts';
 import type { Applied, Apply, ApplyToPull, Because, SiteChanged } from './store.ts';
@@ -61,19 +61,7 @@ export function openApply({ db, newId, log, effects }: Parts): { readonly apply:
  * @returns false when the delivery was handled before: a job may run twice, and what it asks for is done once
  */
 async function settle(tx: Tx, { held, delivery }: Because): Promise<boolean> {
-  if (held) {
-    // FOR SHARE: whoever takes the lease over waits until this transaction is through, and so sees what it wrote.
-    const alive = await tx
-      .selectFrom('leases')
-      .select('name')
-      .where('name', '=', held.name)
-      .where('holder', '=', held.holder)
-      .where('epoch', '=', held.epoch)
-      .where('expires_at', '>', sql<Date>`clock_timestamp()`)
-      .forShare()
-      .executeTakeFirst();
-    if (!alive) throw new Fault('lease-lost', { details: { lease: held.name } });
-  }
+  if (held) await checkHeld(tx, held);
   if (delivery === undefined) return true;
   const { numUpdatedRows } = await tx
     .updateTable('deliveries')

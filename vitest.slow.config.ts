@@ -8,6 +8,5 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 120_000,
     globalSetup: ['test/global-setup.ts'],
-    passWithNoTests: true,
   },
 });

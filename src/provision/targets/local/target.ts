@@ -53,6 +53,13 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     }
   };
 
+  const isLost = async (held: Held): Promise<boolean> =>
+    held.signal.aborted ||
+    check(held).then(
+      () => false,
+      (error: unknown) => error instanceof Fault && error.code === 'lease-lost',
+    );
+
   const removeLeftOvers = async (site: SiteId, keep: string | null): Promise<void> => {
     for (const service of await supervisor.list()) {
       if (service.site === site && service.name !== keep) await supervisor.remove(service.name);
@@ -78,7 +85,11 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     async deploy(held, order, watch) {
       const plan = planOf(order);
       const isNew = order.live === null && !known.has(order.site);
-      await operate('up', { held, site: order.site, watch }, { ...plan, isNew });
+      await operate('up', { held, site: order.site, watch }, { ...plan, isNew }).catch(async (error: unknown) => {
+        // Whoever has the lease now may be on another host and never see what we had started here.
+        if (await isLost(held)) await supervisor.remove(serviceName(order.site, order.revision));
+        throw error;
+      });
       await faultPoint('up-returned');
       known.add(order.site);
       return servedBy(plan);

@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { alone } from '../../src/provision/targets/local/database-turns.ts';
+import { type Admin, dropDatabase } from '../../src/provision/targets/local/databases.ts';
 import { toSiteId } from '../../src/site/identity.ts';
 import { type DatabaseWorld, openDatabaseWorld } from './local.ts';
 
@@ -122,4 +124,33 @@ test('an administrator that is no superuser makes, fills, finds and drops databa
 test('one that may not make databases stops the start, and the setting is named', async () => {
   await using role = await openRole('');
   await expect(openDatabaseWorld({ as: role.url })).rejects.toThrow(/MAYFLY_PREVIEW_DATABASE_URL may not .* CREATEDB CREATEROLE/);
+});
+
+test('T-F02: one who froze over a site’s database is no longer in its successor’s way, and changes nothing once it thaws', async () => {
+  await using server = new AsyncDisposableStack();
+  const db = new pg.Client(inject('postgresUrl'));
+  server.defer(() => db.end());
+  await db.connect();
+  const mine = site();
+  const { url, name } = await w.databases.ensure(mine, null, never);
+  await asApp(url, (client) => client.query('create table kept (n int)'));
+  const admin: Admin = {
+    db,
+    adminUrl: inject('postgresUrl'),
+    tag: '',
+    rights: { isSuperuser: true, limitsFiles: true },
+    password: () => '',
+  };
+  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const older = alone(admin, { name, others: 'ended' }, async ({ db }) => {
+    begin();
+    await frozen;
+    await dropDatabase(db, name);
+  }).catch((error: unknown) => error);
+  await begun;
+  const again = await w.databases.ensure(mine, null, never);
+  thaw();
+  expect(await older).toBeInstanceOf(Error);
+  await asApp(again.url, (client) => client.query('select * from kept'));
 });

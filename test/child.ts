@@ -41,6 +41,8 @@ type Environment = Readonly<Record<string, string>>;
 type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string; readonly said: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
+/** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
+const CONVERGED_MS = 90_000;
 /** How often a process that is about to die is asked what it has started. */
 const LOOK_EVERY_MS = 50;
 
@@ -132,6 +134,10 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
   opening.defer(async () => void (running && (await endProcess(running, 'SIGTERM'))));
   const opened = opening.move();
 
+  const visitAt = async (gate: string, pull: Pull): Promise<Answer> => {
+    const site = await world.site(pull);
+    return get(gate, { path: '/', headers: { host: new URL(site?.url ?? 'http://none').host } });
+  };
   const world = {
     github,
     dataDir,
@@ -171,6 +177,32 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       expect(child.signalCode).toBe('SIGKILL');
       return { pid, had: [...had.values()] };
     },
+    /** Waits for one that was to freeze itself. Freezes what it has started as well if asked to: as when the whole machine stands still. */
+    async froze(what: 'alone' | 'with all its children'): Promise<{ thaw(): Promise<void> }> {
+      const { pid = 0 } = current().process;
+      await until('it to freeze', async () => (await processes()).find((one) => one.pid === pid)?.state === 'T');
+      const children = what === 'alone' ? [] : await descendantsOf(pid);
+      for (const child of children) process.kill(child.pid, 'SIGSTOP');
+      return {
+        async thaw() {
+          for (const child of await alive(children)) process.kill(child.pid, 'SIGCONT');
+          process.kill(pid, 'SIGCONT');
+        },
+      };
+    },
+    /** Another worker with sites of its own on the same database. */
+    async startSecond(): Promise<AsyncDisposable & { visit(pull: Pull): Promise<Answer> }> {
+      const folder = await mkdtemp(join(tmpdir(), 'mayfly-second-'));
+      await chmod(folder, 0o711);
+      const second = await startProcess({ ...backEnvironment, MAYFLY_DATA_DIR: folder });
+      return {
+        visit: (pull) => visitAt(second.gate, pull),
+        async [Symbol.asyncDispose]() {
+          await endProcess(second, 'SIGTERM');
+          await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+        },
+      };
+    },
     /** Starts another Mayfly, which is expected to end by itself. */
     async tryStart(over: Environment): Promise<Ended> {
       const child = launch({ ...backEnvironment, ...over });
@@ -190,14 +222,15 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       return sitesAnswer.parse(await answer.json()).sites.find((site) => site.pull === pull.number);
     },
     reaches: (pull: Pull, status: string, sha?: string): Promise<SiteAnswer> =>
-      until(`#${pull.number} to be ${status}`, async () => {
-        const site = await world.site(pull);
-        return site?.status === status && (sha === undefined || site.sha === sha) && site;
-      }),
-    visit: async (pull: Pull, path = '/'): Promise<Answer> => {
-      const site = await world.site(pull);
-      return get(current().gate, { path, headers: { host: new URL(site?.url ?? 'http://none').host } });
-    },
+      until(
+        `#${pull.number} to be ${status}`,
+        async () => {
+          const site = await world.site(pull);
+          return site?.status === status && (sha === undefined || site.sha === sha) && site;
+        },
+        CONVERGED_MS,
+      ),
+    visit: (pull: Pull): Promise<Answer> => visitAt(current().gate, pull),
     async [Symbol.asyncDispose]() {
       await opened.disposeAsync();
       expect(github.unknownRequests).toEqual([]);

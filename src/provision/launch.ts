@@ -136,7 +136,8 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   } catch (error) {
     await news.settled();
     if (held.signal.aborted) return;
-    if (isLost(error)) throw error;
+    // Whoever took over has the last word on this site: a launch of ours that was lost has nothing to tell.
+    await store.leases.check(held);
     // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
     away = isAway(error) && !overtaken.signal.aborted ? error : null;
     const stopped = stop.aborted || away !== null || store.losses() !== losses;
@@ -148,9 +149,6 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });
   if (away !== null) throw away;
 }
-
-/** Whoever took over has the last word on this site; our launch has nothing to tell. */
-const isLost = (error: unknown): boolean => error instanceof Fault && error.code === 'lease-lost';
 
 /** The forge does not answer, or asked for a pause: no verdict on the commit. The queue comes back when the forge may be asked again. */
 const isAway = (error: unknown): error is Fault =>
@@ -193,6 +191,7 @@ type Finishing = {
 async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void> {
   const { store, metrics } = parts;
   const stages = done.stopwatch.stop();
+  await store.leases.check(done.held);
   await store.launches.note(done.launch, { stages });
   await store.launches.finish(done.launch, end);
   metrics.launched(end.outcome ?? 'none', end.reason?.code ?? 'none');

@@ -7,7 +7,7 @@ import { type ChildWorld, createChildWorld } from '../child.ts';
 import { expectClosed, expectConverged, expectGone, pullOpener } from '../converged.ts';
 import type { Files } from '../doubles/github.ts';
 import { until } from '../world.ts';
-import { builtApp, nodeApp } from './apps.ts';
+import { builtApp, nodeApp, slowBuild } from './apps.ts';
 
 /** A build that takes three seconds, long enough to be met in the middle. */
 const unhurried = (text: string): Files => ({
@@ -104,20 +104,6 @@ describe('Mayfly is killed', () => {
     for (const pull of [closes, answered, moves]) await w.reaches(pull, 'ended');
     await until('nothing to be left', async () => (await readdir(join(w.dataDir, 'run', 's'))).length === 0);
   });
-
-  test('SIGTERM during a build: gone within ten seconds with nothing left, and the next start resumes', {
-    timeout: MINUTES_2,
-  }, async () => {
-    const pull = await open(unhurried('resumed'));
-    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
-    const { code, ms, had } = await w.end('SIGTERM');
-    expect(code).toBe(0);
-    expect(ms).toBeLessThan(10_000);
-    expect(await w.alive(had)).toEqual([]);
-    await w.start();
-    await expectConverged(w, pull, 'resumed');
-    await expectClosed(w, pull);
-  });
 });
 
 describe('starting where one cannot', () => {
@@ -158,12 +144,18 @@ describe('starting where one cannot', () => {
     expect(refused.errors).not.toContain('    at ');
   });
 
-  test('embedded PostgreSQL dies with a Mayfly that is killed, and comes back with its data', { timeout: MINUTES_2 }, async () => {
-    const repo = await w.github.createRepository({ name: 'embedded/shop', files: nodeApp('main') });
-    const pull = await w.github.openPull(repo, { files: nodeApp('kept') });
+  test('T-F03: builds, sites, the engine and embedded PostgreSQL die with a Mayfly that is killed, and its data is there again', {
+    timeout: MINUTES_2,
+  }, async () => {
+    const open = pullOpener(w, 'embedded');
+    const pull = await open(nodeApp('kept'));
     await w.reaches(pull, 'ready');
+    await open(slowBuild('never'));
+    const running = async (text: string) => (await w.descendants()).some(({ command }) => command.includes(text));
+    await until('a build', () => running('build.js'));
     const { had } = await w.end('SIGKILL');
-    expect(had.filter(({ command }) => command.includes('postgres')).length).toBeGreaterThan(1);
+    for (const one of ['postgres', 'server.js', 'build.js', 'pulumi-child.ts'])
+      expect(had.filter(({ command }) => command.includes(one))).not.toEqual([]);
     await until('everything to be gone', async () => (await w.alive(had)).length === 0);
     await w.start();
     expect((await w.visit(pull)).body).toBe('kept');

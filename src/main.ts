@@ -220,7 +220,7 @@ async function start(): Promise<{ readonly mayfly: Mayfly; readonly log: Logger 
 }
 
 /** Reads the settings, runs until a signal, and ends in order: one that comes during the start, as soon as it is over. A second ends at once. */
-async function main(): Promise<void> {
+export async function main(): Promise<void> {
   const { promise: asked, resolve: ask } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {

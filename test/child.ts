@@ -1,87 +1,105 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, inject } from 'vitest';
 import { z } from 'zod';
+import type { Doom } from './doomed-mayfly.ts';
 import { createGitHub, type Pull } from './doubles/github.ts';
 import { createDatabase } from './postgres.ts';
+import { alive, descendantsOf, type Known, processes } from './processes.ts';
 import { type Answer, get, until } from './world.ts';
 
 const upLine = z.object({ msg: z.literal('Mayfly is up'), web: z.string(), gate: z.string() });
 const sitesAnswer = z.object({
   sites: z.array(
-    z.object({ pull: z.number(), sha: z.string(), status: z.string(), url: z.string(), launches: z.array(z.object({ sha: z.string() })) }),
+    z.object({
+      id: z.string(),
+      pull: z.number(),
+      sha: z.string(),
+      status: z.string(),
+      url: z.string(),
+      launches: z.array(z.object({ sha: z.string(), outcome: z.string().nullable() })),
+    }),
   ),
 });
 export type SiteAnswer = z.infer<typeof sitesAnswer>['sites'][number];
 
-/** A process and when it started, in clock ticks since the machine's boot: together they never name another one. */
-type Known = { readonly pid: number; readonly startedAt: string; readonly command: string };
-type Listed = Known & { readonly parent: number };
-
 /** How a Mayfly that was started by hand ended, and what it said. */
 export type Ended = {
   readonly code: number | null;
-  readonly signal: NodeJS.Signals | null /** Standard error alone, which people read. */;
+  readonly signal: NodeJS.Signals | null;
+  /** Standard error alone, which people read. */
   readonly errors: string;
   readonly said: string;
 };
-type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string };
+type Environment = Readonly<Record<string, string>>;
+type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string; readonly said: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
-async function processes(): Promise<readonly Listed[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-  const all = await Promise.all(
-    pids.map(async (pid): Promise<Listed | undefined> => {
-      // Gone between the two looks.
-      const [stat, command] = await Promise.all(
-        ['stat', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')),
-      );
-      const [state, parent, ...rest] = (stat ?? '').slice((stat ?? '').lastIndexOf(')') + 2).split(' ');
-      if (parent === undefined || state === 'Z') return undefined;
-      return {
-        pid: Number(pid),
-        parent: Number(parent),
-        startedAt: rest[17] ?? '',
-        command: (command ?? '').replaceAll('\0', ' ').slice(0, 200),
-      };
-    }),
-  );
-  return all.filter((one) => one !== undefined);
+/** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
+const CONVERGED_MS = 90_000;
+/** How often a process that is about to die is asked what it has started. */
+const LOOK_EVERY_MS = 50;
+
+/** It ends with the tests, however they end. */
+function launch(env: Environment, doom?: Doom): ChildProcess {
+  const program = doom ? ['test/doomed-mayfly.ts', JSON.stringify(doom)] : ['src/main.ts'];
+  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, ...program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** Everything that this process has started, directly or not, and that still runs. */
-async function descendantsOf(pid: number): Promise<readonly Known[]> {
-  const all = await processes();
-  const found: Listed[] = [];
-  for (let parents = new Set([pid]); parents.size > 0; ) {
-    const children = all.filter(({ parent }) => parents.has(parent));
-    found.push(...children);
-    parents = new Set(children.map((child) => child.pid));
-  }
-  return found;
+/** Starts a Mayfly and waits until it says that it is up. */
+export async function startProcess(env: Environment, doom?: Doom): Promise<Running> {
+  const child = launch(env, doom);
+  const said: string[] = [];
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
+  return new Promise<Running>((resolve, reject) => {
+    child.once('exit', (code) => reject(new Error(`Mayfly ended with ${code}: ${said.join('').slice(-2_000)}`)));
+    createInterface({ input: child.stdout ?? process.stdin }).on('line', (line) => {
+      said.push(line);
+      const up = line.includes('Mayfly is up') ? upLine.safeParse(JSON.parse(line)).data : undefined;
+      if (up) resolve({ process: child, web: up.web, gate: up.gate, said });
+    });
+  });
+}
+
+/** @returns how it ended, how long that took, and what it had started until then */
+export async function endProcess(
+  { process: child }: Running,
+  signal: NodeJS.Signals,
+): Promise<{ readonly code: number | null; readonly ms: number; readonly had: readonly Known[] }> {
+  const had = await descendantsOf(child.pid ?? 0);
+  const ended = once(child, 'exit');
+  const at = performance.now();
+  child.kill(signal);
+  const [code] = await ended;
+  return { code, had, ms: performance.now() - at };
 }
 
 /**
  * Mayfly as people run it: a process of its own, to be killed and started again on the same data.
- * @param database `embedded`: Mayfly's own servers in its data dir; `given`: databases of the run's server
+ * @param database `embedded`: Mayfly's own servers in its data dir; `given`: databases of the run's server; `shared`: the same, and
+ *   what serves the web and looks at the clock is another process, which is never killed
  */
-export async function createChildWorld(database: 'embedded' | 'given', settings: Readonly<Record<string, string>> = {}) {
+export async function createChildWorld(database: 'embedded' | 'given' | 'shared', settings: Environment = {}) {
   await using opening = new AsyncDisposableStack();
   const server = inject('postgresUrl');
-  const given = database === 'given' ? opening.use(await createDatabase(server)) : null;
-  const dataDir = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-child-')), (path) =>
-    rm(path, { recursive: true, force: true, maxRetries: 5 }),
-  );
-  // A fresh temporary folder is closed to everybody, the embedded servers' user included.
-  await chmod(dataDir, 0o711);
+  const given = database === 'embedded' ? null : opening.use(await createDatabase(server));
+  const makeFolder = async (): Promise<string> => {
+    const path = await mkdtemp(join(tmpdir(), 'mayfly-child-'));
+    opening.defer(() => rm(path, { recursive: true, force: true, maxRetries: 5 }));
+    // A fresh temporary folder is closed to everybody, the embedded servers' user included.
+    await chmod(path, 0o711);
+    return path;
+  };
+  const dataDir = await makeFolder();
   const github = opening.use(await createGitHub());
   const token = randomBytes(24).toString('hex');
-  const environment: Readonly<Record<string, string>> = {
+  const environment: Environment = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
     PORT: '0',
@@ -89,7 +107,9 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     MAYFLY_DATA_DIR: dataDir,
     MAYFLY_SWEEP_EVERY: '1s',
     MAYFLY_API_TOKEN: token,
-    ...(given ? { DATABASE_URL: given.url, MAYFLY_PREVIEW_DATABASE_URL: server } : {}),
+    ...(given
+      ? { DATABASE_URL: given.url, MAYFLY_PREVIEW_DATABASE_URL: server, MAYFLY_SECRET_KEY: randomBytes(32).toString('base64') }
+      : {}),
     APP_ID: String(github.appId),
     PRIVATE_KEY: github.privateKey,
     WEBHOOK_SECRET: github.webhookSecret,
@@ -97,52 +117,95 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     GITHUB_SERVER_URL: github.serverUrl,
     ...settings,
   };
+  const frontDir = database === 'shared' ? await makeFolder() : null;
+  let front: Running | null = null;
+  if (frontDir !== null) {
+    const started = await startProcess({ ...environment, MAYFLY_ROLES: 'web,clock', MAYFLY_DATA_DIR: frontDir });
+    opening.defer(() => endProcess(started, 'SIGTERM').then(() => undefined));
+    front = started;
+  }
+  const backEnvironment = front === null ? environment : { ...environment, MAYFLY_ROLES: 'gate,worker' };
   let running: Running | null = null;
-  const launch = (over: Readonly<Record<string, string>> = {}): ChildProcess =>
-    spawn(process.execPath, ['src/main.ts'], { env: { ...environment, ...over }, stdio: ['ignore', 'pipe', 'pipe'] });
   const current = (): Running => {
     if (running === null) throw new Error('Mayfly does not run');
     return running;
   };
-  const end = async (
-    signal: NodeJS.Signals,
-  ): Promise<{ readonly code: number | null; readonly ms: number; readonly had: readonly Known[] }> => {
-    const { process: child } = current();
-    const had = await descendantsOf(child.pid ?? 0);
-    const ended = once(child, 'exit');
-    const at = performance.now();
-    child.kill(signal);
-    const [code] = await ended;
-    running = null;
-    return { code, had, ms: performance.now() - at };
-  };
-  opening.defer(async () => void (running && (await end('SIGTERM'))));
+  const web = (): string => (front ?? current()).web;
+  opening.defer(async () => void (running && (await endProcess(running, 'SIGTERM'))));
   const opened = opening.move();
 
+  const visitAt = async (gate: string, pull: Pull): Promise<Answer> => {
+    const site = await world.site(pull);
+    return get(gate, { path: '/', headers: { host: new URL(site?.url ?? 'http://none').host } });
+  };
   const world = {
     github,
     dataDir,
+    environment: backEnvironment,
+    /** Mayfly's own database; null when it is embedded. */
+    database: given,
     get pid() {
       return current().process.pid ?? 0;
     },
-    async start(): Promise<void> {
-      const child = launch();
-      const said: string[] = [];
-      child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
-      running = await new Promise<Running>((resolve, reject) => {
-        child.once('exit', (code) => reject(new Error(`Mayfly ended with ${code}: ${said.join('').slice(-2_000)}`)));
-        createInterface({ input: child.stdout ?? process.stdin }).on('line', (line) => {
-          said.push(line);
-          const up = line.includes('Mayfly is up') ? upLine.safeParse(JSON.parse(line)).data : undefined;
-          if (up) resolve({ process: child, web: up.web, gate: up.gate });
-        });
-      });
-      github.sendWebhooksTo(`${current().web}/api/github/webhooks`);
+    /** Lines that the running one has logged. */
+    said: (): readonly string[] => current().said,
+    /** @param doom a moment at which it ends itself */
+    async start(doom?: Doom): Promise<void> {
+      running = await startProcess(backEnvironment, doom);
+      github.sendWebhooksTo(`${web()}/api/github/webhooks`);
     },
-    end,
+    async end(signal: NodeJS.Signals): ReturnType<typeof endProcess> {
+      const ended = await endProcess(current(), signal);
+      running = null;
+      return ended;
+    },
+    /** Ends it in order if it runs. */
+    async stop(): Promise<void> {
+      if (running) await world.end('SIGTERM');
+    },
+    /** Waits for a doomed one to have killed itself. */
+    async died(): Promise<{ readonly pid: number; readonly had: readonly Known[] }> {
+      const { process: child } = current();
+      const pid = child.pid ?? 0;
+      const ended = once(child, 'exit');
+      const had = new Map<string, Known>();
+      while (child.exitCode === null && child.signalCode === null) {
+        for (const one of await descendantsOf(pid)) had.set(`${one.pid} ${one.startedAt}`, one);
+        await Promise.race([ended, delay(LOOK_EVERY_MS)]);
+      }
+      running = null;
+      expect(child.signalCode).toBe('SIGKILL');
+      return { pid, had: [...had.values()] };
+    },
+    /** Waits for one that was to freeze itself. Freezes what it has started as well if asked to: as when the whole machine stands still. */
+    async froze(what: 'alone' | 'with all its children'): Promise<{ thaw(): Promise<void> }> {
+      const { pid = 0 } = current().process;
+      await until('it to freeze', async () => (await processes()).find((one) => one.pid === pid)?.state === 'T');
+      const children = what === 'alone' ? [] : await descendantsOf(pid);
+      for (const child of children) process.kill(child.pid, 'SIGSTOP');
+      return {
+        async thaw() {
+          for (const child of await alive(children)) process.kill(child.pid, 'SIGCONT');
+          process.kill(pid, 'SIGCONT');
+        },
+      };
+    },
+    /** Another worker with sites of its own on the same database. */
+    async startSecond(): Promise<AsyncDisposable & { visit(pull: Pull): Promise<Answer> }> {
+      const folder = await mkdtemp(join(tmpdir(), 'mayfly-second-'));
+      await chmod(folder, 0o711);
+      const second = await startProcess({ ...backEnvironment, MAYFLY_DATA_DIR: folder });
+      return {
+        visit: (pull) => visitAt(second.gate, pull),
+        async [Symbol.asyncDispose]() {
+          await endProcess(second, 'SIGTERM');
+          await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+        },
+      };
+    },
     /** Starts another Mayfly, which is expected to end by itself. */
-    async tryStart(over: Readonly<Record<string, string>>): Promise<Ended> {
-      const child = launch(over);
+    async tryStart(over: Environment): Promise<Ended> {
+      const child = launch({ ...backEnvironment, ...over });
       const said: string[] = [];
       const errors: string[] = [];
       child.stdout?.setEncoding('utf8').on('data', (text: string) => said.push(text));
@@ -152,25 +215,22 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     },
     /** What runs with this text in its command line, e.g. the path of a data dir. */
     naming: async (text: string): Promise<readonly Known[]> => (await processes()).filter(({ command }) => command.includes(text)),
-    /** Of these processes, those that still run. */
-    async alive(known: readonly Known[]): Promise<readonly Known[]> {
-      const now = new Map((await processes()).map((one) => [one.pid, one.startedAt]));
-      return known.filter(({ pid, startedAt }) => now.get(pid) === startedAt);
-    },
+    alive,
     descendants: () => descendantsOf(current().process.pid ?? 0),
     async site(pull: Pull): Promise<SiteAnswer | undefined> {
-      const answer = await fetch(`${current().web}/api/v1/sites?pull=${pull.number}`, { headers: { authorization: `Bearer ${token}` } });
+      const answer = await fetch(`${web()}/api/v1/sites?pull=${pull.number}`, { headers: { authorization: `Bearer ${token}` } });
       return sitesAnswer.parse(await answer.json()).sites.find((site) => site.pull === pull.number);
     },
     reaches: (pull: Pull, status: string, sha?: string): Promise<SiteAnswer> =>
-      until(`#${pull.number} to be ${status}`, async () => {
-        const site = await world.site(pull);
-        return site?.status === status && (sha === undefined || site.sha === sha) && site;
-      }),
-    visit: async (pull: Pull, path = '/'): Promise<Answer> => {
-      const site = await world.site(pull);
-      return get(current().gate, { path, headers: { host: new URL(site?.url ?? 'http://none').host } });
-    },
+      until(
+        `#${pull.number} to be ${status}`,
+        async () => {
+          const site = await world.site(pull);
+          return site?.status === status && (sha === undefined || site.sha === sha) && site;
+        },
+        CONVERGED_MS,
+      ),
+    visit: (pull: Pull): Promise<Answer> => visitAt(current().gate, pull),
     async [Symbol.asyncDispose]() {
       await opened.disposeAsync();
       expect(github.unknownRequests).toEqual([]);

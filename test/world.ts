@@ -25,12 +25,16 @@ const LOOK_EVERY_MS = 20;
 const PATIENCE_MS = 45_000;
 
 /** Waits until `look` returns something other than undefined or false. */
-export async function until<Seen>(what: string, look: () => Promise<Seen | undefined | false> | Seen | undefined | false): Promise<Seen> {
-  for (const end = Date.now() + PATIENCE_MS; Date.now() < end; await delay(LOOK_EVERY_MS)) {
+export async function until<Seen>(
+  what: string,
+  look: () => Promise<Seen | undefined | false> | Seen | undefined | false,
+  patienceMs = PATIENCE_MS,
+): Promise<Seen> {
+  for (const end = Date.now() + patienceMs; Date.now() < end; await delay(LOOK_EVERY_MS)) {
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
   }
-  throw new Error(`waited ${PATIENCE_MS / 1_000} s for ${what}`);
+  throw new Error(`waited ${patienceMs / 1_000} s for ${what}`);
 }
 
 export type WorldOptions = Omit<StartOptions, 'log'> & {

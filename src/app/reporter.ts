@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { ForgeId, SiteId } from '../site/identity.ts';
+import type { Held } from '../site/ports.ts';
 import type { SiteView } from '../site/report-view.ts';
 import type { Site } from '../site/site.ts';
 import type { Said, Store } from '../store/store.ts';
@@ -55,7 +56,7 @@ export function openReporter(parts: ReporterParts): Reporter {
         const wait = before === undefined || isUrgent(site, said, before) ? 0 : PAUSE_MS - (performance.now() - before.at);
         // Awaited here: a failure while the lease is being given back would have nobody to hear it, and end the process.
         if (wait > 0) return await parts.later(id, Math.ceil(wait));
-        const changed = await say(parts, site, said);
+        const changed = await say(parts, { site, said, held });
         if (changed) spoke.set(id, { at: performance.now(), status: site.status });
         forgetOld(spoke);
       }
@@ -102,13 +103,16 @@ async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<P
 }
 
 /** @returns whether anything was said */
-async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolean> {
+async function say(
+  parts: ReporterParts,
+  { site, said, held }: { readonly site: Site; readonly said: Said; readonly held: Held },
+): Promise<boolean> {
   const log = parts.log.child({ site: site.id, sha: site.head.sha });
   const link = parts.links.get(site.pull.forge);
   const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
   // Out of our reach, for ever or until it is added again: what is on the forge stays as it is.
   if (isRemoved(site) || link === undefined || repository === undefined) {
-    await parts.store.reports.save(site.id, { ...said, version: site.version });
+    await parts.store.reports.save(site.id, { ...said, version: site.version }, { held });
     return false;
   }
   const [launches, now] = await Promise.all([parts.store.launches.of(site.id, LAUNCHES_TOLD), parts.store.now()]);
@@ -123,10 +127,12 @@ async function say(parts: ReporterParts, site: Site, said: Said): Promise<boolea
     word: parts.word,
     target: parts.target,
   };
-  const saying: Saying = { voice: link.voice, place: { repository, number: site.pull.number, site: site.id }, view, now, said, log };
+  const place = { repository, number: site.pull.number, site: site.id };
+  const guard = (): Promise<void> => parts.store.leases.check(held);
+  const saying: Saying = { voice: link.voice, place, view, now, said, guard, log };
   const { said: reached, fault, changed } = await sayEverything(saying);
   // What was said is kept even when the rest could not be: said twice, it would be two comments.
-  await parts.store.reports.save(site.id, { ...reached, version: fault === undefined ? site.version : said.version });
+  await parts.store.reports.save(site.id, { ...reached, version: fault === undefined ? site.version : said.version }, { held });
   if (fault === undefined) {
     parts.metrics.reported(changed ? 'said' : 'unchanged');
     return changed;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { parseSha } from '../site/identity.ts';
 import type { Check, Place, Voice } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -14,6 +15,8 @@ export type Saying = {
   readonly view: SiteView;
   readonly now: Date;
   readonly said: Said;
+  /** Throws once another process has taken over: it says what is to be said. */
+  readonly guard: () => Promise<void>;
   readonly log: Logger;
 };
 
@@ -31,6 +34,7 @@ export async function sayEverything(start: Saying): Promise<Reached> {
     start.said.commentId === null ? [sayComment, ...rest] : [sayCheck, finishOvertaken, sayComment, sayDeployment];
   let said = start.said;
   for (const step of steps) {
+    await start.guard();
     try {
       said = await step({ ...start, said, view: { ...start.view, checkUrl: said.checks[start.view.site.head.sha]?.url ?? null } });
     } catch (error) {
@@ -56,6 +60,7 @@ async function sayComment({ voice, place, view, now, said }: Saying): Promise<Sa
   if (said.commentId !== null && said.comment === comment) return said;
   const marker = commentMarker(view.site.id);
   const { id, url } = await voice.ensureComment(place, { marker, body: renderComment(view, now), known: said.commentId });
+  await faultPoint('comment-posted');
   return { ...said, commentId: id, commentUrl: url, comment };
 }
 
@@ -77,6 +82,7 @@ async function ensureCheck(
   const mark = `${check.status}:${digest(timeless)}`;
   if (known?.digest === mark) return said;
   const { id, url } = await voice.ensureCheck(place, check, known?.id ?? null);
+  await faultPoint('check-made');
   return { ...said, checks: newest({ ...without(said.checks, check.sha), [check.sha]: { id, url, digest: mark } }) };
 }
 
@@ -100,6 +106,7 @@ async function sayDeployment({ voice, place, view, said }: Saying): Promise<Said
   const mark = digest(deployment);
   if (known?.digest === mark) return said;
   const { id } = await voice.ensureDeployment(place, deployment, known?.id ?? null);
+  await faultPoint('deployment-made');
   return { ...said, deployments: newest({ ...without(said.deployments, deployment.sha), [deployment.sha]: { id, digest: mark } }) };
 }
 

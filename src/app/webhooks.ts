@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import type { ForgeEvent } from '../site/forge-event.ts';
 import type { ForgeId, ForgeKind } from '../site/identity.ts';
 import { isAllowed, type Pattern } from '../site/policy.ts';
@@ -124,6 +125,7 @@ async function store(parts: ReceiveParts, delivery: Incoming): Promise<Outcome> 
   });
   if (put === 'unavailable') return refused('unavailable', 'unavailable');
   if (put === 'conflict') parts.log.warn({ delivery: delivery.id }, 'the same delivery id came with another body; the first stands');
+  await faultPoint('delivery-stored');
   if (put === 'stored' || put === 'again') parts.enqueue(delivery.id);
   return accepted(put);
 }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { type LaunchId, type PullRef, type SiteId, shortSha, toLaunchId } from '../site/identity.ts';
 import type { Held, NewId, Target, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -66,6 +67,7 @@ export type ProvisionParts = {
 export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSignal): Promise<number | null> {
   await using held = await parts.store.leases.take(`site:${id}`);
   if (held === undefined) return LEASE_RETRY_MS;
+  await faultPoint('lease-taken');
   while (!stop.aborted && !held.signal.aborted) {
     const site = await parts.store.sites.find(id);
     switch (site?.status) {
@@ -82,6 +84,7 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       }
       case 'ending':
         await parts.target.destroy(held, id, { signal: AbortSignal.any([held.signal, stop]) });
+        await faultPoint('destroyed');
         await parts.useOnly(id, null);
         if (site.reason.kind === 'removed') await parts.forgetSource(site.pull);
         await parts.store.apply(id, { type: 'removalFinished' }, { held });
@@ -122,9 +125,11 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   const log = parts.log.child({ site: site.id, sha: site.head.sha, launch: id });
   const { now } = await store.launches.lastStart(site.id);
   const queuedMs = site.status === 'queued' ? now.getTime() - site.since.getTime() : 0;
-  await store.launches.start({ id, site: site.id, sha: site.head.sha, queuedMs });
+  await store.launches.start({ id, site: site.id, sha: site.head.sha, queuedMs }, { held });
+  await faultPoint('launch-row-written');
   const started = await store.apply(site.id, { type: 'launchStarted', launch: id, sha: site.head.sha }, { held });
   if (currentLaunch(started.site) !== id) return store.launches.finish(id, { outcome: 'superseded', reason: null, tail: '' });
+  await faultPoint('launch-started');
 
   using overtaken = watchForOvertaking(store, started.site, log);
   await using launchLog = await parts.openLog(site.id, id);
@@ -141,10 +146,13 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
     await news.settled();
     await store.launches.note(id, { stages: stopwatch.stop() });
     const done = await store.apply(site.id, { type: 'launchSucceeded', launch: id, sha: site.head.sha, live }, { held });
+    await faultPoint('launch-succeeded');
     end = { outcome: done.changed ? 'succeeded' : 'superseded', reason: null };
   } catch (error) {
     await news.settled();
     if (held.signal.aborted) return;
+    // Whoever took over has the last word on this site: a launch of ours that was lost has nothing to tell.
+    await store.leases.check(held);
     // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
     away = isAway(error) && !overtaken.signal.aborted ? error : null;
     const stopped = stop.aborted || away !== null || store.losses() !== losses;
@@ -202,6 +210,7 @@ type Finishing = {
 async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void> {
   const { store, metrics } = parts;
   const stages = done.stopwatch.stop();
+  await store.leases.check(done.held);
   await store.launches.note(done.launch, { stages });
   await store.launches.finish(done.launch, end);
   metrics.launched(end.outcome ?? 'none', end.reason?.code ?? 'none');
@@ -210,6 +219,7 @@ async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 
   // What visitors get now is what the row says; every other revision goes.
   const now = await store.sites.get(done.site);
   const keep = now.live?.revision ?? null;
+  await faultPoint('before-settle');
   await parts.target.settle(done.held, done.site, keep);
   await parts.useOnly(done.site, keep);
 }

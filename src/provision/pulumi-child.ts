@@ -2,26 +2,14 @@
 // at a time is carried out. Inline programs install process-wide handlers, which is why this is never the process that serves the web.
 import { rm } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
-import {
-  ConcurrentUpdateError,
-  LocalWorkspace,
-  type LocalWorkspaceOptions,
-  PulumiCommand,
-  type PulumiFn,
-  Stack,
-  StackAlreadyExistsError,
-  StackNotFoundError,
-} from '@pulumi/pulumi/automation/index.js';
+import { LocalWorkspace, type LocalWorkspaceOptions, PulumiCommand, type PulumiFn, Stack } from '@pulumi/pulumi/automation/index.js';
 import { PROJECT } from '../../infra/labels.ts';
 import { previewLocal } from '../../infra/preview-local.ts';
-import { isLeftByUs, lockedText, locksIn } from './pulumi-lock.ts';
-import type { FromChild, Order, Program, ToChild } from './pulumi-messages.ts';
-
-type StackOrder = Exclude<Order, { verb: 'list' | 'init' }>;
+import { ensureStack, type Place, QUIET, runMending, type StackOrder } from './pulumi-mend.ts';
+import type { FromChild, Mend, Order, Program, ToChild } from './pulumi-messages.ts';
 
 const tell = (message: FromChild): void => void process.send?.(message);
 const programOf = ({ plan }: Program): PulumiFn => previewLocal(plan);
-const QUIET = { suppressProgress: true, suppressOutputs: true, color: 'never' } as const;
 
 /**
  * The automation API asks the CLI for outputs and history after each operation (measured: 0.2 + 0.4 + 0.4 s beside 0.5 s of work), and
@@ -43,58 +31,35 @@ function withoutAfterthoughts(command: PulumiCommand): PulumiCommand {
   });
 }
 
-async function carryOut(order: Order, given: { command: PulumiCommand; signal: AbortSignal }): Promise<readonly string[]> {
+type Done = { readonly stacks: readonly string[]; readonly mended: readonly Mend[] };
+
+async function carryOut(order: Order, given: { command: PulumiCommand; signal: AbortSignal }): Promise<Done> {
   const options: LocalWorkspaceOptions = {
     pulumiCommand: given.command,
     secretsProvider: 'passphrase',
     projectSettings: { name: PROJECT, runtime: 'nodejs' },
-    ...(order.verb === 'list' || order.verb === 'init'
-      ? {}
-      : { envVars: { PULUMI_DEBUG_PROVIDERS: order.attach }, program: programOf(order.program) }),
+    ...(order.verb === 'list' ? {} : { envVars: variables(order) }),
+    ...('program' in order ? { program: programOf(order.program) } : {}),
   };
   // Without a working folder of our own choice it gets a fresh one, and leaves it behind.
   const workspace = await LocalWorkspace.create(options);
   try {
-    if (order.verb === 'list') return (await workspace.listStacks()).map(({ name }) => name);
-    if (order.verb === 'init') await ensureStack(order.stack, workspace);
-    else await onStack(order, { workspace, signal: given.signal });
-    return [];
+    if (order.verb === 'list') return { stacks: (await workspace.listStacks()).map(({ name }) => name), mended: [] };
+    const place = { workspace, signal: given.signal };
+    return { stacks: [], mended: await runMending(order, place, () => run(order, place)) };
   } finally {
     await rm(workspace.workDir, { recursive: true, force: true });
   }
 }
 
-type Place = { readonly workspace: LocalWorkspace; readonly signal: AbortSignal };
-
-async function onStack(order: StackOrder, place: Place): Promise<void> {
-  const { workspace } = place;
-  try {
-    if (order.verb === 'up' && order.isNew) await ensureStack(order.stack, workspace);
-    await run(order, place);
-  } catch (error) {
-    if (error instanceof ConcurrentUpdateError && !place.signal.aborted) {
-      const locks = locksIn(error.message);
-      if (locks.length === 0 || !locks.every(isLeftByUs)) throw new Error(lockedText(order.stack, locks), { cause: error });
-      await (await Stack.select(order.stack, workspace)).cancel();
-      return run(order, place);
-    }
-    if (!(error instanceof StackNotFoundError)) throw error;
-    if (order.verb !== 'up') return;
-    await ensureStack(order.stack, workspace);
-    await run(order, place);
-  }
-}
-
-async function ensureStack(name: string, workspace: LocalWorkspace): Promise<void> {
-  try {
-    await workspace.createStack(name);
-  } catch (error) {
-    // What was to be made is there.
-    if (!(error instanceof StackAlreadyExistsError)) throw error;
-  }
-}
+const variables = (order: StackOrder): Record<string, string> => ({
+  PULUMI_BACKEND_URL: order.backendUrl,
+  ...('attach' in order ? { PULUMI_DEBUG_PROVIDERS: order.attach } : {}),
+});
 
 async function run(order: StackOrder, { workspace, signal }: Place): Promise<void> {
+  if (order.verb === 'init' || (order.verb === 'up' && order.isNew)) await ensureStack(order.stack, workspace);
+  if (order.verb === 'init') return;
   const stack = await Stack.select(order.stack, workspace);
   switch (order.verb) {
     case 'up':
@@ -121,7 +86,7 @@ async function main(root: string): Promise<void> {
     const abort = new AbortController();
     running.abort = abort;
     carryOut(message.order, { command, signal: abort.signal }).then(
-      (stacks) => tell({ type: 'done', stacks: [...stacks] }),
+      ({ stacks, mended }) => tell({ type: 'done', stacks: [...stacks], mended: [...mended] }),
       (error: unknown) => tell({ type: 'failed', text: error instanceof Error ? error.message : String(error) }),
     );
   });

@@ -22,7 +22,7 @@ export interface PulumiProcess {
   readonly uses: number;
   isAlive(): boolean;
   /** One at a time. Aborting asks Pulumi to stop, then kills it and all it started `graceMs` later; then this throws. */
-  carryOut(order: Order, stop: { readonly signal: AbortSignal; readonly graceMs: number }): Promise<FromChild>;
+  carryOut(order: Order, stop: { readonly signal: AbortSignal; readonly graceMs: () => number }): Promise<FromChild>;
   kill(): Promise<void>;
 }
 
@@ -66,7 +66,7 @@ export async function openPulumiProcess(launcher: Launcher): Promise<PulumiProce
       let killing: NodeJS.Timeout | undefined;
       const abort = (): void => {
         send(child, { type: 'abort' });
-        killing = setTimeout(() => killGroup(pid), graceMs);
+        killing = setTimeout(() => killGroup(pid), graceMs());
       };
       send(child, { type: 'order', order });
       if (signal.aborted) abort();

@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Held } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
+import { openPulumiBackend } from './pulumi-backend.ts';
 import type { FromChild, Order, Program } from './pulumi-messages.ts';
 import { killGroup, type Launcher, openPulumiProcess, type ProcessMark, type PulumiProcess, startOf } from './pulumi-process.ts';
 import { orDiskFull, saysDiskFull } from './storage/disk.ts';
@@ -46,67 +47,72 @@ const SECOND_MS = 5_000;
 
 /** Opens the stacks and warms the children in the background. */
 export async function openStacks(options: StackOptions): Promise<Stacks> {
+  const { log } = options;
   const marks = join(options.folder, 'running');
   // Working folders of children that a killed Mayfly left.
   await rm(join(options.folder, 'tmp'), { recursive: true, force: true });
   for (const folder of [marks, join(options.folder, 'home'), join(options.folder, 'tmp')])
     await mkdir(folder, { recursive: true, mode: 0o700 });
-  const pool = openPool(options);
-  const stacksOf = (said: FromChild): readonly string[] => {
-    if (said.type === 'done') return said.stacks;
-    const text = said.type === 'failed' ? withoutPassword(said.text, options.backendUrl) : said.type;
+  await using opening = new AsyncDisposableStack();
+  const backend = opening.use(await openPulumiBackend(options.backendUrl, log));
+  const pool = opening.use(openPool(options, backend.url));
+  const opened = opening.move();
+  const done = (said: FromChild): Extract<FromChild, { type: 'done' }> => {
+    if (said.type === 'done') return said;
+    const text = said.type === 'failed' ? backend.withoutPassword(said.text) : said.type;
     throw new Fault(saysDiskFull(text) ? 'disk-full' : 'deploy-failed', { cause: new Error(text) });
   };
-  const work = async (held: Held, order: Exclude<Order, { verb: 'list' }>, signal: AbortSignal): Promise<void> => {
+  const work = async (held: Held, part: OrderPart, signal: AbortSignal): Promise<void> => {
+    const order = { ...part, backendUrl: backend.urlFor(held) };
     const stop = AbortSignal.any([signal, held.signal]);
     stop.throwIfAborted();
+    await backend.fence(held, order.stack);
     await endPredecessor(join(marks, order.stack));
     await pool.use(async (child) => {
       await orDiskFull(() => writeMark(join(marks, order.stack), child.mark));
       const said = await child
-        .carryOut(order, { signal: stop, graceMs: GRACE_MS })
+        // What is done after the lease is lost is refused: there is nothing to wait for.
+        .carryOut(order, { signal: stop, graceMs: () => (held.signal.aborted ? 0 : GRACE_MS) })
         .finally(() => rm(join(marks, order.stack), { force: true }));
       stop.throwIfAborted();
-      stacksOf(said);
+      const { mended } = done(said);
+      if (mended.length > 0) log.warn({ stack: order.stack, mended }, 'what was found broken in the state of a stack was put right');
     });
   };
   return {
     init: (held, stack, signal) => work(held, { verb: 'init', stack }, signal),
     up: (held, stack, { program, attach, isNew, signal }) => work(held, { verb: 'up', stack, program, attach, isNew }, signal),
     refresh: (held, stack, { program, attach, signal }) => work(held, { verb: 'refresh', stack, program, attach }, signal),
-    destroy: (held, stack, { program, attach, signal }) => work(held, { verb: 'destroy', stack, program, attach }, signal),
-    list: () =>
-      pool.use(async (child) => {
-        const said = await child.carryOut({ verb: 'list' }, { signal: AbortSignal.timeout(60_000), graceMs: 0 });
-        return stacksOf(said);
-      }),
-    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    async destroy(held, stack, { program, attach, signal }) {
+      await work(held, { verb: 'destroy', stack, program, attach }, signal);
+      await backend.forget(held, stack);
+    },
+    async list() {
+      const listed = await backend.list();
+      if (listed !== null) return listed;
+      return pool.use(async (child) => {
+        const said = await child.carryOut({ verb: 'list' }, { signal: AbortSignal.timeout(60_000), graceMs: () => 0 });
+        return done(said).stacks;
+      });
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
 
-/** Pulumi tells the whole address of a database that it cannot open. */
-function withoutPassword(text: string, backendUrl: string): string {
-  const { password } = new URL(backendUrl);
-  if (password === '') return text;
-  return text.replaceAll(password, '***').replaceAll(decodeURIComponent(password), '***');
-}
-
-/** Without `sslmode`, Mayfly's own connections (node-postgres) use no TLS, where Pulumi's would insist on it. */
-function forPulumi(backendUrl: string): string {
-  const url = new URL(backendUrl);
-  if (!url.searchParams.has('sslmode')) url.searchParams.set('sslmode', 'disable');
-  return url.href;
-}
+type OnStack = Exclude<Order, { verb: 'list' }>;
+/** `Omit` of a union would keep only what all of its members have. */
+type WithoutBackend<One> = One extends OnStack ? Omit<One, 'backendUrl'> : never;
+type OrderPart = WithoutBackend<OnStack>;
 
 /** Exactly what a child gets: the automation API hands its whole environment on to the CLI. */
-function environment({ backendUrl, passphraseFile, folder }: StackOptions): Readonly<Record<string, string>> {
+function environment({ passphraseFile, folder }: StackOptions, backendUrl: string): Readonly<Record<string, string>> {
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     HOME: join(folder, 'home'),
     TMPDIR: join(folder, 'tmp'),
     LANG: 'C.UTF-8',
     PULUMI_HOME: join(folder, 'home'),
-    PULUMI_BACKEND_URL: forPulumi(backendUrl),
+    PULUMI_BACKEND_URL: backendUrl,
     PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
     PULUMI_SKIP_UPDATE_CHECK: 'true',
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: 'true',
@@ -129,8 +135,8 @@ function environment({ backendUrl, passphraseFile, folder }: StackOptions): Read
 }
 
 /** Children wait warmed for the next order; there is always one, and never more than `SPARES`. */
-function openPool(options: StackOptions) {
-  const launcher: Launcher = { ...options, environment: environment(options) };
+function openPool(options: StackOptions, backendUrl: string) {
+  const launcher: Launcher = { ...options, environment: environment(options, backendUrl) };
   const all = new Set<PulumiProcess>();
   let isOpen = true;
   const warm = (): Promise<PulumiProcess> => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { faultPoint } from '../fault-points.ts';
 import { secretsIn } from '../masking/secret-names.ts';
 import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
@@ -68,6 +69,7 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
   const repository = await getRepository(parts, run);
   await mustBeApproved(parts, run, repository);
   const snapshot = await fetchCommit(parts, run, repository);
+  await faultPoint('fetched');
   const config = await readSettings(parts, { run, repository, snapshot });
   const region = effectiveRegion({ region: site.wishes.region ?? config.region }, parts.policy);
   if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
@@ -77,6 +79,7 @@ async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['sta
   await mustBeApproved(parts, run, repository);
   watch.entered('build');
   const artefact = await build(parts, { run, repository, snapshot, config });
+  await faultPoint('built');
 
   watch.entered('deploy');
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };

@@ -1,11 +1,12 @@
 import { type Kysely, sql, type Transaction } from 'kysely';
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { type SiteId, toSiteId } from '../site/identity.ts';
 import type { NewId } from '../site/ports.ts';
-import { Fault } from '../site/problem.ts';
 import { begin, type Change, type Effect, type Site, transition } from '../site/site.ts';
 import type { SiteEvent, SiteNews } from '../site/site-news.ts';
 import { noteCommand } from './commands.ts';
+import { checkHeld } from './fence.ts';
 import { CHANGED_CHANNEL, type Database } from './schema.ts';
 import { toRow, toSite } from './sites.ts';
 import type { Applied, Apply, ApplyToPull, Because, ClaimPlace, SiteChanged } from './store.ts';
@@ -19,6 +20,7 @@ type Writers = { readonly apply: Apply; readonly applyToPull: ApplyToPull; reado
 /** Makes the only writers of a site. One transaction each: fence, lock, `transition`, save, history, NOTIFY, "handled". */
 export function openApply({ db, newId, log, effects }: Parts): Writers {
   const committed = async (applied: Applied): Promise<Applied> => {
+    await faultPoint('row-committed');
     if (applied.effects.length === 0) return applied;
     // The row is committed and is the outbox: effects that are lost here are found again as an unsettled or unreported site.
     await effects(applied.site, applied.effects).catch((error: unknown) =>
@@ -69,19 +71,7 @@ export function openApply({ db, newId, log, effects }: Parts): Writers {
  * @returns false when the delivery was handled before: a job may run twice, and what it asks for is done once
  */
 async function settle(tx: Tx, { held, delivery, command }: Because): Promise<boolean> {
-  if (held) {
-    // FOR SHARE: whoever takes the lease over waits until this transaction is through, and so sees what it wrote.
-    const alive = await tx
-      .selectFrom('leases')
-      .select('name')
-      .where('name', '=', held.name)
-      .where('holder', '=', held.holder)
-      .where('epoch', '=', held.epoch)
-      .where('expires_at', '>', sql<Date>`clock_timestamp()`)
-      .forShare()
-      .executeTakeFirst();
-    if (!alive) throw new Fault('lease-lost', { details: { lease: held.name } });
-  }
+  if (held) await checkHeld(tx, held);
   if (command && !(await noteCommand(tx, command))) return false;
   if (delivery === undefined) return true;
   const { numUpdatedRows } = await tx

@@ -1,5 +1,6 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { parseSha, toLaunchId, toSiteId } from '../site/identity.ts';
+import { checkHeld } from './fence.ts';
 import type { Database, LaunchTable } from './schema.ts';
 import type { Launch, Launches } from './store.ts';
 
@@ -27,8 +28,9 @@ function toLaunch(row: Selectable<LaunchTable>): Launch {
 /** One row a launch. */
 export function openLaunches(db: Kysely<Database>): Launches {
   return {
-    async start({ id, site, sha, queuedMs }) {
+    async start({ id, site, sha, queuedMs }, { held } = {}) {
       await db.transaction().execute(async (tx) => {
+        if (held) await checkHeld(tx, held);
         await tx
           .updateTable('launches')
           .set({ outcome: 'abandoned', finished_at: clock })

@@ -136,10 +136,15 @@ async function endSessions({ pool, sessionName, log, ...self }: Parts, holder: s
 type Known = { readonly holder: string | null; readonly epoch: number; readonly expired: boolean };
 const END = "clock_timestamp() + $%::double precision * interval '1 millisecond'";
 const LOOK = 'select holder, epoch, expires_at <= clock_timestamp() as expired from mayfly.leases where name = $1';
-/** The epoch that was seen is part of the condition: of several who try at once, one gets it. */
+/**
+ * The epoch that was seen is part of the condition: of several who try at once, one gets it. Epochs are milliseconds of the clock: a
+ * database that was restored from a backup goes on above those that the fence in Pulumi's database has seen since.
+ */
 const TAKE = `
-  insert into mayfly.leases (name, holder, epoch, expires_at) values ($1, $2, 1, ${END.replace('%', '3')})
-  on conflict (name) do update set holder = excluded.holder, epoch = leases.epoch + 1, expires_at = excluded.expires_at
+  insert into mayfly.leases (name, holder, epoch, expires_at)
+  values ($1, $2, extract(epoch from clock_timestamp()) * 1000, ${END.replace('%', '3')})
+  on conflict (name) do update
+  set holder = excluded.holder, epoch = greatest(leases.epoch + 1, excluded.epoch), expires_at = excluded.expires_at
   where leases.epoch = $4 and leases.expires_at <= clock_timestamp()
   returning epoch`;
 /** An expired lease is not revived: somebody may be taking it. */
@@ -152,6 +157,7 @@ const RENEW = `
 const RELEASE = `update mayfly.leases set holder = null, expires_at = '-infinity' where name = $1 and holder = $2 and epoch = $3`;
 const CHECK = 'select 1 from mayfly.leases where name = $1 and epoch = $2 and expires_at > clock_timestamp()';
 const ALIVE = 'select exists (select 1 from mayfly.leases where holder = $1 and expires_at > clock_timestamp()) as alive';
+/** Pulumi's sessions bear the epoch after the holder's name. */
 const TERMINATE = `
   select pg_terminate_backend(pid, $2) from pg_stat_activity
-  where application_name = $1 and pid <> pg_backend_pid() and backend_type = 'client backend'`;
+  where (application_name = $1 or starts_with(application_name, $1 || '#')) and pid <> pg_backend_pid() and backend_type = 'client backend'`;

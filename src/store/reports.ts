@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely';
+import { checkHeld } from './fence.ts';
 import type { Database } from './schema.ts';
 import type { Reports, Said } from './store.ts';
 
@@ -20,7 +21,7 @@ export function openReports(db: Kysely<Database>): Reports {
       version: row.version,
     };
   };
-  const save: Reports['save'] = async (site, said) => {
+  const save: Reports['save'] = async (site, said, { held } = {}) => {
     const columns = {
       comment_id: said.commentId,
       comment_url: said.commentUrl,
@@ -30,6 +31,7 @@ export function openReports(db: Kysely<Database>): Reports {
       version: said.version,
     };
     await db.transaction().execute(async (tx) => {
+      if (held) await checkHeld(tx, held);
       await tx
         .insertInto('reports')
         .values({ site, ...columns })

@@ -135,7 +135,10 @@ export type ApplyToPull = (
 
 export interface Launches {
   /** Also marks the site's earlier launch that never finished as `abandoned`. */
-  start(launch: { readonly id: LaunchId; readonly site: SiteId; readonly sha: Sha; readonly queuedMs: number }): Promise<void>;
+  start(
+    launch: { readonly id: LaunchId; readonly site: SiteId; readonly sha: Sha; readonly queuedMs: number },
+    because?: Pick<Because, 'held'>,
+  ): Promise<void>;
   note(id: LaunchId, change: { readonly stages?: Launch['stages']; readonly notes?: LaunchNotes }): Promise<void>;
   finish(id: LaunchId, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void>;
   /** Newest first. */
@@ -199,7 +202,7 @@ export type Said = {
 };
 export interface Reports {
   get(site: SiteId): Promise<Said>;
-  save(site: SiteId, said: Said): Promise<void>;
+  save(site: SiteId, said: Said, because?: Pick<Because, 'held'>): Promise<void>;
   /** Whatever stands on the forge is not taken for granted any more: the next report says all of it again. */
   doubt(site: SiteId): Promise<void>;
 }

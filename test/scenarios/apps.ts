@@ -28,3 +28,10 @@ export const slowBuild = (text: string): Files => ({
   ...builtApp(text),
   'build.js': `console.log('slow build of ${text} began'); setInterval(() => {}, 1000);`,
 });
+
+/** The same with a database that is made from a seed; what is on the base branch declares it. */
+export const storedApp = (text: string): Files => ({
+  ...builtApp(text),
+  'seed.sql': 'create table visits (at timestamptz);',
+  '.mayfly.yml': 'database: { engine: postgres, seed: seed.sql }\n',
+});

@@ -4,9 +4,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ChildWorld, createChildWorld } from '../child.ts';
-import type { Files, Pull } from '../doubles/github.ts';
+import { expectClosed, expectConverged, expectGone, pullOpener } from '../converged.ts';
+import type { Files } from '../doubles/github.ts';
 import { until } from '../world.ts';
-import { builtApp, nodeApp } from './apps.ts';
+import { builtApp, nodeApp, slowBuild } from './apps.ts';
 
 /** A build that takes three seconds, long enough to be met in the middle. */
 const unhurried = (text: string): Files => ({
@@ -24,18 +25,14 @@ const MINUTES_2 = 120_000;
 
 describe('Mayfly is killed', () => {
   let w: ChildWorld;
-  let made = 0;
+  let open: ReturnType<typeof pullOpener>;
   beforeAll(async () => {
     w = await createChildWorld('given');
     await w.start();
+    open = pullOpener(w, 'crash');
   });
   afterAll(() => w[Symbol.asyncDispose]());
 
-  const open = async (files: Files): Promise<Pull> => {
-    const repo = await w.github.createRepository({ name: `crash-${++made}/shop-${made}`, files: nodeApp('main') });
-    for (let n = 1; n < made; n++) repo.nextNumber++; // pulls are told apart by number here
-    return w.github.openPull(repo, { files });
-  };
   /** Killed as it stands, and started again: nothing of the killed one is left by then. */
   const crash = async (): Promise<void> => {
     const { pid } = w;
@@ -44,60 +41,37 @@ describe('Mayfly is killed', () => {
     await w.start();
     expect(await groupsOf(pid)).toEqual([]);
   };
-  const converged = async (pull: Pull, body: string): Promise<void> => {
-    await w.reaches(pull, 'ready', pull.sha);
-    expect((await w.visit(pull)).body).toBe(body);
-    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
-    await until('its check', () => w.github.checksOf(pull.sha)[0]?.conclusion === 'success');
-    expect(w.github.checksOf(pull.sha)).toHaveLength(1);
-    expect(w.github.deployments(pull.repository).filter(({ sha }) => sha === pull.sha)).toHaveLength(1);
-  };
-  const closed = async (pull: Pull): Promise<void> => {
-    await w.github.close(pull);
-    await gone(pull);
-  };
-  const gone = async (pull: Pull): Promise<void> => {
-    await w.reaches(pull, 'ended');
-    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
-    await until('its deployments to go', () => w.github.deployments(pull.repository).length === 0);
-    expect(await readdir(join(w.dataDir, 'run', 's'))).toEqual([]);
-    expect(await readdir(join(w.dataDir, 'work'))).toEqual([]);
-    await until('the engine’s working folders to go', async () => (await readdir(join(w.dataDir, 'pulumi', 'tmp'))).length === 0);
-    expect((await readdir(join(w.dataDir, 'run'))).filter((name) => name.startsWith('box-'))).toEqual([]);
-    expect((await w.descendants()).filter(({ command }) => command.includes('server.js'))).toEqual([]);
-  };
-
   test('while it fetches: the next start fetches again', { timeout: MINUTES_2 }, async () => {
     w.github.fail({ match: isPack, answer: 'hang' });
     const pull = await open(nodeApp('fetched'));
     await until('the fetch', () => w.github.requests.some(isPack));
     await crash();
-    await converged(pull, 'fetched');
-    await closed(pull);
+    await expectConverged(w, pull, 'fetched');
+    await expectClosed(w, pull);
   });
 
   test('while it builds: the next start builds again', { timeout: MINUTES_2 }, async () => {
     const pull = await open(unhurried('built'));
     await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
     await crash();
-    await converged(pull, 'built');
-    await closed(pull);
+    await expectConverged(w, pull, 'built');
+    await expectClosed(w, pull);
   });
 
   test('while Pulumi is in `up`: the stack is not stuck', { timeout: MINUTES_2 }, async () => {
     const pull = await open(nodeApp('up'));
     await w.reaches(pull, 'deploying');
     await crash();
-    await converged(pull, 'up');
-    await closed(pull);
+    await expectConverged(w, pull, 'up');
+    await expectClosed(w, pull);
   });
 
   test('right after ready: the site is there again, asleep until its first visitor', { timeout: MINUTES_2 }, async () => {
     const pull = await open(nodeApp('still here'));
     await w.reaches(pull, 'ready');
     await crash();
-    await converged(pull, 'still here');
-    await closed(pull);
+    await expectConverged(w, pull, 'still here');
+    await expectClosed(w, pull);
   });
 
   test('while a site ends: it ends', { timeout: MINUTES_2 }, async () => {
@@ -106,7 +80,7 @@ describe('Mayfly is killed', () => {
     await w.github.close(pull);
     await w.reaches(pull, 'ending');
     await crash();
-    await gone(pull);
+    await expectGone(w, pull);
   });
 
   test('T-A10: between the answer and the work, and while pulls open, close and move: all of it is caught up with', {
@@ -122,27 +96,13 @@ describe('Mayfly is killed', () => {
     const missed = await w.github.openPull(answered.repository, { files: nodeApp('missed') });
     await w.start();
     expect(await w.alive(had)).toEqual([]);
-    await converged(answered, 'answered');
+    await expectConverged(w, answered, 'answered');
     await w.reaches(moves, 'ready', sha);
     expect((await w.visit(moves)).body).toBe('moved');
     await until('the missed pull', () => w.github.ourComment(missed)?.body.includes('### 🟢 Preview is ready'));
     for (const pull of [answered, moves, missed]) await w.github.close(pull);
     for (const pull of [closes, answered, moves]) await w.reaches(pull, 'ended');
     await until('nothing to be left', async () => (await readdir(join(w.dataDir, 'run', 's'))).length === 0);
-  });
-
-  test('SIGTERM during a build: gone within ten seconds with nothing left, and the next start resumes', {
-    timeout: MINUTES_2,
-  }, async () => {
-    const pull = await open(unhurried('resumed'));
-    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
-    const { code, ms, had } = await w.end('SIGTERM');
-    expect(code).toBe(0);
-    expect(ms).toBeLessThan(10_000);
-    expect(await w.alive(had)).toEqual([]);
-    await w.start();
-    await converged(pull, 'resumed');
-    await closed(pull);
   });
 });
 
@@ -184,12 +144,18 @@ describe('starting where one cannot', () => {
     expect(refused.errors).not.toContain('    at ');
   });
 
-  test('embedded PostgreSQL dies with a Mayfly that is killed, and comes back with its data', { timeout: MINUTES_2 }, async () => {
-    const repo = await w.github.createRepository({ name: 'embedded/shop', files: nodeApp('main') });
-    const pull = await w.github.openPull(repo, { files: nodeApp('kept') });
+  test('T-F03: builds, sites, the engine and embedded PostgreSQL die with a Mayfly that is killed, and its data is there again', {
+    timeout: MINUTES_2,
+  }, async () => {
+    const open = pullOpener(w, 'embedded');
+    const pull = await open(nodeApp('kept'));
     await w.reaches(pull, 'ready');
+    await open(slowBuild('never'));
+    const running = async (text: string) => (await w.descendants()).some(({ command }) => command.includes(text));
+    await until('a build', () => running('build.js'));
     const { had } = await w.end('SIGKILL');
-    expect(had.filter(({ command }) => command.includes('postgres')).length).toBeGreaterThan(1);
+    for (const one of ['postgres', 'server.js', 'build.js', 'pulumi-child.ts'])
+      expect(had.filter(({ command }) => command.includes(one))).not.toEqual([]);
     await until('everything to be gone', async () => (await w.alive(had)).length === 0);
     await w.start();
     expect((await w.visit(pull)).body).toBe('kept');

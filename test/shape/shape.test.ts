@@ -24,11 +24,11 @@ const roomOf = (path: string): string => (path.split('/').length > 2 ? path.spli
 /** What each room may import besides itself. `main` and what it opens may import everything. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/site': [],
-  'src/store': ['src/site'],
-  'src/app': ['src/site', 'src/store', 'src/config.ts'],
+  'src/store': ['src/site', 'src/fault-points.ts'],
+  'src/app': ['src/site', 'src/store', 'src/config.ts', 'src/fault-points.ts'],
   'src/gate': ['src/site', 'src/store'],
   'src/expiry': ['src/site', 'src/store', 'src/queues.ts'],
-  'src/provision': ['src/site', 'src/store', 'src/masking/', 'infra/labels.ts', 'infra/preview-local.ts'],
+  'src/provision': ['src/site', 'src/store', 'src/masking/', 'src/fault-points.ts', 'infra/labels.ts', 'infra/preview-local.ts'],
 };
 
 test.each(Object.entries(MAY_IMPORT))('%s imports only what is below it', (room, allowed) => {
@@ -55,6 +55,11 @@ test('Pulumi programs are imported by targets and their child alone', () => {
 test('the environment is read in one place', () => {
   const readers = sources.filter(({ text }) => /\bprocess\.env\b/.test(text)).map(({ path }) => path);
   expect(readers).toEqual(['src/config.ts']);
+});
+
+test('only tests arm a fault point', () => {
+  const armers = sources.filter(({ text }) => /\barmFaultPoints\b/.test(text)).map(({ path }) => path);
+  expect(armers).toEqual(['src/fault-points.ts']);
 });
 
 test('SQL is written in the store, and for the sites’ own databases in their target', () => {

@@ -21,7 +21,8 @@ test('the database goes away and comes back: statements fail and then work, list
   await cluster.start();
   await missed.promise;
   await using again = await store.leases.take('site:given-back');
-  expect(again).toMatchObject({ epoch: (given?.epoch ?? 0) + 1, tookOverFrom: null });
+  expect(again?.tookOverFrom).toBeNull();
+  expect(again?.epoch).toBeGreaterThan(given?.epoch ?? 0);
   await store.leases.check(kept ?? { name: '', epoch: 0 });
   await store.applyToPull(placeOf(7), headSeen(1, headOf(sha('a'))));
   await told.promise;

@@ -4,6 +4,8 @@ import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { isDiskFull } from '../../src/provision/storage/disk.ts';
+import { alone } from '../../src/provision/targets/local/database-turns.ts';
+import { type Admin, dropDatabase } from '../../src/provision/targets/local/databases.ts';
 import { toSiteId } from '../../src/site/identity.ts';
 import { openEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { mountSmallDisk } from '../small-disk.ts';
@@ -141,4 +143,33 @@ test('a seed or a copy that the disk has no room for says so, and leaves room fo
   await small.databases.ensure(site(), seed, never);
   await disk.leave(1);
   await expect(small.databases.ensure(site(), seed, never)).rejects.toSatisfy(isDiskFull);
+});
+
+test('T-F02: one who froze over a site’s database is no longer in its successor’s way, and changes nothing once it thaws', async () => {
+  await using server = new AsyncDisposableStack();
+  const db = new pg.Client(inject('postgresUrl'));
+  server.defer(() => db.end());
+  await db.connect();
+  const mine = site();
+  const { url, name } = await w.databases.ensure(mine, null, never);
+  await asApp(url, (client) => client.query('create table kept (n int)'));
+  const admin: Admin = {
+    db,
+    adminUrl: inject('postgresUrl'),
+    tag: '',
+    rights: { isSuperuser: true, limitsFiles: true },
+    password: () => '',
+  };
+  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const older = alone(admin, { name, others: 'ended' }, async ({ db }) => {
+    begin();
+    await frozen;
+    await dropDatabase(db, name);
+  }).catch((error: unknown) => error);
+  await begun;
+  const again = await w.databases.ensure(mine, null, never);
+  thaw();
+  expect(await older).toBeInstanceOf(Error);
+  await asApp(again.url, (client) => client.query('select * from kept'));
 });

@@ -24,13 +24,15 @@ export const log = pino({ level: 'silent' });
 export const CLI_ROOT = join(homedir(), '.pulumi/versions/3.259.0');
 
 /** A lease that is ours until the test says otherwise. */
-export function hold(): Held & { readonly lose: (reason: unknown) => void } {
+export function hold(epoch = 1): Held & { readonly lose: (reason: unknown) => void } {
   const lost = new AbortController();
-  return { name: 'site:test', holder: 'test', epoch: 1, signal: lost.signal, lose: (reason) => lost.abort(reason) };
+  return { name: 'site:test', holder: 'test', epoch, signal: lost.signal, lose: (reason) => lost.abort(reason) };
 }
 
 export type LocalWorld = AsyncDisposable & {
   readonly target: Target;
+  /** The same sites as another host sees them: its engine shares the state and nothing else. */
+  readonly elsewhere: Target;
   readonly stacks: Stacks;
   readonly supervisor: LocalSupervisor;
   readonly databases: SiteDatabases;
@@ -67,20 +69,14 @@ export async function openLocalWorld(
   const supervising = { sandbox, folder, sockets: join(folder, 'run'), logs: join(folder, 'logs'), postgres: () => postgres, log };
   const openAnother = (): Promise<LocalSupervisor> => openSupervisor({ ...supervising, healthMs: settings.healthMs ?? 20_000 });
   const supervisor = opening.use(await openAnother());
-  const stacks = opening.use(
-    await openStacks({ backendUrl, passphraseFile, cliRoot: CLI_ROOT, folder: join(folder, 'pulumi'), wrap: 'bubblewrap', log }),
-  );
-  const target = openLocalTarget({
-    instance,
-    stacks,
-    supervisor,
-    databases,
-    check: settings.check ?? (async () => undefined),
-    log: recording,
-  });
+  const engine = { backendUrl, passphraseFile, cliRoot: CLI_ROOT, wrap: 'bubblewrap', log: recording } as const;
+  const stacks = opening.use(await openStacks({ ...engine, folder: join(folder, 'pulumi') }));
+  const others = opening.use(await openStacks({ ...engine, folder: join(folder, 'pulumi-elsewhere') }));
+  const means = { instance, supervisor, databases, check: settings.check ?? (async () => undefined), log: recording };
   const opened = opening.move();
   return {
-    target,
+    target: openLocalTarget({ ...means, stacks }),
+    elsewhere: openLocalTarget({ ...means, stacks: others }),
     stacks,
     supervisor,
     databases,

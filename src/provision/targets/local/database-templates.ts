@@ -2,7 +2,8 @@ import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
 import { Fault } from '../../../site/problem.ts';
 import { isDiskFull } from '../../storage/disk.ts';
-import { type Admin, addressOf, alone, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
+import { alone } from './database-turns.ts';
+import { type Admin, addressOf, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
 
 /** `file` is absolute and holds what `sha256` says; `name` is what people call it. */
 export type Seed = { readonly name: string; readonly file: string; readonly sha256: string };
@@ -25,43 +26,43 @@ export async function ensureTemplate(
   { signal, kept = KEPT }: { readonly signal: AbortSignal; readonly kept?: Kept },
 ): Promise<string> {
   const name = templateName(admin.tag, seed.sha256);
-  await alone(admin, name, async () => {
-    if (!(await isComplete(admin.pool, name))) {
-      await dropDatabase(admin.pool, name);
+  await alone(admin, { name, others: 'awaited' }, async (turn) => {
+    if (!(await isComplete(turn.db, name))) {
+      await dropDatabase(turn.db, name);
       try {
-        await fill(admin, name, { seed, signal });
+        await fill(turn, name, { seed, signal });
       } catch (error) {
-        await dropDatabase(admin.pool, name);
+        await dropDatabase(turn.db, name);
         throw error;
       }
     }
-    await markComplete(admin.pool, name, await usedNow(admin.pool));
+    await markComplete(turn.db, name, await usedNow(turn.db));
   });
   await dropTemplates(admin, kept);
   return name;
 }
 
 /** ISO text: the order of the notes is the order of use. */
-async function usedNow(pool: pg.Pool): Promise<string> {
-  const { rows } = await pool.query<{ now: string }>(
+async function usedNow(db: Admin['db']): Promise<string> {
+  const { rows } = await db.query<{ now: string }>(
     `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as now`,
   );
   return rows[0]?.now ?? '';
 }
 
 async function fill(admin: Admin, name: string, { seed, signal }: { readonly seed: Seed; readonly signal: AbortSignal }): Promise<void> {
-  const { pool, adminUrl, password } = admin;
+  const { db, adminUrl, password } = admin;
   const sql = await readSeed(seed);
   await createRole(admin, name, 2);
-  await pool.query(`create database ${quoted(name)} owner ${quoted(name)} template template0`);
-  await pool.query(`revoke all on database ${quoted(name)} from public`);
+  await db.query(`create database ${quoted(name)} owner ${quoted(name)} template template0`);
+  await db.query(`revoke all on database ${quoted(name)} from public`);
   await runSeed(addressOf(adminUrl, { database: name, user: name, password: password(name) }), { sql, seed, signal });
   // From here on nobody signs in: a copy needs a template without sessions, and what a seed left running must not go on.
-  await pool.query(`alter role ${quoted(name)} nologin`);
-  await pool.query(`alter database ${quoted(name)} allow_connections false`);
-  await pool.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`, [name]);
+  await db.query(`alter role ${quoted(name)} nologin`);
+  await db.query(`alter database ${quoted(name)} allow_connections false`);
+  await db.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`, [name]);
   // Its owner is an administrator, so that handing over what is in a copy never hands over the template itself.
-  await pool.query(`alter database ${quoted(name)} owner to current_user`);
+  await db.query(`alter database ${quoted(name)} owner to current_user`);
 }
 
 async function readSeed(seed: Seed): Promise<string> {
@@ -113,7 +114,7 @@ function explain(error: unknown, sql: string): string {
 
 /** Drops the templates that were not used for longest beyond `kept`. Remains of ones that were never finished are left to their next use. */
 export async function dropTemplates(admin: Admin, kept: Kept): Promise<void> {
-  const { rows } = await admin.pool.query<{ name: string }>(
+  const { rows } = await admin.db.query<{ name: string }>(
     `with template as (
        select datname as name, oid, shobj_description(oid, 'pg_database') as note from pg_database where starts_with(datname, $1)
      ), used as (
@@ -123,5 +124,5 @@ export async function dropTemplates(admin: Admin, kept: Kept): Promise<void> {
      select name from used where place > $2 or (place > 1 and bytes > $3)`,
     [`mft_${admin.tag}_`, kept.count, kept.bytes],
   );
-  for (const { name } of rows) await alone(admin, name, () => dropDatabase(admin.pool, name));
+  for (const { name } of rows) await alone(admin, { name, others: 'awaited' }, (turn) => dropDatabase(turn.db, name));
 }

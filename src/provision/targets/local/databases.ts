@@ -5,6 +5,7 @@ import { hashed } from '../../../../infra/labels.ts';
 import { NO_SEED } from '../../../../infra/preview-local.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
+import { alone } from './database-turns.ts';
 
 export type DatabaseOptions = {
   /** A superuser's address, or of a role that may create databases and roles; never of Mayfly's own server. */
@@ -53,7 +54,7 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   if (!rights.limitsFiles)
     log.warn('temp_file_limit cannot be set by the role in MAYFLY_PREVIEW_DATABASE_URL: sites’ temporary files have no limit');
   const password = (name: string): string => createHmac('sha256', passwordKey).update(name).digest('base64url');
-  const admin: Admin = { pool, adminUrl, tag, rights, password };
+  const admin: Admin = { db: pool, adminUrl, tag, rights, password };
   await closeToPublic(admin, log);
   const nameOf = (site: SiteId, seed: Seed | null): string => {
     if (!SITE.test(site)) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
@@ -62,19 +63,19 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   return {
     async ensure(site, seed, signal) {
       const name = nameOf(site, seed);
-      await alone(admin, name, async () => {
+      await alone(admin, { name, others: 'ended' }, async (turn) => {
         signal.throwIfAborted();
-        if (await isComplete(pool, name)) return setPassword(admin, name);
+        if (await isComplete(turn.db, name)) return setPassword(turn, name);
         const template = seed ? await ensureTemplate(admin, seed, { signal, ...(options.kept && { kept: options.kept }) }) : null;
-        await dropDatabase(pool, name);
-        await createFrom(admin, name, template);
+        await dropDatabase(turn.db, name);
+        await createFrom(turn, name, template);
       });
       return { name, url: `postgres://${name}:${admin.password(name)}@127.0.0.1:${DATABASE_PORT}/${name}` };
     },
     exists: (name) => isComplete(pool, name),
     drop: (name) => {
       if (!name.startsWith(`mf_${tag}_`)) throw new Error(`Not a database of ours: ${JSON.stringify(name)}`);
-      return alone(admin, name, () => dropDatabase(pool, name));
+      return alone(admin, { name, others: 'ended' }, (turn) => dropDatabase(turn.db, name));
     },
     async list() {
       const { rows } = await pool.query<{ name: string }>(
@@ -88,8 +89,11 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   };
 }
 
+/** A connection, or a pool of them. */
+type Queries = Pick<pg.ClientBase, 'query'>;
+
 export type Admin = {
-  readonly pool: pg.Pool;
+  readonly db: Queries;
   readonly adminUrl: string;
   /** Eight hex digits that stand for this Mayfly in names. */
   readonly tag: string;
@@ -104,8 +108,8 @@ type Rights = {
 };
 
 /** Throws what tells the operator what to do when the role can make no databases or roles. */
-async function readRights(pool: pg.Pool): Promise<Rights> {
-  const { rows } = await pool.query<Rights & { makes: boolean }>(
+async function readRights(db: Queries): Promise<Rights> {
+  const { rows } = await db.query<Rights & { makes: boolean }>(
     `select rolsuper as "isSuperuser", rolsuper or has_parameter_privilege('temp_file_limit', 'SET') as "limitsFiles",
        rolsuper or (rolcreatedb and rolcreaterole) as makes from pg_roles where rolname = current_user`,
   );
@@ -131,60 +135,46 @@ export function addressOf(
   return url.href;
 }
 
-/** One at a time over all processes, by an advisory lock that ends with its connection. */
-export async function alone<T>(admin: Admin, name: string, deed: () => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: admin.adminUrl, application_name: 'mayfly-sites-lock' });
-  // Losing the connection loses the lock; the statements that follow fail or repeat what is idempotent.
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    await client.query('select pg_advisory_lock(hashtextextended($1, 0))', [`mayfly ${name}`]);
-    return await deed();
-  } finally {
-    await client.end();
-  }
-}
-
 /** Only what was marked at its very end is whole. */
-export async function isComplete(pool: pg.Pool, name: string): Promise<boolean> {
-  const { rows } = await pool.query(
+export async function isComplete(db: Queries, name: string): Promise<boolean> {
+  const { rows } = await db.query(
     `select from pg_database where datname = $1 and shobj_description(oid, 'pg_database') like 'mayfly complete%'`,
     [name],
   );
   return rows.length > 0;
 }
 
-export const markComplete = async (pool: pg.Pool, name: string, note = ''): Promise<void> =>
-  void (await pool.query(`comment on database ${quoted(name)} is ${pg.escapeLiteral(`mayfly complete ${note}`)}`));
+export const markComplete = async (db: Queries, name: string, note = ''): Promise<void> =>
+  void (await db.query(`comment on database ${quoted(name)} is ${pg.escapeLiteral(`mayfly complete ${note}`)}`));
 
 /** A role that can do nothing on the server but sign in. */
-export async function createRole({ pool, password, rights }: Admin, name: string, connections: number): Promise<void> {
-  await pool.query(
+export async function createRole({ db, password, rights }: Admin, name: string, connections: number): Promise<void> {
+  await db.query(
     `create role ${quoted(name)} login nosuperuser nocreatedb nocreaterole noreplication nobypassrls
      connection limit ${connections} password ${pg.escapeLiteral(password(name))}`,
   );
   // To make databases on its behalf, and to end its sessions: who made a role is not yet a member of it.
-  if (!rights.isSuperuser) await pool.query(`grant ${quoted(name)} to current_user`);
+  if (!rights.isSuperuser) await db.query(`grant ${quoted(name)} to current_user`);
 }
 
-const setPassword = async ({ pool, password }: Admin, name: string): Promise<void> =>
-  void (await pool.query(`alter role ${quoted(name)} password ${pg.escapeLiteral(password(name))}`));
+const setPassword = async ({ db, password }: Admin, name: string): Promise<void> =>
+  void (await db.query(`alter role ${quoted(name)} password ${pg.escapeLiteral(password(name))}`));
 
-export async function dropDatabase(pool: pg.Pool, name: string): Promise<void> {
-  await pool.query(`drop database if exists ${quoted(name)} with (force)`);
-  await pool.query(`drop role if exists ${quoted(name)}`);
+export async function dropDatabase(db: Queries, name: string): Promise<void> {
+  await db.query(`drop database if exists ${quoted(name)} with (force)`);
+  await db.query(`drop role if exists ${quoted(name)}`);
 }
 
 async function createFrom(admin: Admin, name: string, template: string | null): Promise<void> {
-  const { pool } = admin;
+  const { db } = admin;
   await createRole(admin, name, ROLE_LIMITS.connections);
-  await pool.query(`alter role ${quoted(name)} set statement_timeout = ${ROLE_LIMITS.statementMs}`);
-  await pool.query(`alter role ${quoted(name)} set idle_in_transaction_session_timeout = ${ROLE_LIMITS.idleMs}`);
-  if (admin.rights.limitsFiles) await pool.query(`alter role ${quoted(name)} set temp_file_limit = ${ROLE_LIMITS.tempKb}`);
-  await pool.query(`create database ${quoted(name)} owner ${quoted(name)} template ${template ? quoted(template) : 'template0'}`);
-  await pool.query(`revoke all on database ${quoted(name)} from public`);
+  await db.query(`alter role ${quoted(name)} set statement_timeout = ${ROLE_LIMITS.statementMs}`);
+  await db.query(`alter role ${quoted(name)} set idle_in_transaction_session_timeout = ${ROLE_LIMITS.idleMs}`);
+  if (admin.rights.limitsFiles) await db.query(`alter role ${quoted(name)} set temp_file_limit = ${ROLE_LIMITS.tempKb}`);
+  await db.query(`create database ${quoted(name)} owner ${quoted(name)} template ${template ? quoted(template) : 'template0'}`);
+  await db.query(`revoke all on database ${quoted(name)} from public`);
   if (template) await handOver(admin, { name, from: template });
-  await markComplete(pool, name);
+  await markComplete(db, name);
 }
 
 /** What the seed made belongs to the template's role, and must be the site's. */
@@ -200,13 +190,13 @@ async function handOver({ adminUrl }: Admin, { name, from }: { readonly name: st
 }
 
 /** The databases that come with a server let everybody in: a site's role would see the names of all the others there. */
-async function closeToPublic({ pool }: Admin, log: Logger): Promise<void> {
-  const { rows } = await pool.query<{ name: string }>(
+async function closeToPublic({ db }: Admin, log: Logger): Promise<void> {
+  const { rows } = await db.query<{ name: string }>(
     `select datname as name from pg_database where datname in ('postgres', 'template1', current_database()) and has_database_privilege('public', oid, 'CONNECT')`,
   );
   for (const { name } of rows) {
     try {
-      await pool.query(`revoke connect, temporary on database ${quoted(name)} from public`);
+      await db.query(`revoke connect, temporary on database ${quoted(name)} from public`);
     } catch (error) {
       // On a server that is not all ours this may not be allowed: the operator is told, sites still cannot read each other.
       log.warn({ database: name, error: String(error) }, 'everybody may connect to a database of the sites’ PostgreSQL');

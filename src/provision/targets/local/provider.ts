@@ -13,6 +13,7 @@ import providerGrpc from '@pulumi/pulumi/proto/provider_grpc_pb.js';
 import providerPb from '@pulumi/pulumi/proto/provider_pb.js';
 import emptyPb from 'google-protobuf/google/protobuf/empty_pb.js';
 import structPb from 'google-protobuf/google/protobuf/struct_pb.js';
+import { faultPoint } from '../../../fault-points.ts';
 import { Fault } from '../../../site/problem.ts';
 
 export type Properties = Readonly<Record<string, structPb.JavaScriptValue>>;
@@ -152,7 +153,10 @@ function resourceHandlers({ operation, trusted, work }: Parts): UntypedServiceIm
     delete: answer(async (request: providerPb.DeleteRequest, call: Call<providerPb.DeleteRequest>) => {
       const kind = open(request, call);
       // What an `up` no longer declares may be what visitors still get: `settle` removes it once they get the new one.
-      if (operation.verb === 'destroy') await change(() => kind.remove(request.getId(), toObject(request.getProperties())));
+      if (operation.verb === 'destroy') {
+        await change(() => kind.remove(request.getId(), toObject(request.getProperties())));
+        await faultPoint('resource-removed');
+      }
       return new emptyPb.Empty();
     }),
   };

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { LOCAL_TYPES } from '../../../../infra/preview-local.ts';
+import { faultPoint } from '../../../fault-points.ts';
 import { toSiteId } from '../../../site/identity.ts';
 import type { Supervisor, Watch } from '../../../site/ports.ts';
 import type { SiteDatabases } from './databases.ts';
@@ -37,6 +38,7 @@ function databaseKind({ databases, watch }: Means): ResourceKind {
     const { content, seedName, seedFile, ...wish } = databaseInputs.parse(inputs);
     const seed = seedFile ? { name: seedName ?? seedFile, file: seedFile, sha256: content } : null;
     const { name, url } = await databases.ensure(wish.site, seed, watch.signal);
+    await faultPoint('database-made');
     return { id: name, outputs: { ...inputs, url } };
   };
   return {
@@ -55,6 +57,7 @@ function serviceKind({ supervisor, watch }: Means): ResourceKind {
       ? { ...service, env: { ...env, DATABASE_URL: databaseUrl }, database: 'postgres' as const }
       : { ...service, env, database: 'none' as const };
     await supervisor.start(spec, { signal: watch.signal, log: watch.log });
+    await faultPoint('process-started');
     return inputs;
   };
   const named = (state: Properties): string => serviceInputs.pick({ name: true }).parse(state).name;

@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
@@ -62,6 +62,7 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
     return service;
   };
   for (const spec of await declared.all()) create(spec);
+  await removeStrays(options.sockets, new Set([...services.values()].map(({ socket }) => socket)));
   const remove = async (name: string): Promise<void> => {
     const service = services.get(name);
     await declared.forget(name);
@@ -109,6 +110,14 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
       await Promise.all([...services.values()].map((service) => service.sleep()));
     },
   };
+}
+
+/** What was killed before it was declared leaves its socket behind, of which nobody knows any more. */
+async function removeStrays(folder: string, known: ReadonlySet<string>): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name);
+    if (!known.has(path)) await rm(path, { force: true });
+  }
 }
 
 function freeUid(services: ReadonlyMap<string, Service>): number {

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { siteOfStack, stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
+import { faultPoint } from '../../../fault-points.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import type { DeployOrder, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
@@ -53,6 +54,13 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     }
   };
 
+  const isLost = async (held: Held): Promise<boolean> =>
+    held.signal.aborted ||
+    check(held).then(
+      () => false,
+      (error: unknown) => error instanceof Fault && error.code === 'lease-lost',
+    );
+
   const removeLeftOvers = async (site: SiteId, keep: string | null): Promise<void> => {
     for (const service of await supervisor.list()) {
       if (service.site === site && service.name !== keep) await supervisor.remove(service.name);
@@ -72,12 +80,18 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     async prepare(held, site, { signal }) {
       if (known.has(site)) return;
       await stacks.init(held, stackName('local', site), signal);
+      await faultPoint('stack-made');
       known.add(site);
     },
     async deploy(held, order, watch) {
       const plan = planOf(order);
       const isNew = order.live === null && !known.has(order.site);
-      await operate('up', { held, site: order.site, watch }, { ...plan, isNew });
+      await operate('up', { held, site: order.site, watch }, { ...plan, isNew }).catch(async (error: unknown) => {
+        // Whoever has the lease now may be on another host and never see what we had started here.
+        if (await isLost(held)) await supervisor.remove(serviceName(order.site, order.revision));
+        throw error;
+      });
+      await faultPoint('up-returned');
       known.add(order.site);
       return servedBy(plan);
     },

@@ -1,0 +1,70 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import pg from 'pg';
+import { expect, inject } from 'vitest';
+import type { ChildWorld } from './child.ts';
+import type { Files, Pull } from './doubles/github.ts';
+import { onDatabase } from './postgres.ts';
+import { nodeApp } from './scenarios/apps.ts';
+import { until } from './world.ts';
+
+/** Opens pulls in repositories of their own, told apart by number alone. */
+export function pullOpener({ github }: Pick<ChildWorld, 'github'>, owner: string): (files: Files, base?: Files) => Promise<Pull> {
+  let made = 0;
+  return async (files, base = nodeApp('main')) => {
+    const repo = await github.createRepository({ name: `${owner}-${++made}/shop-${made}`, files: base });
+    for (let n = 1; n < made; n++) repo.nextNumber++;
+    return github.openPull(repo, { files });
+  };
+}
+
+/** The site is at the pull's commit and answers; on the forge there is one comment, one check and one deployment of it, which say so. */
+export async function expectConverged(w: ChildWorld, pull: Pull, body: string): Promise<void> {
+  await w.reaches(pull, 'ready', pull.sha);
+  expect((await w.visit(pull)).body).toBe(body);
+  await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+  await until('its check', () => w.github.checksOf(pull.sha)[0]?.conclusion === 'success');
+  const deployments = () => w.github.deployments(pull.repository).filter(({ sha }) => sha === pull.sha);
+  await until('its deployment', () => deployments().length > 0);
+  expect(w.github.ourComments(pull)).toHaveLength(1);
+  expect(w.github.checksOf(pull.sha)).toHaveLength(1);
+  expect(deployments()).toHaveLength(1);
+}
+
+/** The pull is closed, and nothing of its site is left on this machine, on the servers or on the forge. */
+export async function expectClosed(w: ChildWorld, pull: Pull): Promise<void> {
+  await w.github.close(pull);
+  await expectGone(w, pull);
+}
+
+/** As above, for a pull that is closed already. Its site must be the only one of the world. */
+export async function expectGone(w: ChildWorld, pull: Pull): Promise<void> {
+  const { id } = await w.reaches(pull, 'ended');
+  await until('its comment', () => w.github.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
+  await until('its deployments to go', () => w.github.deployments(pull.repository).length === 0);
+  expect(w.github.ourComments(pull)).toHaveLength(1);
+  for (const folder of ['run/s', 'run/services', 'work', 'artefacts', 'artefact-users', 'pulumi/running']) {
+    expect({ [folder]: await readdir(join(w.dataDir, folder)) }).toEqual({ [folder]: [] });
+  }
+  expect((await w.descendants()).filter(({ command }) => command.includes('server.js'))).toEqual([]);
+  if (w.database !== null) expect(await leftOnServer(w.database.name, id.toLowerCase())).toEqual([]);
+}
+
+/** Databases and roles of the site, and lines of the engine's state. */
+async function leftOnServer(database: string, site: string): Promise<readonly unknown[]> {
+  const server = inject('postgresUrl');
+  const ask = async (on: string, text: string): Promise<readonly unknown[]> => {
+    const client = new pg.Client(on);
+    await client.connect();
+    try {
+      return (await client.query(text, [`%${site}%`])).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  return [
+    ...(await ask(server, 'select datname from pg_database where datname like $1')),
+    ...(await ask(server, 'select rolname from pg_roles where rolname like $1')),
+    ...(await ask(onDatabase(server, `${database}_pulumi`), 'select key from pulumi_state where key like $1')),
+  ];
+}

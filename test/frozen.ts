@@ -1,0 +1,63 @@
+import pg from 'pg';
+import { expect, inject } from 'vitest';
+import type { FaultPoint } from '../src/fault-points.ts';
+import type { ChildWorld } from './child.ts';
+import { expectClosed, type pullOpener } from './converged.ts';
+import { onDatabase } from './postgres.ts';
+import { storedApp } from './scenarios/apps.ts';
+import { until } from './world.ts';
+
+export type Freeze = { readonly point: FaultPoint; readonly what: 'alone' | 'with all its children' };
+
+/**
+ * A worker freezes; another takes over, and launches a newer commit; then the first thaws. It changes nothing any more, gives up, and is
+ * good for work again.
+ * @param w a `shared` world
+ */
+export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pullOpener>, { point, what }: Freeze): Promise<void> {
+  await w.start({ point, signal: 'SIGSTOP' });
+  const pull = await open(storedApp('older'), storedApp('main'));
+  const frozen = await w.froze(what);
+  {
+    await using second = await w.startSecond();
+    const sha = await w.github.push(pull, storedApp('newer'));
+    const { id } = await w.reaches(pull, 'ready', sha);
+    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+    await until('its launch to be over', async () => (await w.site(pull))?.launches[0]?.outcome === 'succeeded');
+    const before = await pictureOf(w, id);
+
+    await frozen.thaw();
+    await until('it to notice', () => w.said().some((line) => line.includes('lease lost')));
+    await until('its engine to have ended', async () => (await w.descendants()).every(({ command }) => !command.includes('pulumi up')));
+    expect(await pictureOf(w, id)).toEqual(before);
+    expect((await second.visit(pull)).body).toBe('newer');
+    expect(w.github.ourComments(pull)).toHaveLength(1);
+    const [newest, ...older] = (await w.site(pull))?.launches ?? [];
+    expect(newest?.outcome).toBe('succeeded');
+    for (const { outcome } of older) expect(outcome).toBe('abandoned');
+  }
+  await expectClosed(w, pull);
+}
+
+/** Everything that is written about a site: its rows, the engine's state, the names of its databases. */
+async function pictureOf({ database }: ChildWorld, id: string): Promise<unknown> {
+  const name = database?.name ?? '';
+  const ask = async (on: string, text: string, value: string): Promise<readonly unknown[]> => {
+    const client = new pg.Client(onDatabase(inject('postgresUrl'), on));
+    await client.connect();
+    try {
+      return (await client.query(text, [value])).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const site = id.toLowerCase();
+  return {
+    row: await ask(name, 'select * from mayfly.sites where id = $1', id),
+    history: await ask(name, 'select * from mayfly.site_history where site = $1 order by id', id),
+    launches: await ask(name, 'select * from mayfly.launches where site = $1 order by id', id),
+    said: await ask(name, 'select * from mayfly.reports where site = $1', id),
+    state: await ask(`${name}_pulumi`, `select * from pulumi_state where key like '%' || $1 || '%' order by key`, site),
+    databases: await ask('postgres', `select datname, oid from pg_database where datname like '%' || $1 || '%' order by oid`, site),
+  };
+}

@@ -136,7 +136,7 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   const stopwatch = createStopwatch('fetch');
   const news = inOrder(parts, { site: started.site, launch: id, held, stopwatch });
   const watch: Watch = { signal: AbortSignal.any([held.signal, stop, overtaken.signal]), log: launchLog.write, entered: news.entered };
-  const note = (notes: LaunchNotes): Promise<void> => store.launches.note(id, { notes });
+  const note = (notes: LaunchNotes): Promise<void> => store.launches.note(id, { notes }, { held });
   launchLog.write(`Launching ${shortSha(site.head.sha)}\n`);
   const losses = store.losses();
   let end: Pick<Launch, 'outcome' | 'reason'>;
@@ -144,21 +144,19 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   try {
     const live = await parts.stages({ site: started.site, launch: id, held, watch, note, hide: (secrets) => launchLog.hide(secrets) });
     await news.settled();
-    await store.launches.note(id, { stages: stopwatch.stop() });
+    await store.launches.note(id, { stages: stopwatch.stop() }, { held });
     const done = await store.apply(site.id, { type: 'launchSucceeded', launch: id, sha: site.head.sha, live }, { held });
     await faultPoint('launch-succeeded');
     end = { outcome: done.changed ? 'succeeded' : 'superseded', reason: null };
   } catch (error) {
     await news.settled();
     if (held.signal.aborted) return;
-    // Whoever took over has the last word on this site: a launch of ours that was lost has nothing to tell.
-    await store.leases.check(held);
     // The engine keeps its state in the same database: one that was away is no verdict, the launch is made again.
     away = isAway(error) && !overtaken.signal.aborted ? error : null;
     const stopped = stop.aborted || away !== null || store.losses() !== losses;
     const failure: Failure = { error, during: stopwatch.current, overtaken: overtaken.signal.aborted, stopped };
     // Before the row changes, as above: the comment is written as soon as it has.
-    await store.launches.note(id, { stages: stopwatch.stop() });
+    await store.launches.note(id, { stages: stopwatch.stop() }, { held });
     end = await explain(parts, { site: started.site, launch: id, held, log, tail: () => launchLog.tail() }, failure);
   }
   await finish(parts, { site: site.id, launch: id, held, stopwatch, log }, { ...end, tail: await launchLog.tail() });
@@ -194,7 +192,7 @@ async function explain(parts: ProvisionParts, failing: Failing, failure: Failure
   }
   const reason = { during, code: fault.code, details: { ...fault.details, launch } };
   // The log's end is stored first: the comment is written as soon as the row has changed.
-  await parts.store.launches.finish(launch, { outcome: 'failed', reason, tail: await failing.tail() });
+  await parts.store.launches.finish(launch, { outcome: 'failed', reason, tail: await failing.tail() }, { held });
   const applied = await parts.store.apply(site.id, { type: 'launchFailed', launch, sha: site.head.sha, ...reason }, { held });
   return applied.changed ? { outcome: 'failed', reason } : { outcome: 'superseded', reason: null };
 }
@@ -210,9 +208,8 @@ type Finishing = {
 async function finish(parts: ProvisionParts, done: Finishing, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void> {
   const { store, metrics } = parts;
   const stages = done.stopwatch.stop();
-  await store.leases.check(done.held);
-  await store.launches.note(done.launch, { stages });
-  await store.launches.finish(done.launch, end);
+  await store.launches.note(done.launch, { stages }, done);
+  await store.launches.finish(done.launch, end, done);
   metrics.launched(end.outcome ?? 'none', end.reason?.code ?? 'none');
   for (const [stage, ms] of Object.entries(stages)) metrics.staged(stage, ms);
   done.log.info({ outcome: end.outcome, stages }, 'launch over');

@@ -43,8 +43,9 @@ export function openLaunches(db: Kysely<Database>): Launches {
           .execute();
       });
     },
-    async note(id, { stages, notes }) {
+    async note(id, { stages, notes }, { held } = {}) {
       await db.transaction().execute(async (tx) => {
+        if (held) await checkHeld(tx, held);
         const row = await tx.selectFrom('launches').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
         const before = toLaunch(row);
         await tx
@@ -54,17 +55,16 @@ export function openLaunches(db: Kysely<Database>): Launches {
           .execute();
       });
     },
-    async finish(id, { outcome, reason, tail }) {
-      await db
-        .updateTable('launches')
-        .set({
-          outcome,
-          reason: reason && JSON.stringify(reason),
-          tail: tail.replaceAll('\0', '\u{fffd}'),
-          finished_at: clock,
-        })
-        .where('id', '=', id)
-        .execute();
+    async finish(id, { outcome, reason, tail }, { held } = {}) {
+      const end = { outcome, reason: reason && JSON.stringify(reason), tail: tail.replaceAll('\0', '\u{fffd}') };
+      await db.transaction().execute(async (tx) => {
+        if (held) await checkHeld(tx, held);
+        await tx
+          .updateTable('launches')
+          .set({ ...end, finished_at: clock })
+          .where('id', '=', id)
+          .execute();
+      });
     },
     async of(site, limit) {
       const rows = await db

@@ -139,8 +139,12 @@ export interface Launches {
     launch: { readonly id: LaunchId; readonly site: SiteId; readonly sha: Sha; readonly queuedMs: number },
     because?: Pick<Because, 'held'>,
   ): Promise<void>;
-  note(id: LaunchId, change: { readonly stages?: Launch['stages']; readonly notes?: LaunchNotes }): Promise<void>;
-  finish(id: LaunchId, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>): Promise<void>;
+  note(
+    id: LaunchId,
+    change: { readonly stages?: Launch['stages']; readonly notes?: LaunchNotes },
+    because?: Pick<Because, 'held'>,
+  ): Promise<void>;
+  finish(id: LaunchId, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>, because?: Pick<Because, 'held'>): Promise<void>;
   /** Newest first. */
   of(site: SiteId, limit: number): Promise<readonly Launch[]>;
   /** When the site's newest launch started, and the database's clock now. */

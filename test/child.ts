@@ -98,8 +98,8 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     ...settings,
   };
   let running: Running | null = null;
-  const launch = (over: Readonly<Record<string, string>> = {}): ChildProcess =>
-    spawn(process.execPath, ['src/main.ts'], { env: { ...environment, ...over }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const launch = (over: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): ChildProcess =>
+    spawn(process.execPath, [...flags, 'src/main.ts'], { env: { ...environment, ...over }, stdio: ['ignore', 'pipe', 'pipe'] });
   const current = (): Running => {
     if (running === null) throw new Error('Mayfly does not run');
     return running;
@@ -125,8 +125,9 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     get pid() {
       return current().process.pid ?? 0;
     },
-    async start(): Promise<void> {
-      const child = launch();
+    /** @param flags for Node itself */
+    async start(flags: readonly string[] = []): Promise<void> {
+      const child = launch({}, flags);
       const said: string[] = [];
       child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
       running = await new Promise<Running>((resolve, reject) => {

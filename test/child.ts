@@ -31,6 +31,8 @@ export type Ended = {
   readonly said: string;
 };
 type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string };
+/** `flags` for Node itself; `within`: a command that becomes Mayfly. */
+export type How = { readonly flags?: readonly string[]; readonly within?: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
 async function processes(): Promise<readonly Listed[]> {
@@ -98,8 +100,10 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     ...settings,
   };
   let running: Running | null = null;
-  const launch = (over: Readonly<Record<string, string>> = {}, flags: readonly string[] = []): ChildProcess =>
-    spawn(process.execPath, [...flags, 'src/main.ts'], { env: { ...environment, ...over }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const launch = (over: Readonly<Record<string, string>> = {}, how: How = {}): ChildProcess => {
+    const [command = '', ...args] = [...(how.within ?? []), process.execPath, ...(how.flags ?? []), 'src/main.ts'];
+    return spawn(command, args, { env: { ...environment, ...over }, stdio: ['ignore', 'pipe', 'pipe'] });
+  };
   const current = (): Running => {
     if (running === null) throw new Error('Mayfly does not run');
     return running;
@@ -125,9 +129,9 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
     get pid() {
       return current().process.pid ?? 0;
     },
-    /** @param flags for Node itself */
-    async start(flags: readonly string[] = []): Promise<void> {
-      const child = launch({}, flags);
+    /** @returns what it said until it was up */
+    async start(over: Readonly<Record<string, string>> = {}, how: How = {}): Promise<string> {
+      const child = launch(over, how);
       const said: string[] = [];
       child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
       running = await new Promise<Running>((resolve, reject) => {
@@ -139,11 +143,12 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
         });
       });
       github.sendWebhooksTo(`${current().web}/api/github/webhooks`);
+      return said.join('\n');
     },
     end,
     /** Starts another Mayfly, which is expected to end by itself. */
-    async tryStart(over: Readonly<Record<string, string>>): Promise<Ended> {
-      const child = launch(over);
+    async tryStart(over: Readonly<Record<string, string>>, how: How = {}): Promise<Ended> {
+      const child = launch(over, how);
       const said: string[] = [];
       const errors: string[] = [];
       child.stdout?.setEncoding('utf8').on('data', (text: string) => said.push(text));

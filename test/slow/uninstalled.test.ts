@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createChildWorld } from '../child.ts';
-import { until } from '../world.ts';
 import { nodeApp, slowBuild } from '../scenarios/apps.ts';
+import { until } from '../world.ts';
 
 /** What the process has in memory, as one text, after it has thrown away what nobody refers to. */
 async function memoryOf(pid: number, folder: string): Promise<string> {
@@ -22,7 +22,7 @@ test('T-F14: uninstalled in the middle of a launch: its sites end, and its token
 }, async () => {
   await using w = await createChildWorld('given');
   const snapshots = w.dataDir;
-  await w.start(['--heapsnapshot-signal=SIGUSR2', `--diagnostic-dir=${snapshots}`]);
+  await w.start({}, { flags: ['--heapsnapshot-signal=SIGUSR2', `--diagnostic-dir=${snapshots}`] });
   const leaver = await w.github.createRepository({ name: 'leavers/canary-shop', files: nodeApp('main') });
   const stays = await w.github.createRepository({ name: 'stayers/steady-shop', files: nodeApp('main') });
   // Its site is over before: nothing ends on the day of the leave, and its source goes all the same.

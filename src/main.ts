@@ -21,7 +21,7 @@ import { openStores, type Stores } from './open-stores.ts';
 import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
-import { openStages } from './provision/stages.ts';
+import { type Forgetting, openStages } from './provision/stages.ts';
 import { makeRoomIn, type Storage } from './provision/storage/storage.ts';
 import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
@@ -141,7 +141,7 @@ async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
   local: Running,
   opening: AsyncDisposableStack,
-): Promise<Storage> {
+): Promise<Storage & Forgetting> {
   const { config, stores, forges, metrics, log } = parts;
   const { store, queues, dataDir } = stores;
   const later = (site: Site['id'], ms: number) => queues.report.add(site, { delayMs: ms });

@@ -21,10 +21,10 @@ export type Forges = {
 export async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
   if (config.github === null) throw new Error('No forge is configured');
   const app = openGitHub(config.github, { log });
-  const { facts, voice, source } = createGitHubForge(app);
+  const { facts, voice, source, forget } = createGitHubForge(app);
   const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
   await store.repositories.ensureForge(forge);
-  return { links: new Map([[GITHUB, { forge, facts, voice }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
+  return { links: new Map([[GITHUB, { forge, facts, voice, forget }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
 }
 
 /** @throws Error when the forge is not configured any more */

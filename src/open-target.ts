@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { Config } from './config.ts';
+import { type Config, ConfigError } from './config.ts';
 import type { DataDir } from './data-dir.ts';
 import { derived, type Stores } from './open-stores.ts';
-import { openSandbox, type Sandbox } from './provision/sandbox.ts';
+import { openSandbox, type Sandbox, SandboxError, WITHOUT_SANDBOX } from './provision/sandbox.ts';
 import { type Local, openLocal } from './provision/targets/local/open.ts';
 import { openPreviewPostgres, type PreviewPostgres } from './provision/targets/local/preview-postgres.ts';
 
@@ -31,12 +31,23 @@ async function openGround(config: Config, { dataDir, log }: GroundOptions): Prom
     log,
   });
   opening.defer(async () => (await postgres.catch(() => undefined))?.[Symbol.asyncDispose]());
-  const sandbox = await openSandbox({ mode: config.sandbox, dataDir: dataDir.path, log: (line) => log.info(line) });
-  log.info({ sandbox: sandbox.kind, limits: sandbox.limitsBy }, 'sandbox works');
+  const sandbox = await openSandbox({ mode: config.sandbox, dataDir: dataDir.path, log: (line) => log.info(line) }).catch(refused(config));
+  const { kind, limitsBy: limits } = sandbox;
+  if (kind === 'none') log.warn({ sandbox: kind, limits }, WITHOUT_SANDBOX);
+  else log.info({ sandbox: kind, limits }, 'sandbox works');
   const ground = { sandbox, postgres: await postgres };
   const opened = opening.move();
   return { ...ground, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
+
+/** A machine without a sandbox is a matter of settings: installed, or done without by name. */
+const refused =
+  ({ sandbox }: Config) =>
+  (error: unknown): never => {
+    if (!(error instanceof SandboxError)) throw error;
+    const wrong = `is ${sandbox}, and ${error.message}`;
+    throw new ConfigError([{ name: 'MAYFLY_SANDBOX', wrong, example: 'MAYFLY_SANDBOX=none' }]);
+  };
 
 export type TargetOptions = Ground & { readonly log: Logger; readonly healthMs?: number };
 

@@ -77,7 +77,12 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
 export async function openRedisQueues(redisUrl: string, prefix: string, log: Logger): Promise<QueueBackend> {
   const lost = openLosses(log);
   const connect = (options: Pick<RedisOptions, 'maxRetriesPerRequest' | 'commandTimeout'>): Redis => {
-    const client = new Redis(redisUrl, { ...options, retryStrategy: (times: number) => Math.min(times * 100, 2_000) });
+    const client = new Redis(redisUrl, {
+      ...options,
+      retryStrategy: (times: number) => Math.min(times * 100, 2_000),
+      // After a failover the address leads to the new primary, and a connection that stands to the old one: for ever, if we kept it.
+      reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+    });
     return client.on('error', lost);
   };
   // Who adds wants to know soon that it failed; who works waits for as long as it takes.
@@ -86,7 +91,8 @@ export async function openRedisQueues(redisUrl: string, prefix: string, log: Log
   return {
     queue: (name) => heard(new Queue(name, { connection: asking, prefix }), lost),
     worker: (name, process, options) => heard(new Worker(name, process, { ...options, connection: working, prefix }), lost),
-    isReachable: (ms) => answers(asking.ping(), ms),
+    // Written, since a Redis that is full or read-only answers a ping all the same.
+    isReachable: (ms) => answers(asking.set(`${prefix}:reached`, 1, 'EX', 60), ms),
     async [Symbol.asyncDispose]() {
       asking.disconnect();
       working.disconnect();

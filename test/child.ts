@@ -39,6 +39,8 @@ export type Ended = {
 };
 type Environment = Readonly<Record<string, string>>;
 type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string; readonly said: readonly string[] };
+/** `doom`: a moment at which it ends itself; `flags` for Node itself; `within`: a command that becomes Mayfly. */
+export type How = { readonly doom?: Doom; readonly flags?: readonly string[]; readonly within?: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
 /** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
@@ -47,14 +49,15 @@ const CONVERGED_MS = 90_000;
 const LOOK_EVERY_MS = 50;
 
 /** It ends with the tests, however they end. */
-function launch(env: Environment, doom?: Doom): ChildProcess {
+function launch(env: Environment, { doom, flags = [], within = [] }: How = {}): ChildProcess {
   const program = doom ? ['test/doomed-mayfly.ts', JSON.stringify(doom)] : ['src/main.ts'];
-  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, ...program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = [...within, process.execPath, ...flags, ...program];
+  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 /** Starts a Mayfly and waits until it says that it is up. */
-export async function startProcess(env: Environment, doom?: Doom): Promise<Running> {
-  const child = launch(env, doom);
+export async function startProcess(env: Environment, how: How = {}): Promise<Running> {
+  const child = launch(env, how);
   const said: string[] = [];
   child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
   return new Promise<Running>((resolve, reject) => {
@@ -150,9 +153,12 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     /** Lines that the running one has logged. */
     said: (): readonly string[] => current().said,
     /** @param doom a moment at which it ends itself */
-    async start(doom?: Doom): Promise<void> {
-      running = await startProcess(backEnvironment, doom);
+    start: async (doom?: Doom): Promise<void> => void (await world.startAs({}, doom ? { doom } : {})),
+    /** With other settings than the world's, or in another way. @returns what it said until it was up */
+    async startAs(over: Environment, how: How): Promise<string> {
+      running = await startProcess({ ...backEnvironment, ...over }, how);
       github.sendWebhooksTo(`${web()}/api/github/webhooks`);
+      return running.said.join('\n');
     },
     async end(signal: NodeJS.Signals): ReturnType<typeof endProcess> {
       const ended = await endProcess(current(), signal);
@@ -204,8 +210,8 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       };
     },
     /** Starts another Mayfly, which is expected to end by itself. */
-    async tryStart(over: Environment): Promise<Ended> {
-      const child = launch({ ...backEnvironment, ...over });
+    async tryStart(over: Environment, how: How = {}): Promise<Ended> {
+      const child = launch({ ...backEnvironment, ...over }, how);
       const said: string[] = [];
       const errors: string[] = [];
       child.stdout?.setEncoding('utf8').on('data', (text: string) => said.push(text));

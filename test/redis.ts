@@ -33,6 +33,8 @@ export type OwnRedis = AsyncDisposable & {
   /** Starts it again, empty. */
   readonly start: () => Promise<void>;
   readonly flush: () => Promise<void>;
+  /** Any command, by whoever runs the server: `CONFIG SET maxmemory 1`. */
+  readonly run: (command: string) => Promise<unknown>;
 };
 
 /** A Redis of the test's own, to be emptied, stopped and started. */
@@ -46,6 +48,15 @@ export async function createRedis(): Promise<OwnRedis> {
     running = null;
   };
   opening.defer(stop);
+  const run = async (command: string): Promise<unknown> => {
+    const client = new Redis(socket);
+    try {
+      const [name = '', ...words] = command.split(' ');
+      return await client.call(name, ...words);
+    } finally {
+      client.disconnect();
+    }
+  };
   const opened = opening.move();
   return {
     socket,
@@ -53,11 +64,8 @@ export async function createRedis(): Promise<OwnRedis> {
     async start() {
       running ??= await openRedis(folder);
     },
-    async flush() {
-      const client = new Redis(socket);
-      await client.flushall();
-      client.disconnect();
-    },
+    flush: async () => void (await run('FLUSHALL')),
+    run,
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

@@ -13,6 +13,8 @@ export interface Tokens {
   get(installation: number): Promise<string>;
   /** The one that comes after `stale`; minted once however many ask. */
   renew(installation: number, stale: string): Promise<string>;
+  /** The installation is gone: nothing of it is kept, nor what is being minted. */
+  forget(installation: number): void;
 }
 
 /** Installation tokens, minted when first needed and kept until shortly before they expire. */
@@ -25,10 +27,13 @@ export function createTokens(mint: (installation: number) => Promise<Minted>): T
     if (already) return already;
     const promise = mint(installation)
       .then(({ token, expires_at }) => {
-        kept.set(installation, { token, mintedAt: Date.now(), expiresAt: Date.parse(expires_at) });
+        const isWanted = coming.get(installation) === promise;
+        if (isWanted) kept.set(installation, { token, mintedAt: Date.now(), expiresAt: Date.parse(expires_at) });
         return token;
       })
-      .finally(() => coming.delete(installation));
+      .finally(() => {
+        if (coming.get(installation) === promise) coming.delete(installation);
+      });
     coming.set(installation, promise);
     return promise;
   }
@@ -44,6 +49,10 @@ export function createTokens(mint: (installation: number) => Promise<Minted>): T
       if (isFresh(one) && one.token !== stale) return one.token;
       if (isFresh(one) && Date.now() - one.mintedAt < YOUNG_MS) await wait(REPLICATION_MS);
       return mintOnce(installation);
+    },
+    forget(installation) {
+      kept.delete(installation);
+      coming.delete(installation);
     },
   };
 }

@@ -101,6 +101,7 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
       break;
     case 'accessRemoved':
       for (const repository of await repositories.ofAccess(event.forge, event.access)) await repositoryRemoved(parts, repository);
+      await accessGone(parts, event);
       break;
     case 'accessRestored':
       for (const repository of await getLink(parts.links, event.forge).facts.repositories(event.access))
@@ -133,6 +134,13 @@ async function repositoryRemoved(
   if (await isInReach(parts, gone)) return;
   await endSitesOf(parts, gone);
   await parts.store.repositories.forget(gone.forge, gone.id);
+  getLink(parts.links, gone.forge).forget(gone);
+}
+
+/** Once no repository of it is in reach; the news may be older than a return. */
+async function accessGone(parts: IntakeParts, { forge, access }: { readonly forge: ForgeId; readonly access: string }): Promise<void> {
+  if ((await parts.store.repositories.ofAccess(forge, access)).length > 0) return;
+  getLink(parts.links, forge).forget({ access, id: 'all' });
 }
 
 async function endSitesOf(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id'>): Promise<void> {

@@ -19,6 +19,8 @@ export interface GitHubApp {
   forInstallation(id: number): Octokit;
   /** A token of the installation that still lives for a few minutes at least. */
   token(installation: number): Promise<string>;
+  /** Drops the installation's token and its client. */
+  forget(installation: number): void;
 }
 
 /** GitHub cuts its own requests after 10 s; what has not come by then does not come. */
@@ -89,5 +91,9 @@ export function openGitHub(config: GitHubConfig, options: { readonly log: Logger
       return client;
     },
     token: (installation) => tokens.get(installation),
+    forget(installation) {
+      tokens.forget(installation);
+      clients.delete(installation);
+    },
   };
 }

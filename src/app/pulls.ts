@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
-import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository } from '../site/identity.ts';
+import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository, type RepositoryId } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
 import { MENDED_BY_SETTINGS } from '../site/problem.ts';
 import { askSettings, parseRepoConfig, type Settings, settingsDigest } from '../site/repo-config.ts';
@@ -8,7 +8,13 @@ import type { Site } from '../site/site.ts';
 import type { Because, Store } from '../store/store.ts';
 
 /** One forge that this Mayfly serves, with what reads and what speaks there. */
-export type ForgeLink = { readonly forge: Forge; readonly facts: Facts; readonly voice: Voice };
+export type ForgeLink = {
+  readonly forge: Forge;
+  readonly facts: Facts;
+  readonly voice: Voice;
+  /** Drops what is kept in memory of a repository, or of all that an access led to. */
+  readonly forget: (gone: { readonly access: string; readonly id: RepositoryId | 'all' }) => void;
+};
 
 export type PullParts = {
   readonly store: Pick<Store, 'apply' | 'applyToPull' | 'sites' | 'launches' | 'repositories' | 'inbox'>;

@@ -33,6 +33,8 @@ type Storage = {
   sweep(signal: AbortSignal): Promise<Swept>;
   /** Removes what is within them as well while little space is left. */
   makeRoom(): Promise<Swept>;
+  /** Removes the sources of repositories that we do not know any more. @returns how many there were */
+  forgetStrangers(): Promise<number>;
 };
 
 export interface Expiry {
@@ -86,6 +88,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
       { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
       { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
+      { name: 'strangers', everyMs: TARGET_EVERY_MS, run: async () => tellForgotten(log, await storage?.forgetStrangers()) },
       { name: 'room', everyMs: ROOM_EVERY_MS, run: async () => tellSwept(log, await storage?.makeRoom()) },
     ],
     async reconcileNow() {
@@ -129,6 +132,10 @@ async function dropOldDeliveries({ store, log }: ExpiryParts): Promise<void> {
 async function dropOldLogs({ store, dataDir, log }: ExpiryParts): Promise<void> {
   const logs = await removeOldLogs(dataDir, store);
   if (logs > 0) log.info({ logs }, 'logs of sites long gone dropped');
+}
+
+function tellForgotten(log: Logger, sources: number | undefined): void {
+  if (sources) log.info({ sources }, 'the sources of repositories that are out of our reach were removed');
 }
 
 function tellSwept(log: Logger, swept: Swept | undefined): void {

@@ -155,7 +155,8 @@ function bwrap(box: Box, binds: readonly Bind[], more: { readonly etc: string; r
     args.push('--ro-bind', `${more.etc}/${name}`, `/etc/${name}`);
   for (const name of ETC) args.push('--ro-bind-try', `/etc/${name}`, `/etc/${name}`);
   for (const bind of binds) args.push(bind.access === 'read' ? '--ro-bind' : '--bind', bind.from, bind.to);
-  args.push('--remount-ro', '/', '--chdir', box.cwd);
+  // Both are file systems in memory without a limit of their own.
+  args.push('--remount-ro', '/dev', '--remount-ro', '/', '--chdir', box.cwd);
   return `prlimit --core=0 --nofile=16384 ${process.getuid?.() === 0 ? '' : `--nproc=${box.limits.processes} `}bwrap ${args.map(quoted).join(' ')} --args 9 "$@"`;
 }
 

@@ -67,10 +67,24 @@ export interface Sandbox {
   open(box: Box, log: (chunk: Buffer) => void): Promise<Boxed>;
 }
 
+/** What it means to run without a sandbox, for operators. */
+export const WITHOUT_SANDBOX = 'builds and sites run without a sandbox: their code can read and change everything that Mayfly can';
+
+/** No sandbox can be opened here; the text tells the operator what to do. */
+export class SandboxError extends Error {
+  constructor(complaint: string) {
+    super(
+      `bubblewrap does not work here (${complaint}). Install it (Debian: apt-get install bubblewrap) and allow user namespaces. ` +
+        `With MAYFLY_SANDBOX=none ${WITHOUT_SANDBOX}, so use it only where every pull request's author is trusted with this machine.`,
+    );
+    this.name = 'SandboxError';
+  }
+}
+
 /**
  * Opens the way in which other people's code is run here. `auto` and `bubblewrap` demand a bubblewrap that works: one box is really
  * opened. `none` must be asked for by name: it protects nothing (see `plain-box.ts`).
- * @throws Error whose text tells the operator what to do
+ * @throws SandboxError
  */
 export async function openSandbox(options: {
   readonly mode: 'auto' | 'bubblewrap' | 'none';
@@ -84,11 +98,7 @@ export async function openSandbox(options: {
   const sandbox = await openBubblewrap({ dataDir, toolbox });
   const complaint = await tryOut(sandbox);
   if (complaint === null) return sandbox;
-  throw new Error(
-    `bubblewrap does not work here (${complaint}). Install it (Debian: apt-get install bubblewrap) and allow user namespaces. ` +
-      'MAYFLY_SANDBOX=none runs builds and sites without a sandbox: their code can then read and change everything that Mayfly can, ' +
-      "so use it only where every pull request's author is trusted with this machine.",
-  );
+  throw new SandboxError(complaint);
 }
 
 /** What a killed Mayfly left of its boxes: without root it may be whole copies of what they ran. */

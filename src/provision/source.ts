@@ -42,6 +42,8 @@ export interface Sources {
   fetch(order: FetchOrder): Promise<Snapshot>;
   /** Forgets a repository. */
   remove(repository: Pick<Repository, 'forge' | 'id'>): Promise<void>;
+  /** Forgets every repository but these. @returns how many there were */
+  keepOnly(repositories: readonly Pick<Repository, 'forge' | 'id'>[]): Promise<number>;
 }
 
 /** Opens the bare caches in `<dataDir>/sources`, one a repository, known by its id: a rename changes nothing. What a crash left of dropped ones is removed. */
@@ -50,7 +52,8 @@ export async function openSources(options: { readonly dataDir: string; readonly 
   await mkdir(root, { recursive: true, mode: 0o700 });
   for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
   const turns = new Map<string, Promise<unknown>>();
-  const folderOf = (repository: Pick<Repository, 'forge' | 'id'>): string => join(root, `${repository.forge}-${repository.id}.git`);
+  const nameOf = ({ forge, id }: Pick<Repository, 'forge' | 'id'>): string => `${forge}-${id}.git`;
+  const folderOf = (repository: Pick<Repository, 'forge' | 'id'>): string => join(root, nameOf(repository));
   /** One at a time per cache: git's own locks make the second one fail instead of wait. */
   const inTurn = async <T>(folder: string, work: () => Promise<T>): Promise<T> => {
     const mine = (turns.get(folder) ?? Promise.resolve()).then(work, work);
@@ -77,6 +80,12 @@ export async function openSources(options: { readonly dataDir: string; readonly 
       return snapshot(folder, order.sha);
     },
     remove: (repository) => inTurn(folderOf(repository), () => rm(folderOf(repository), { recursive: true, force: true })),
+    async keepOnly(repositories) {
+      const known = new Set(repositories.map(nameOf));
+      const strange = (await readdir(root)).filter((name) => name.endsWith('.git') && !known.has(name)).map((name) => join(root, name));
+      for (const folder of strange) await inTurn(folder, () => rm(folder, { recursive: true, force: true }));
+      return strange.length;
+    },
   };
 }
 

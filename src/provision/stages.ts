@@ -44,11 +44,14 @@ type Parts = StagesOptions & {
   readonly use: (site: SiteId, launch: LaunchId, key: string) => Promise<void>;
 };
 
+/** Removes the sources of repositories that we do not know any more: theirs that had no site when they were removed from us. */
+export type Forgetting = { readonly forgetStrangers: () => Promise<number> };
+
 /** The stages of a launch, with the caches and the builds' way to the registries opened onto `opening`. */
 export async function openStages(
   options: StagesOptions,
   opening: AsyncDisposableStack,
-): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage }> {
+): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage & Forgetting }> {
   const { dataDir, sandbox, log } = options;
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
@@ -56,7 +59,7 @@ export async function openStages(
   const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
   const storage = openStorage({ dataDir, users });
   return {
-    storage,
+    storage: { ...storage, forgetStrangers: async () => sources.keepOnly(await options.store.repositories.all()) },
     stages: (run) => storage.during(() => runStages({ ...options, sources, builder, use: users.use }, run)),
     useOnly: users.useOnly,
     forgetSource: ({ forge, repository: id }) => sources.remove({ forge, id }),

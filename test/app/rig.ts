@@ -46,7 +46,7 @@ export async function createRig(options: RigOptions = {}) {
     clientSecret: null,
   };
   const app = openGitHub({ ...config, apiUrl: github.url, serverUrl: github.serverUrl }, { log });
-  const { facts, voice } = createGitHubForge(app);
+  const { facts, voice, forget } = createGitHubForge(app);
   const forge = { id: GITHUB, kind: 'github', address: github.serverUrl } as const;
   await store.repositories.ensureForge(forge);
   const enqueued: string[] = [];
@@ -65,7 +65,7 @@ export async function createRig(options: RigOptions = {}) {
     target: 'local',
     maxSites: 5,
   } as const;
-  const links = new Map([[GITHUB, { forge, facts, voice }]]);
+  const links = new Map([[GITHUB, { forge, facts, voice, forget }]]);
   const intake = openIntake({ store, links, policy, word: '/preview', running: null, metrics, log });
   const previewUrl = new URL('http://preview.localhost:8080');
   const later = async (site: string, ms: number): Promise<void> => void delayed.push({ site, ms });

@@ -47,6 +47,15 @@ test('a commit is fetched by its id, once, and its files are written without any
   expect(server.seen).toHaveLength(requests);
 });
 
+test('the caches of repositories that nobody knows any more go', async () => {
+  const sha = await server.commit({ a: 'a' });
+  await fetchCommit(sha);
+  expect([await sources.keepOnly([repository]), existsSync(cache())]).toEqual([0, true]);
+  expect([await sources.keepOnly([]), existsSync(cache())]).toEqual([1, false]);
+  await fetchCommit(sha);
+  expect(existsSync(cache())).toBe(true);
+});
+
 test('what a crash left of dropped caches goes at the next start, what it left of a fetch at the next fetch', async () => {
   const sha = await server.commit({ a: 'after the crash' });
   const gone = join(dataDir, 'sources', '.gone-github-7.git-12');

@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pino } from 'pino';
-import { expect, inject, test } from 'vitest';
+import { describe, expect, inject, test } from 'vitest';
 import { loadConfig } from '../../src/config.ts';
 import { startMayfly } from '../../src/main.ts';
+import { createChildWorld } from '../child.ts';
 import { createGitHub } from '../doubles/github.ts';
 import { createDatabase } from '../postgres.ts';
 import { createWorld } from '../world.ts';
@@ -70,4 +71,33 @@ test('web and clock need no sandbox: they start where there is none', async () =
   const ended = once(child, 'exit');
   for await (const line of createInterface(child.stdout)) if (line.includes('Mayfly is up')) child.kill('SIGTERM');
   expect(await ended).toEqual([0, null]);
+});
+
+describe('where bubblewrap cannot run', () => {
+  // A mount namespace of its own, in which the program is hidden.
+  const script = 'mount --bind /dev/null "$(command -v bwrap)" && exec "$@"';
+  const how = { within: ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh'] };
+
+  test.each(['auto', 'bubblewrap'])(
+    'MAYFLY_SANDBOX=%s: the start is refused, and says what could be done and what that means',
+    async (mode) => {
+      await using w = await createChildWorld('given');
+      const refused = await w.tryStart({ MAYFLY_SANDBOX: mode }, how);
+      expect(refused.code).toBe(78);
+      expect(refused.errors).toMatch(new RegExp(`MAYFLY_SANDBOX is ${mode}, and bubblewrap does not work here`));
+      expect(refused.errors).toContain('apt-get install bubblewrap');
+      expect(refused.errors).toContain('With MAYFLY_SANDBOX=none builds and sites run without a sandbox: their code can read and change');
+      expect(refused.errors).not.toContain('    at ');
+      expect(await w.naming(w.dataDir)).toEqual([]);
+    },
+  );
+
+  test('MAYFLY_SANDBOX=none, asked for by name: it starts, and warns what that means', async () => {
+    await using w = await createChildWorld('given');
+    const said = await w.startAs({ MAYFLY_SANDBOX: 'none' }, how);
+    expect(said).toMatch(
+      /"level":"warn".*builds and sites run without a sandbox: their code can read and change everything that Mayfly can/,
+    );
+    expect(said).not.toContain('sandbox works');
+  });
 });

@@ -3,6 +3,7 @@ import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp, Octokit } from '../probot.ts';
 import { createLimits, limited, type WriteKind } from './github-limit.ts';
+import { drop, type Gone, type Learnt } from './gone.ts';
 
 /** What `octokit` throws for an answer of 400 and more, and for none at all. */
 const refusal = z.object({
@@ -76,14 +77,16 @@ export interface Caller {
   locate(repository: Pick<Repository, 'forge' | 'id' | 'access'> & { readonly name?: string }): Promise<Repository | undefined>;
   /** Any request of the installation; errors become Faults. */
   guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T>;
+  /** Names, and of a whole access its token, pause and limits. */
+  forget(gone: Gone): void;
 }
 
 /** The way every request to GitHub goes: pauses kept, limits kept, renames followed by id, errors translated. */
 export function createCaller(github: GitHubApp): Caller {
   const limits = createLimits();
   /** Names learnt since, by id and the name that was told: an event may still carry the one of before. */
-  const names = new Map<string, string>();
-  const nameOf = ({ id, name }: Pick<Repository, 'id' | 'name'>): string => names.get(`${id} ${name}`) ?? name;
+  const names = new Map<string, Learnt<string>>();
+  const nameOf = ({ id, name }: Pick<Repository, 'id' | 'name'>): string => names.get(`${id} ${name}`)?.value ?? name;
 
   async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T> {
     const installation = Number(access);
@@ -121,7 +124,7 @@ export function createCaller(github: GitHubApp): Caller {
     const told = repository.name;
     const name = (await ask(`/repositories/${id}`)) ?? (told && (await ask(`/repos/${told}`)));
     if (!name) return undefined;
-    if (told) names.set(`${id} ${told}`, name);
+    if (told) names.set(`${id} ${told}`, { of: { id, access }, value: name });
     return { forge, id, access, name };
   }
 
@@ -158,6 +161,12 @@ export function createCaller(github: GitHubApp): Caller {
     guarded,
     locate,
     read,
+    forget(gone) {
+      drop(names, gone);
+      if (gone.id !== 'all') return;
+      limits.forget(Number(gone.access));
+      github.forget(Number(gone.access));
+    },
     async readAll(repository, list) {
       const all = [];
       for (let page = 1; ; page += 1) {

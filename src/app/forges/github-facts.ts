@@ -5,6 +5,7 @@ import { Fault } from '../../site/problem.ts';
 import type { Caller } from './github-call.ts';
 import { GITHUB } from './github-events.ts';
 import { openPullPages, type PullAnswer, pullAnswer, STRANGE, strict } from './github-pulls.ts';
+import { drop, type Gone, type Learnt } from './gone.ts';
 
 const permissionAnswer = z.object({
   role_name: z.string().optional(),
@@ -25,16 +26,16 @@ const AT_ONCE = 8;
 /** GitHub lists no more files of one pull. */
 const LISTED_FILES = 3_000;
 
-export function githubFacts(caller: Caller): Facts {
-  const titles = new Map<Sha, string>();
+export function githubFacts(caller: Caller): { readonly facts: Facts; readonly forget: (gone: Gone) => void } {
+  const titles = new Map<string, Learnt<string>>();
   const pages = openPullPages(caller);
 
   async function titleOf(repository: Repository, sha: Sha): Promise<string> {
     const known = titles.get(sha);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.value;
     const title = await readTitle(repository, sha);
     if (titles.size >= MAX_TITLES) titles.clear();
-    titles.set(sha, title);
+    titles.set(sha, { of: repository, value: title });
     return title;
   }
 
@@ -66,7 +67,7 @@ export function githubFacts(caller: Caller): Facts {
   /** Undefined when the name has come to belong to another repository. */
   const isOurs = (repository: Repository, answer: PullAnswer): boolean => String(answer.base.repo.id) === repository.id;
 
-  return {
+  const facts: Facts = {
     async permission(repository, user) {
       const answer = await caller.read(repository, (octokit, named) =>
         octokit.rest.repos.getCollaboratorPermissionLevel({ ...named, username: user.login }),
@@ -137,6 +138,13 @@ export function githubFacts(caller: Caller): Facts {
         const id = parseRepositoryId(raw);
         return id === undefined ? [] : [{ forge: GITHUB, id, name, access }];
       });
+    },
+  };
+  return {
+    facts,
+    forget(gone) {
+      drop(titles, gone);
+      pages.forget(gone);
     },
   };
 }

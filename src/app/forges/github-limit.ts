@@ -30,6 +30,8 @@ export interface Limits {
   takeWrite(installation: number, kind: WriteKind): Promise<void>;
   /** GitHub asked for a pause: nothing is asked until then. */
   pause(installation: number, until: number): void;
+  /** The installation is gone, and with it what it was allowed. */
+  forget(installation: number): void;
 }
 
 /** Keeps every installation within GitHub's limits, in this process. */
@@ -59,6 +61,10 @@ export function createLimits(now: () => number = Date.now): Limits {
     },
     pause(installation, until) {
       pauses.set(installation, Math.max(until, pauses.get(installation) ?? 0));
+    },
+    forget(installation) {
+      pauses.delete(installation);
+      for (const kind of Object.values(writes)) kind.delete(installation);
     },
   };
   return limits;

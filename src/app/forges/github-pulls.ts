@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { Caller } from './github-call.ts';
+import { drop, type Gone, type Learnt } from './gone.ts';
 
 /** What we read of a pull; a list has it as a single answer does. */
 export const pullAnswer = z.object({
@@ -37,10 +38,10 @@ const ORDER = { state: 'open', sort: 'created', direction: 'asc' } as const;
 const isUnchanged = (error: unknown): boolean => error instanceof Error && 'status' in error && error.status === 304;
 
 /** The list of open pulls, asked for with the tag of the last answer: one that did not change costs nothing of GitHub's hourly quota. */
-export function openPullPages(caller: Caller): { all(repository: Repository): Promise<readonly PullAnswer[]> } {
-  const pages = new Map<string, Kept>();
+export function openPullPages(caller: Caller): { all(repository: Repository): Promise<readonly PullAnswer[]>; forget(gone: Gone): void } {
+  const pages = new Map<string, Learnt<Kept>>();
 
-  function keep(key: string, kept: Kept): void {
+  function keep(key: string, kept: Learnt<Kept>): void {
     const oldest = pages.size >= MAX_PAGES ? pages.keys().next().value : undefined;
     if (oldest !== undefined) pages.delete(oldest);
     pages.set(key, kept);
@@ -52,13 +53,13 @@ export function openPullPages(caller: Caller): { all(repository: Repository): Pr
         items: (data) => data,
         ask: async (octokit, at) => {
           const key = `${repository.id} ${at.owner}/${at.repo} ${at.page}`;
-          const kept = pages.get(key);
+          const kept = pages.get(key)?.value;
           try {
             const reply = await octokit.rest.pulls.list({ ...at, ...ORDER, headers: kept ? { 'if-none-match': kept.etag } : {} });
             const { status, headers } = reply;
             if (status >= 300) return { status, headers, data: [] }; // moved; the caller follows
             const page = { status, headers: { link: headers.link }, data: strict(z.array(pullAnswer), reply.data) };
-            if (headers.etag) keep(key, { etag: headers.etag, page });
+            if (headers.etag) keep(key, { of: repository, value: { etag: headers.etag, page } });
             return page;
           } catch (error) {
             if (kept && isUnchanged(error)) return kept.page;
@@ -68,5 +69,6 @@ export function openPullPages(caller: Caller): { all(repository: Repository): Pr
       });
       return answer.kind === 'found' ? answer.data : [];
     },
+    forget: (gone) => drop(pages, gone),
   };
 }

@@ -8,8 +8,15 @@ import { githubDeployment } from './github-deployment.ts';
 import { githubFacts } from './github-facts.ts';
 import { githubReaction } from './github-reaction.ts';
 import { createUs } from './github-us.ts';
+import type { Gone } from './gone.ts';
 
-export type GitHubForge = { readonly facts: Facts; readonly voice: Voice; readonly source: Source };
+export type GitHubForge = {
+  readonly facts: Facts;
+  readonly voice: Voice;
+  readonly source: Source;
+  /** Drops all that is kept in memory of what is out of our reach for good. */
+  readonly forget: (gone: Gone) => void;
+};
 
 /** Owner and repository as GitHub allows them; nothing else gets into an address. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
@@ -34,5 +41,14 @@ export function createGitHubForge(github: GitHubApp): GitHubForge {
     ...githubDeployment(caller, us),
     ...githubReaction(caller),
   };
-  return { facts: githubFacts(caller), voice, source };
+  const { facts, forget } = githubFacts(caller);
+  return {
+    facts,
+    voice,
+    source,
+    forget(gone) {
+      forget(gone);
+      caller.forget(gone);
+    },
+  };
 }

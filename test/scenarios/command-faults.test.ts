@@ -1,0 +1,111 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Comment, Pull, Repo } from '../doubles/github.ts';
+import { createWorld, until, type World } from '../world.ts';
+import { nodeApp } from './apps.ts';
+
+const DAY_MS = 86_400_000;
+type Asked = { readonly method: string; readonly path: string };
+
+let w: World;
+let made = 0;
+beforeAll(async () => {
+  w = await createWorld();
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+async function standing(): Promise<{ readonly repo: Repo; readonly pull: Pull }> {
+  const repo = await w.github.createRepository({ name: `typed-${++made}/shop-${made}`, files: nodeApp('main') });
+  w.github.setPermission(repo, 'ada', 'write');
+  const pull = await w.github.openPull(repo, { files: nodeApp('hello') });
+  await w.reaches(pull, 'ready');
+  return { repo, pull };
+}
+const endsAt = async (pull: Pull): Promise<number> => (await w.siteOf(pull))?.endsAt.getTime() ?? 0;
+const verdict = (comment: Comment): Promise<string | undefined> =>
+  until('a verdict', () => comment.reacted.findLast((content) => content !== 'eyes'));
+const handled = (): Promise<boolean> =>
+  until('every delivery to be handled', async () => (await w.mayfly.store.inbox.pending(0, 1)).length === 0);
+const givenIn = async (pull: Pull): Promise<readonly unknown[]> => {
+  const site = await w.siteOf(pull);
+  return ((await (await w.api(`/sites/${site?.id}/commands`)).json()) as { commands: unknown[] }).commands;
+};
+
+/** From now on the connection dies as soon as a delivery is marked as handled, for as many times. */
+async function dieBeforeHandled(times: number): Promise<void> {
+  const client = new pg.Client({ connectionString: w.database.url });
+  await client.connect();
+  try {
+    // A sequence counts on when its transaction is rolled back.
+    await client.query(`
+      create sequence public.deaths;
+      create function public.die() returns trigger language plpgsql security definer as $$
+      begin
+        if nextval('public.deaths') <= ${times} then
+          perform pg_terminate_backend(pg_backend_pid());
+          perform pg_sleep(10);
+        end if;
+        return new;
+      end $$;
+      create trigger die before update on mayfly.deliveries for each row
+        when (new.handled_at is not null and old.handled_at is null) execute function public.die();`);
+  } finally {
+    await client.end();
+  }
+}
+
+test('the handling of a command dies after the row changed and before its delivery is handled: it is carried out once', async () => {
+  const { pull } = await standing();
+  const before = await endsAt(pull);
+  await dieBeforeHandled(2);
+  const comment = await w.github.comment(pull, 'ada', '/preview extend 1d');
+  expect(await verdict(comment)).toBe('+1');
+  await handled();
+  expect((await endsAt(pull)) - before).toBe(DAY_MS);
+  expect(await givenIn(pull)).toMatchObject([{ typed: '/preview extend 1d', outcome: 'done' }]);
+  const client = new pg.Client({ connectionString: w.database.url });
+  await client.connect();
+  const { rows } = await client.query(`select last_value::int as deaths from public.deaths`);
+  await client.end();
+  expect(rows[0].deaths).toBeGreaterThanOrEqual(3);
+});
+
+test('GitHub is away when a command arrives: it is carried out when GitHub is back, once', async () => {
+  const { repo, pull } = await standing();
+  const before = await endsAt(pull);
+  let away = true;
+  const asksWho = ({ path }: Asked): boolean => path.includes(`/${repo.name}/collaborators/`);
+  w.github.fail({ match: (asked) => away && asksWho(asked), times: 1_000, answer: { status: 502 } });
+  const comment = await w.github.comment(pull, 'ada', '/preview extend 1d');
+  await until('it to be tried twice', () => w.github.requests.filter(asksWho).length >= 3);
+  expect(await endsAt(pull)).toBe(before);
+  away = false;
+  expect(await verdict(comment)).toBe('+1');
+  await handled();
+  expect((await endsAt(pull)) - before).toBe(DAY_MS);
+  expect(await givenIn(pull)).toHaveLength(1);
+});
+
+test('a reaction that cannot be placed does not repeat the command', async () => {
+  const { repo, pull } = await standing();
+  const before = await endsAt(pull);
+  const reacts = ({ method, path }: Asked): boolean => method === 'POST' && path.includes(`/${repo.name}/`) && path.endsWith('/reactions');
+  w.github.fail({ match: reacts, times: 1_000, answer: { status: 502 } });
+  const comment = await w.github.comment(pull, 'ada', '/preview extend 1d\n/preview ping');
+  await until('the answer', () => w.comment(pull).includes('I am here.'));
+  await handled();
+  expect((await endsAt(pull)) - before).toBe(DAY_MS);
+  expect(comment.reacted).toEqual([]);
+  expect(await givenIn(pull)).toHaveLength(2);
+});
+
+test('the answer to a reaction is lost: one reaction stands in the end, and the command was carried out once', async () => {
+  const { repo, pull } = await standing();
+  const before = await endsAt(pull);
+  const reacts = ({ method, path }: Asked): boolean => method === 'POST' && path.includes(`/${repo.name}/`) && path.endsWith('/reactions');
+  w.github.fail({ match: reacts, answer: 'cut' });
+  const comment = await w.github.comment(pull, 'ada', '/preview extend 1d');
+  expect(await verdict(comment)).toBe('+1');
+  await until('it to stand alone', () => comment.reactions.length === 1);
+  expect((await endsAt(pull)) - before).toBe(DAY_MS);
+});

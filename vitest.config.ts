@@ -2,5 +2,12 @@ import { defineConfig } from 'vitest/config';
 
 // Two cores: more workers only make the real databases and processes wait for each other.
 export default defineConfig({
-  test: { include: ['test/**/*.test.ts'], maxWorkers: 2, testTimeout: 60_000, hookTimeout: 120_000, globalSetup: ['test/global-setup.ts'] },
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/slow/**'],
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    globalSetup: ['test/global-setup.ts'],
+  },
 });

@@ -29,7 +29,8 @@ export type SiteNews =
       readonly region: string;
       readonly passed: PassedOver;
     }
-  | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean }
+  /** `closedAt` is the forge's clock; null when there is no such pull any more. */
+  | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean; readonly closedAt: Date | null }
   | { readonly type: 'repositoryRemoved' }
   | { readonly type: 'launchStarted'; readonly launch: LaunchId; readonly sha: Sha }
   | { readonly type: 'stageEntered'; readonly launch: LaunchId; readonly sha: Sha; readonly stage: Stage }

@@ -120,6 +120,8 @@ export type Common = {
   readonly createdAt: Date;
   /** How the pull was closed when we last looked; null while it is open. A site that was asked for after that lives on until its end. */
   readonly closedAs: 'closed' | 'merged' | null;
+  /** When it last was, by the forge's clock; null when that is not known. */
+  readonly closedAt: Date | null;
   /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
   readonly approval: Approval | null;
   readonly wishes: Wishes;
@@ -175,6 +177,7 @@ export type Change = { readonly next: Site; readonly effects: readonly Effect[] 
 /** What nobody has asked for, decided or said yet; also what a row of an earlier version has not. */
 export const FRESH = {
   closedAs: null,
+  closedAt: null,
   approval: null,
   wishes: NO_WISHES,
   place: 'none',

@@ -158,6 +158,24 @@ test('T-B02, T-B03, T-B09, T-B12: strangers, readers, bots and edits change noth
   await handledAll(rig);
 });
 
+test('I4: a deploy that was typed before the close brings nothing back, also when it is heard of later', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig);
+  rig.github.setPermission(repo, 'ada', 'write');
+  await rig.github.close(pull);
+  // By GitHub's clock the comment that follows is older.
+  pull.closedAt = new Date(Date.now() + 60_000).toISOString();
+  await rig.settle();
+  const comment = await rig.github.comment(pull, 'ada', '/preview deploy');
+  await rig.settle();
+  expect(await rig.getSite(pull)).toMatchObject({
+    status: 'ending',
+    revive: false,
+    notice: { said: [{ answer: { code: 'closed-since' } }] },
+  });
+  expect(reactions(rig, comment.id)).toEqual(['-1']);
+});
+
 test('words that are no command are answered as not understood, what cannot be done with a refusal; talk is not answered', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig);

@@ -47,7 +47,7 @@ export type Decision =
  * facts alone cannot tell. Settings with mistakes do not keep a site from coming: its launch fails and says what to mend.
  */
 export function decide(
-  event: Pick<Extract<ForgeEvent, { type: 'pullChanged' }>, 'action' | 'repository'>,
+  event: Pick<Extract<ForgeEvent, { type: 'pullChanged' }>, 'action' | 'repository'> & { readonly isUntouched?: boolean },
   facts: PullFacts,
   policy: OperatorPolicy,
 ): Decision {
@@ -63,6 +63,7 @@ export function decide(
     head: pull.head,
     terms: effectiveTerms(config, policy),
     region: 'region' in region ? region.region : policy.region,
+    ...(event.isUntouched === true ? { untouched: true as const } : {}),
   };
   if (passed !== undefined) return { do: 'pass', news: { type: 'passedOver', ...seen, passed } };
   return { do: 'bring', news: { type: 'headSeen', ...seen, reopened: event.action === 'reopened' } };

@@ -115,7 +115,7 @@ export type Common = {
   readonly endsAt: Date;
   /** When `head.sha` was first seen. */
   readonly pushedAt: Date;
-  /** Whether the pull is known to have had another commit before. */
+  /** Whether the pull had another commit before, or may have had. */
   readonly moved: boolean;
   readonly createdAt: Date;
   /** How the pull was closed when we last looked; null while it is open. A site that was asked for after that lives on until its end. */
@@ -204,6 +204,7 @@ export function begin(
     pushedAt: seen.at,
     createdAt: seen.at,
     ...FRESH,
+    moved: seen.untouched !== true,
     version: 1,
   };
   if (seen.type === 'passedOver') return { next: { ...base, status: 'absent', passed: seen.passed }, effects: ['report'] };

@@ -63,6 +63,17 @@ test('a fork is held, also when it is deleted', async () => {
   expect(await rig.getSite(pull)).toMatchObject({ status: 'held', head: { repository: null, title: 'Still here' } });
 });
 
+test('T-B04: an approval of no named commit is for none that came after it, though we heard of both in the same second', async () => {
+  await using rig = await createRig();
+  const repo = await rig.github.createRepository({ name: 'acme/shop' });
+  rig.github.setPermission(repo, 'ada', 'write');
+  const pull = await rig.github.openPull(repo, { from: 'stranger', files: { 'index.html': 'good' } });
+  await rig.github.comment(pull, 'ada', '/preview approve');
+  await rig.github.push(pull, { 'index.html': 'evil' });
+  await rig.settle();
+  expect(await rig.getSite(pull)).toMatchObject({ status: 'held', head: { sha: pull.sha }, approval: null });
+});
+
 test('settings on the base branch decide: a draft without a site, terms, and mistakes that do not keep a site from coming', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig, {}, { '.mayfly.yml': 'drafts: false\nttl: 1d\n' });

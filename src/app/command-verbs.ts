@@ -109,6 +109,8 @@ export function runCommand<T extends Command['type']>(
   return verb(parts, asking, command);
 }
 
+const SECOND_MS = 1_000;
+
 type Wanted = { readonly type: 'deployAsked'; readonly only: 'any' } | { readonly type: 'rebuildAsked' };
 
 /** Brings the pull's newest commit up, whatever kept it down. */
@@ -117,10 +119,17 @@ async function bringUp(parts: CommandParts, { event, given }: Asking, wanted: Wa
   if (site === undefined) return came('pull-gone');
   if (site.status === 'absent') return came('pull-closed');
   if (isOver(site) && site.reason.kind === 'removed') return came('repository-gone');
+  if (wasClosedAfter(site, event.comment.writtenAt)) return came('closed-since');
   const news = { ...wanted, by: given.by.login, order: orderOf(given) };
   const applied = await carryOut(parts, { site, given }, news);
   if (isLater(applied, 'life', given)) return came('overtaken');
   return applied.site.status === 'held' ? came('waits-for-approval', { sha: shortSha(applied.site.head.sha) }) : came('done');
+}
+
+/** Whether the last word is the close, whichever of the two we heard of first. Forges write times in whole seconds. */
+function wasClosedAfter({ closedAs, closedAt }: Site, writtenAt: string): boolean {
+  if (closedAs === null || closedAt === null) return false;
+  return Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(closedAt.getTime() / SECOND_MS);
 }
 
 /** What brings back what has ended. */
@@ -177,8 +186,6 @@ async function approve(parts: CommandParts, { event, given }: Asking, command: {
   // It moved on between the look and the row: what waits now is another commit.
   return applied.changed || !applied.fresh ? came('done') : came('which-commit', { sha: shortSha(applied.site.head.sha) });
 }
-
-const SECOND_MS = 1_000;
 
 /**
  * Whether the commit that is the newest now was it when the comment was written. Forges write times in whole seconds, so within the second in

@@ -83,7 +83,11 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
   switch (event.type) {
     case 'pullChanged':
       await repositories.seen(event.repository);
-      return lookAtPull(parts, event, { reopened: event.action === 'reopened', delivery });
+      return lookAtPull(parts, event, {
+        reopened: event.action === 'reopened',
+        ...(event.action === 'opened' ? { opened: event.sha } : {}),
+        delivery,
+      });
     case 'commentWritten':
       return handleComment(parts, event, delivery);
     case 'branchPushed':

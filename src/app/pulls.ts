@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
-import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository, type RepositoryId } from '../site/identity.ts';
+import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository, type RepositoryId, type Sha } from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
 import { MENDED_BY_SETTINGS } from '../site/problem.ts';
 import { askSettings, parseRepoConfig, type Settings, settingsDigest } from '../site/repo-config.ts';
@@ -33,6 +33,8 @@ export function getLink(links: ReadonlyMap<ForgeId, ForgeLink>, forge: ForgeId):
 /** What made us look: of the event itself only a reopening counts, all else is asked. */
 export type Look = {
   readonly reopened: boolean;
+  /** The commit with which the pull was opened, when that is what we were told. */
+  readonly opened?: Sha;
   /** Somebody who may asked for a site, so the pull gets one whatever the settings say of which pulls do by themselves. */
   readonly asked?: true;
   /** Somebody has to be told something, so a pull that has no site is remembered. */
@@ -82,7 +84,12 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
   const site = await parts.store.sites.findByPull(ref);
   const hasSite = look.asked === true || (site !== undefined && site.status !== 'absent');
   const changes = hasSite ? null : await changesOf(parts, seen);
-  const decision = decide({ action: look.reopened ? 'reopened' : 'other', repository }, { ...seen, hasSite, changes }, parts.policy);
+  const isUntouched = look.opened !== undefined && look.opened === seen.pull?.head.sha;
+  const decision = decide(
+    { action: look.reopened ? 'reopened' : 'other', isUntouched, repository },
+    { ...seen, hasSite, changes },
+    parts.policy,
+  );
   const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };
   if (decision.do === 'nothing') {
     parts.log.debug({ pull: `${repository.name}#${number}`, why: decision.why }, 'no site for this pull');

@@ -61,7 +61,7 @@ export async function reconcileRepository(store: Store, repository: Repository, 
       findings.push({ kind: 'pull', name: `${repository.name}#${number}: failed while its forge was away` });
     }
     const name = difference(site, open.get(number));
-    if (name === undefined && !failedBySettings(site) && site?.status !== 'absent') continue;
+    if (name === undefined && !failedBySettings(site) && !outlivesClose(site) && site?.status !== 'absent') continue;
     await truth.lookAtPull(repository, number);
     if (name === undefined) continue;
     findings.push({ kind: 'pull', name: `${repository.name}#${number}: ${name}` });
@@ -78,6 +78,9 @@ const failedBySettings = (site: Site | undefined): boolean => site?.status === '
 /** Ended because of the pull, which is open: a reopening was missed. One that expired or was stopped waits for somebody. */
 const comesBackUnasked = (site: Extract<Site, { status: 'ended' }>): boolean =>
   site.reason.kind !== 'expired' && site.reason.kind !== 'stopped';
+
+/** Asked for after a close: only a look at the pull itself shows whether there was another close since. */
+const outlivesClose = (site: Site | undefined): boolean => site !== undefined && !isOver(site) && site.closedAs !== null;
 
 async function standingOf(store: Store, repository: Repository): Promise<ReadonlyMap<number, Site>> {
   const byNumber = new Map<number, Site>();

@@ -38,9 +38,9 @@ export type StagesOptions = {
 /** A seed is run as one text, which PostgreSQL and we hold in memory. */
 const MAX_SEED_MIB = 64;
 
-type Parts = StagesOptions & {
-  readonly sources: Sources;
-  readonly builder: Builder;
+type Parts = Pick<StagesOptions, 'store' | 'facts' | 'source' | 'target' | 'dataDir' | 'policy' | 'idleMs' | 'url' | 'log'> & {
+  readonly sources: Pick<Sources, 'fetch'>;
+  readonly builder: Pick<Builder, 'ensureArtefact'>;
   readonly use: (site: SiteId, launch: LaunchId, key: string) => Promise<void>;
 };
 
@@ -66,7 +66,8 @@ export async function openStages(
   };
 }
 
-async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['stages']> {
+/** Fetch, build, deploy and check, with what does them given. */
+export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionParts['stages']> {
   const { site, launch, held, watch } = run;
   await using preparing = prepare(parts, run);
   const repository = await getRepository(parts, run);

@@ -16,6 +16,10 @@ export const ANSWERS = {
   'no-preview': { outcome: 'refused', sentence: 'there is no preview here. `{word} deploy` makes one.' },
   'pull-gone': { outcome: 'refused', sentence: 'there is no such {pull} any more.' },
   'pull-closed': { outcome: 'refused', sentence: 'the {pull} is closed and never had a preview. Reopening it makes one.' },
+  'closed-since': {
+    outcome: 'refused',
+    sentence: 'the {pull} was closed after that was written. `{word} deploy` makes a preview all the same.',
+  },
   'repository-gone': { outcome: 'refused', sentence: 'the repository was removed from Mayfly.' },
   over: { outcome: 'refused', sentence: 'the preview has ended. `{word} deploy` brings it back.' },
   'over-gone': { outcome: 'refused', sentence: 'the preview has ended.' },

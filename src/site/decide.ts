@@ -47,13 +47,13 @@ export type Decision =
  * facts alone cannot tell. Settings with mistakes do not keep a site from coming: its launch fails and says what to mend.
  */
 export function decide(
-  event: Pick<Extract<ForgeEvent, { type: 'pullChanged' }>, 'action' | 'repository'>,
+  event: Pick<Extract<ForgeEvent, { type: 'pullChanged' }>, 'action' | 'repository'> & { readonly isUntouched?: boolean },
   facts: PullFacts,
   policy: OperatorPolicy,
 ): Decision {
   const { observation, pull } = facts;
   if (pull === undefined || pull.state !== 'open')
-    return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged' } };
+    return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged', closedAt: pull?.closedAt ?? null } };
   if (!isAllowed(policy.repositories, event.repository.name)) return { do: 'nothing', why: 'repository-not-allowed' };
   const config = 'config' in facts.settings ? facts.settings.config : undefined;
   const passed = facts.hasSite || !config ? undefined : reasonAgainst(config, pull, facts.changes);
@@ -63,6 +63,7 @@ export function decide(
     head: pull.head,
     terms: effectiveTerms(config, policy),
     region: 'region' in region ? region.region : policy.region,
+    ...(event.isUntouched === true ? { untouched: true as const } : {}),
   };
   if (passed !== undefined) return { do: 'pass', news: { type: 'passedOver', ...seen, passed } };
   return { do: 'bring', news: { type: 'headSeen', ...seen, reopened: event.action === 'reopened' } };

@@ -10,6 +10,8 @@ export type Permission = 'none' | 'read' | 'write' | 'maintain' | 'admin';
 export type PullNow = {
   readonly number: number;
   readonly state: 'open' | 'closed' | 'merged';
+  /** By the forge's clock; null while it is open. */
+  readonly closedAt: Date | null;
   readonly labels: readonly string[];
   readonly head: Head;
 };

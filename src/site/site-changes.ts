@@ -18,9 +18,9 @@ export const isOver = (site: Site): site is Extract<Site, { status: 'ending' | '
 /** The fields of `Common` alone, so that no field of the status before lingers. */
 export function common(site: Site): Common {
   const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version } = site;
-  const { closedAs, approval, wishes, place, rebuild, endNears, notice } = site;
+  const { closedAs, closedAt, approval, wishes, place, rebuild, endNears, notice } = site;
   const own = { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version };
-  return { ...own, closedAs, approval, wishes, place, rebuild, endNears, notice };
+  return { ...own, closedAs, closedAt, approval, wishes, place, rebuild, endNears, notice };
 }
 
 /** Whether the head may be built: code of the repository's own, or a commit of a fork that was approved as it stands. */
@@ -156,14 +156,21 @@ function comesBack(site: Extract<Site, { reason: EndReason }>, seen: News<'headS
 /** The pull is closed. */
 export function afterClose(site: Site, event: News<'pullClosed'>): Change {
   if (event.observation <= site.observation) return unchanged(site);
-  const { observation } = event;
+  const { observation, closedAt } = event;
   const closedAs = event.merged ? 'merged' : 'closed';
-  if (site.status === 'absent') return { next: { ...site, observation, closedAs, passed: { why: 'closed' } }, effects: [] };
-  // Somebody asked for it after the close, which is no news any more: it lives until its end.
-  const wasAskedFor = site.closedAs !== null && (!isOver(site) || (site.status === 'ending' && site.revive));
-  if (wasAskedFor) return { next: { ...site, observation, closedAs }, effects: [] };
-  return afterEnd({ ...site, observation, closedAs, approval: null, wishes: { ...site.wishes, kept: false } }, { kind: closedAs });
+  if (site.status === 'absent') return { next: { ...site, observation, closedAs, closedAt, passed: { why: 'closed' } }, effects: [] };
+  // Somebody asked for it after this close, which is no news any more: it lives until its end.
+  const wasAskedFor = isSameClose(site, closedAt) && (!isOver(site) || (site.status === 'ending' && site.revive));
+  if (wasAskedFor) return { next: { ...site, observation, closedAs, closedAt }, effects: [] };
+  return afterEnd(
+    { ...site, observation, closedAs, closedAt, approval: null, wishes: { ...site.wishes, kept: false } },
+    { kind: closedAs },
+  );
 }
+
+/** Whether we know of this close; of several between two looks only the last one is seen. */
+const isSameClose = (site: Site, closedAt: Date | null): boolean =>
+  site.closedAs !== null && (site.closedAt === null || closedAt === null || site.closedAt.getTime() === closedAt.getTime());
 
 /** How much a reason outweighs another: which one stands must not depend on which came first. */
 const WEIGHT = { expired: 0, closed: 1, merged: 1, stopped: 2, removed: 3 } as const satisfies Record<EndReason['kind'], number>;

@@ -9,27 +9,30 @@ export type Topic = 'life' | 'rest' | 'region';
 /** Where a command stands among all of its forge: later comments and later lines have greater numbers. Null: it came by the API, now. */
 export type Order = number | null;
 
+/** The pull still has the commit that it was opened with, as far as that is known. */
+type Untouched = { readonly untouched?: true };
 /** What happened, in the past tense. `at` is the database's clock, set by `apply`. */
 export type SiteNews =
   /** The pull is open with this head. `reopened`: the forge said that it was opened anew. */
-  | {
+  | (Untouched & {
       readonly type: 'headSeen';
       readonly observation: number;
       readonly head: Head;
       readonly terms: Terms;
       readonly region: string;
       readonly reopened: boolean;
-    }
+    })
   /** The pull is open or closed with this head, and gets no site of its own accord. */
-  | {
+  | (Untouched & {
       readonly type: 'passedOver';
       readonly observation: number;
       readonly head: Head;
       readonly terms: Terms;
       readonly region: string;
       readonly passed: PassedOver;
-    }
-  | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean }
+    })
+  /** `closedAt` is the forge's clock; null when there is no such pull any more. */
+  | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean; readonly closedAt: Date | null }
   | { readonly type: 'repositoryRemoved' }
   | { readonly type: 'launchStarted'; readonly launch: LaunchId; readonly sha: Sha }
   | { readonly type: 'stageEntered'; readonly launch: LaunchId; readonly sha: Sha; readonly stage: Stage }

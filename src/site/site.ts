@@ -115,11 +115,13 @@ export type Common = {
   readonly endsAt: Date;
   /** When `head.sha` was first seen. */
   readonly pushedAt: Date;
-  /** Whether the pull is known to have had another commit before. */
+  /** Whether the pull had another commit before, or may have had. */
   readonly moved: boolean;
   readonly createdAt: Date;
   /** How the pull was closed when we last looked; null while it is open. A site that was asked for after that lives on until its end. */
   readonly closedAs: 'closed' | 'merged' | null;
+  /** When it last was, by the forge's clock; null when that is not known. */
+  readonly closedAt: Date | null;
   /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
   readonly approval: Approval | null;
   readonly wishes: Wishes;
@@ -175,6 +177,7 @@ export type Change = { readonly next: Site; readonly effects: readonly Effect[] 
 /** What nobody has asked for, decided or said yet; also what a row of an earlier version has not. */
 export const FRESH = {
   closedAs: null,
+  closedAt: null,
   approval: null,
   wishes: NO_WISHES,
   place: 'none',
@@ -201,6 +204,7 @@ export function begin(
     pushedAt: seen.at,
     createdAt: seen.at,
     ...FRESH,
+    moved: seen.untouched !== true,
     version: 1,
   };
   if (seen.type === 'passedOver') return { next: { ...base, status: 'absent', passed: seen.passed }, effects: ['report'] };

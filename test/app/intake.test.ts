@@ -63,6 +63,17 @@ test('a fork is held, also when it is deleted', async () => {
   expect(await rig.getSite(pull)).toMatchObject({ status: 'held', head: { repository: null, title: 'Still here' } });
 });
 
+test('T-B04: an approval of no named commit is for none that came after it, though we heard of both in the same second', async () => {
+  await using rig = await createRig();
+  const repo = await rig.github.createRepository({ name: 'acme/shop' });
+  rig.github.setPermission(repo, 'ada', 'write');
+  const pull = await rig.github.openPull(repo, { from: 'stranger', files: { 'index.html': 'good' } });
+  await rig.github.comment(pull, 'ada', '/preview approve');
+  await rig.github.push(pull, { 'index.html': 'evil' });
+  await rig.settle();
+  expect(await rig.getSite(pull)).toMatchObject({ status: 'held', head: { sha: pull.sha }, approval: null });
+});
+
 test('settings on the base branch decide: a draft without a site, terms, and mistakes that do not keep a site from coming', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig, {}, { '.mayfly.yml': 'drafts: false\nttl: 1d\n' });
@@ -156,6 +167,24 @@ test('T-B02, T-B03, T-B09, T-B12: strangers, readers, bots and edits change noth
   expect((await rig.getSite(pull)).endsAt).toEqual(before);
   expect([stranger, stranger2, reader, bot].map(({ id }) => reactions(rig, id))).toEqual([['confused'], ['-1'], ['-1'], []]);
   await handledAll(rig);
+});
+
+test('I4: a deploy that was typed before the close brings nothing back, also when it is heard of later', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig);
+  rig.github.setPermission(repo, 'ada', 'write');
+  await rig.github.close(pull);
+  // By GitHub's clock the comment that follows is older.
+  pull.closedAt = new Date(Date.now() + 60_000).toISOString();
+  await rig.settle();
+  const comment = await rig.github.comment(pull, 'ada', '/preview deploy');
+  await rig.settle();
+  expect(await rig.getSite(pull)).toMatchObject({
+    status: 'ending',
+    revive: false,
+    notice: { said: [{ answer: { code: 'closed-since' } }] },
+  });
+  expect(reactions(rig, comment.id)).toEqual(['-1']);
 });
 
 test('words that are no command are answered as not understood, what cannot be done with a refusal; talk is not answered', async () => {

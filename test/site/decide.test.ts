@@ -14,7 +14,7 @@ const POLICY: OperatorPolicy = {
   target: 'gcp',
   maxSites: 5,
 };
-const PULL: PullNow = { number: 12, state: 'open', labels: [], head: HEAD };
+const PULL: PullNow = { number: 12, state: 'open', closedAt: null, labels: [], head: HEAD };
 const facts = (config: Partial<RepoConfig> = {}, change: Partial<PullFacts> = {}): PullFacts => ({
   observation: 9,
   pull: PULL,
@@ -96,7 +96,7 @@ test.each([
 ] as const)('a pull that is %s ends its site, whatever the event was and whoever is allowed', (_, pull, merged) => {
   expect(told('opened', facts({}, { pull }), { repositories: [] })).toEqual({
     do: 'end',
-    news: { type: 'pullClosed', observation: 9, merged },
+    news: { type: 'pullClosed', observation: 9, merged, closedAt: null },
   });
 });
 

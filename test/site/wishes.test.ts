@@ -23,7 +23,7 @@ const look = (head: Site['head'], reopened = false): SiteNews => ({
   region: 'europe-west3',
   reopened,
 });
-const closed = (): SiteNews => ({ type: 'pullClosed', observation: ++looked, merged: false });
+const closed = (): SiteNews => ({ type: 'pullClosed', observation: ++looked, merged: false, closedAt: null });
 const launched = (site: Site): readonly SiteNews[] => [
   { type: 'launchStarted', launch: LAUNCH, sha: site.head.sha },
   { type: 'launchSucceeded', launch: LAUNCH, sha: site.head.sha, live: { url: LIVE.url, served: LIVE.served, idleMs: 1 } },
@@ -108,6 +108,13 @@ describe('a closed pull', () => {
     expect(back).toMatchObject({ status: 'queued', closedAs: 'closed' });
     expect(through(back, ...launched(back), closed()).status).toBe('ready');
     expect(through(SITES.ready, closed(), deployed, closed(), gone).status).toBe('queued');
+  });
+
+  test('that was closed once more, with nothing seen in between, ends', () => {
+    const at = (ms: number): SiteNews => ({ ...closed(), closedAt: later(ms) }) as SiteNews;
+    const back = through(SITES.ready, at(1_000), gone, deployed, at(1_000));
+    expect(back.status).toBe('queued');
+    expect(through(back, at(2_000))).toMatchObject({ status: 'ending', reason: { kind: 'closed' } });
   });
 
   test('that is reopened and closed again ends', () => {

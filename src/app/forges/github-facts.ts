@@ -61,7 +61,8 @@ export function githubFacts(caller: Caller): { readonly facts: Facts; readonly f
       draft: answer.draft,
     };
     const state = answer.merged_at !== null ? 'merged' : answer.state;
-    return { number: answer.number, state, labels: answer.labels.map(({ name }) => name), head };
+    const closedAt = answer.closed_at === null ? null : new Date(answer.closed_at);
+    return { number: answer.number, state, closedAt, labels: answer.labels.map(({ name }) => name), head };
   }
 
   /** Undefined when the name has come to belong to another repository. */

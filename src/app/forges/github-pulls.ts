@@ -10,6 +10,7 @@ export const pullAnswer = z.object({
   state: z.enum(['open', 'closed']),
   title: z.string(),
   draft: z.boolean().catch(false),
+  closed_at: z.string().nullable().catch(null),
   merged_at: z.string().nullable().catch(null),
   user: z.object({ login: z.string() }).nullable().catch(null),
   labels: z.array(z.object({ name: z.string() })).catch([]),

@@ -34,6 +34,7 @@ test('every answer that needs words has them', () => {
     refused: there is no preview here. \`/preview deploy\` makes one.
     refused: there is no such pull request any more.
     refused: the pull request is closed and never had a preview. Reopening it makes one.
+    refused: the pull request was closed after that was written. \`/preview deploy\` makes a preview all the same.
     refused: the repository was removed from Mayfly.
     refused: the preview has ended. \`/preview deploy\` brings it back.
     refused: the preview has ended.

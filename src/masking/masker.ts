@@ -17,6 +17,9 @@ export function disguises(secret: string): readonly string[] {
     secret,
     ...secret.split(/\r?\n/).filter((line) => line.length >= 16),
     ...[0, 1, 2].flatMap((offset) => base64At(secret, offset)),
+    // By itself: to the end, whose last character is half padding.
+    Buffer.from(secret).toString('base64'),
+    Buffer.from(secret).toString('base64url'),
     Buffer.from(secret).toString('hex'),
     Buffer.from(secret).toString('hex').toUpperCase(),
     url,
@@ -51,7 +54,7 @@ export interface Masker {
 }
 
 /**
- * Masks secrets in a text that comes in pieces: those that are known, also where one is split between pieces or broken by line ends, and
+ * Masks secrets in a text that comes in pieces: those that are known, also where one is split between pieces or broken by line ends or colours, and
  * whatever is shaped like a credential. What is shown ends at a line's end, but for lines that are longer than any credential.
  */
 export function createMasker(secrets: readonly string[] = []): Masker {
@@ -76,6 +79,12 @@ export function createMasker(secrets: readonly string[] = []): Masker {
       return rest;
     },
   };
+}
+
+/** A whole text masked. */
+export function maskAll(text: string, secrets: readonly string[]): string {
+  const masker = createMasker(secrets);
+  return masker.push(text) + masker.flush();
 }
 
 /** Where the last line begins, or the private key that is being printed. */
@@ -106,15 +115,26 @@ function mask(text: string, forms: readonly string[]): { readonly text: string; 
   return { text: before + text.slice(cut), open: before.length };
 }
 
-/** The text without line ends, and where one of its characters stood; to be asked in ascending order. */
+/**
+ * What may stand in the middle of a secret and is not seen where a log is shown: line ends, colours and other escape sequences, marks
+ * without a width.
+ */
+const UNSEEN =
+  /[\r\n\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b\n]*(?:\u0007|\u001b\\)/g;
+
+/** The text without what is not seen, and where one of its characters stood; to be asked in ascending order. */
 function flattened(text: string): { readonly flat: string; readonly place: (index: number) => number } {
-  const ends = [...text.matchAll(/[\r\n]/g)].map((found) => found.index);
+  const gaps = [...text.matchAll(UNSEEN)].map((found) => ({ at: found.index, length: found[0].length }));
   let passed = 0;
+  let skipped = 0;
   return {
-    flat: ends.length === 0 ? text : text.replace(/[\r\n]/g, ''),
+    flat: gaps.length === 0 ? text : text.replace(UNSEEN, ''),
     place(index) {
-      while (passed < ends.length && (ends[passed] ?? 0) <= index + passed) passed += 1;
-      return index + passed;
+      for (let gap = gaps[passed]; gap !== undefined && gap.at <= index + skipped; gap = gaps[passed]) {
+        skipped += gap.length;
+        passed += 1;
+      }
+      return index + skipped;
     },
   };
 }

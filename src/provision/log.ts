@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { createMasker } from '../masking/masker.ts';
+import { createMasker, maskAll } from '../masking/masker.ts';
 import type { LaunchId, SiteId } from '../site/identity.ts';
 import { cleanLog, lastLines } from '../site/text.ts';
 
@@ -35,6 +35,7 @@ export async function openLaunchLog(of: {
   // Listened for from the start, since a stream that failed closes by itself, once.
   const closed = new Promise<void>((resolve) => stream.once('close', resolve));
   const masker = createMasker(of.secrets);
+  const hidden = [...(of.secrets ?? [])];
   let written = 0;
   const end = createEnd(TAIL_CHARACTERS);
   const late = createEnd(TAIL_CHARACTERS);
@@ -52,10 +53,14 @@ export async function openLaunchLog(of: {
   return {
     file,
     write: (chunk) => keep(masker.push(chunk)),
-    hide: (secrets) => masker.hide(secrets),
+    hide(secrets) {
+      hidden.push(...secrets);
+      masker.hide(secrets);
+    },
     async tail(limit = TAIL) {
       keep(masker.flush());
-      return clipped(lastLines(cleanLog(end.text()), limit.lines).join('\n'), limit.maxBytes);
+      // Masked again, for what an escape sequence in its middle had kept apart.
+      return clipped(maskAll(lastLines(cleanLog(end.text()), limit.lines).join('\n'), hidden), limit.maxBytes);
     },
     async [Symbol.asyncDispose]() {
       keep(masker.flush());

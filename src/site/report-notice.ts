@@ -4,7 +4,7 @@ import { NEEDED } from './policy.ts';
 import { fillSentence } from './problem.ts';
 import type { SiteView } from './report-view.ts';
 import { pullWord } from './report-words.ts';
-import { clip, codeSpan, escapePart, escapeText, fence, lastLines } from './text.ts';
+import { cleanLog, clip, codeSpan, escapePart, escapeText, fence, lastLines } from './text.ts';
 
 /** A comment has room for so much of a log beside everything else. */
 const LOG_MAX = 24_000;
@@ -53,9 +53,9 @@ function help({ word }: SiteView): string {
 const QUOTING = { plain: escapePart, code: (text: string): string => codeSpan(text) };
 
 function shownLog({ of, text }: ShownLog): string {
-  const lines = lastLines(text, Number.POSITIVE_INFINITY);
-  if (lines.length === 0) return '';
+  const lines = lastLines(cleanLog(text), Number.POSITIVE_INFINITY).join('\n');
+  if (lines === '') return '';
   const name = of === 'build' ? 'The newest launch’s log' : 'The app’s own log';
-  const kept = text.length <= LOG_MAX ? text : text.slice(text.indexOf('\n', text.length - LOG_MAX) + 1);
+  const kept = lines.length <= LOG_MAX ? lines : lines.slice(lines.indexOf('\n', lines.length - LOG_MAX) + 1);
   return `<details><summary>${name}, its end</summary>\n\n${fence(kept)}\n</details>`;
 }

@@ -132,7 +132,7 @@ describe('logs', () => {
   test('an app’s log that can’t be written closes all the same', async () => {
     await disk.leave(1);
     const log = await openAppLog(join(disk.path, 'logs/s1/app.log'));
-    for (let n = 0; n < 8; n++) log.write(Buffer.alloc(MIB / 2, 'x'));
+    for (let n = 0; n < 8; n++) log.write('x'.repeat(MIB / 2));
     await log[Symbol.asyncDispose]();
     expect((await readFile(join(disk.path, 'logs/s1/app.log'))).length).toBeLessThanOrEqual(MIB);
   });

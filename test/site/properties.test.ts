@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { marked } from 'marked';
 import { expect, test } from 'vitest';
-import { parseCommands } from '../../src/site/command.ts';
+import { ANSWERS, type AnswerCode, answer, type Notice } from '../../src/site/answer.ts';
+import { type Command, parseCommands } from '../../src/site/command.ts';
 import { type LaunchId, toLaunchId } from '../../src/site/identity.ts';
 import { mergeOwn, parseRepoConfig } from '../../src/site/repo-config.ts';
-import { COMMENT_MAX, renderComment } from '../../src/site/report.ts';
+import { COMMENT_MAX, commentMarker, renderComment } from '../../src/site/report.ts';
 import { currentLaunch, type Head, type Site, transition } from '../../src/site/site.ts';
 import type { SiteEvent, SiteNews } from '../../src/site/site-news.ts';
 import { cleanLog, codeSpan, escapeText, fence } from '../../src/site/text.ts';
@@ -226,6 +227,140 @@ test('T-C01: a comment holds its own marker alone, no mention, and stays within 
     { numRuns: 300 },
   );
 });
+
+/** What somebody may have typed and what came of it: every answer there is, with text from outside wherever an answer has any. */
+const noticeOf = (text: string): Notice => {
+  const names = ['needed', 'by', 'had', 'allowed', 'until', 'limit', 'sha', 'asked', 'region', 'regions', 'pull', 'word'];
+  const details = Object.fromEntries(names.map((name) => [name, text]));
+  const codes = Object.keys(ANSWERS).filter((code): code is AnswerCode => code !== 'mistaken' && Object.hasOwn(ANSWERS, code));
+  const answers = codes.map((code) => answer(code, details));
+  // What is wrong with a line is said in our own words, whatever the line.
+  const mistakes = parseCommands(`/preview ${text}\n/preview logs ${text}`).flatMap(({ meant }) =>
+    typeof meant === 'string' ? [meant] : [],
+  );
+  const said = [...answers, ...mistakes.map((problem) => answer('mistaken', { problem }))].map((one) => ({
+    typed: text,
+    by: text,
+    answer: one,
+  }));
+  return { said, log: { of: 'app', text: Array(300).fill(text).join('\n') } };
+};
+
+test('T-C01, T-B10: a comment with a notice holds its own marker alone, no mention, one table of ours, and stays within the limit', () => {
+  fc.assert(
+    fc.property(hostile, fc.constantFrom(...EVERY_SITE), (text, site) => {
+      const plain = renderComment(view(site), NOW);
+      const comment = renderComment(view({ ...site, notice: noticeOf(text) }), NOW);
+      expect(comment.length).toBeLessThanOrEqual(COMMENT_MAX);
+      expect(comment.split('\n').filter((line) => line.includes('<!--') && !line.startsWith('>'))[0]).toBe(commentMarker(site.id));
+      const shown = marked.parse(comment, { gfm: true, async: false });
+      const outsideCode = shown.replace(/<(pre|code)\b[\s\S]*?<\/\1>/g, '');
+      expect(shown.match(/<!--/g)).toHaveLength(1);
+      expect(outsideCode).not.toMatch(/@[a-z0-9]|:\+1:|#[0-9]/i);
+      // What we open is what is there: one quote, one block of code, the table of the commands, and what the comment has without a notice.
+      const bare = marked.parse(plain, { gfm: true, async: false });
+      const count = (html: string, tag: string): number => html.match(new RegExp(`<${tag}[ >]`, 'g'))?.length ?? 0;
+      const more = (tag: string): number => count(shown, tag) - count(bare, tag);
+      expect([more('blockquote'), more('table'), more('h[1-6]'), more('img'), more('script')]).toEqual([1, 1, 0, 0, 0]);
+      expect(more('pre')).toBeLessThanOrEqual(1);
+      const links = (html: string): readonly string[] => [...html.matchAll(/href="([^"]*)"/g)].map(([, to]) => to ?? '');
+      expect(links(shown)).toEqual(links(bare));
+    }),
+    { numRuns: 150 },
+  );
+});
+
+/** Comments that look like commands, in every way in which they could be meant, hidden or bent. */
+const commentish = fc.oneof(
+  hostile,
+  fc.string({ unit: 'binary', maxLength: 60 }).map((text) => `/preview ${text}`),
+  fc
+    .array(
+      fc.constantFrom(
+        ...[
+          '/preview',
+          '/PREVIEW',
+          ' ',
+          '\t',
+          '\n',
+          '\r\n',
+          '\r',
+          'deploy',
+          'extend',
+          '3d',
+          '9999999999999w',
+          'logs',
+          'app',
+          '201',
+          'approve',
+        ],
+        ...[
+          '3f2a9c1',
+          'region',
+          'usa',
+          'stop',
+          'constructor',
+          '__proto__',
+          '```',
+          '~~~',
+          '`',
+          '> ',
+          '- ',
+          '1. ',
+          '    ',
+          '<!--',
+          '-->',
+          '<pre>',
+        ],
+        ...[
+          '</pre>',
+          '<blockquote>',
+          '</blockquote>',
+          '\u200b',
+          '\u2028',
+          '\u0000',
+          '\ud800',
+          '@everyone',
+          '$(id)',
+          '; id',
+          '../..',
+          '\ufeff',
+        ],
+      ),
+      { maxLength: 40 },
+    )
+    .map((parts) => parts.join('')),
+);
+
+test('T-B10, T-B11: whatever is typed, the parser ends, finds at most five commands, each of them whole, and quotes nothing in its mistakes', () => {
+  fc.assert(
+    fc.property(commentish, (text) => {
+      const lines = parseCommands(text);
+      expect(lines.length).toBeLessThanOrEqual(6);
+      const own = new Set(text.split(/\r\n?|\n/).map((line) => line.trim()));
+      for (const { typed, meant } of lines) {
+        expect(own.has(typed)).toBe(true);
+        expect(typed.toLowerCase().startsWith('/preview')).toBe(true);
+        expect(typed.length).toBeLessThanOrEqual(300);
+        if (typeof meant === 'string') expect(meant).toMatch(/^[A-Z`][ -~]*[.)?]$/);
+        else checkCommand(meant);
+      }
+    }),
+    // By hand for longer: MAYFLY_TEST_RUNS=1000000.
+    { numRuns: Number(process.env.MAYFLY_TEST_RUNS ?? 3_000) },
+  );
+});
+
+function checkCommand(command: Command): void {
+  expect(command).toEqual(
+    {
+      extend: { type: 'extend', byMs: expect.toSatisfy((ms) => Number.isSafeInteger(ms) && ms > 0) },
+      approve: { type: 'approve', sha: expect.toSatisfy((sha) => sha === null || /^[0-9a-f]{7,64}$/.test(sha)) },
+      logs: { type: 'logs', of: expect.toBeOneOf(['build', 'app']), lines: expect.toSatisfy((lines) => lines > 0 && lines <= 200) },
+      region: { type: 'region', name: expect.stringMatching(/^[a-z0-9-]+$/) },
+    }[command.type as string] ?? { type: command.type },
+  );
+}
 
 test('text is one line, code cannot be left, and a fence is longer than what it holds', () => {
   fc.assert(

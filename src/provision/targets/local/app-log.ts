@@ -1,14 +1,17 @@
 import { createWriteStream } from 'node:fs';
 import { mkdir, open, rename, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createMasker } from '../../../masking/masker.ts';
+import { StringDecoder } from 'node:string_decoder';
+import { createMasker, maskAll } from '../../../masking/masker.ts';
 import { cleanLog, lastLines } from '../../../site/text.ts';
 
 /** The app's own output in one file, and the file before it: together never more than twice this. */
 const MAX_BYTES = 5 * 1024 * 1024;
 
 export interface AppLog extends AsyncDisposable {
-  write(chunk: Buffer): void;
+  write(text: string): void;
+  /** Whatever is written now is dropped. */
+  readonly isFull: boolean;
 }
 
 /** Appends to `path`. A file that is full becomes `path`.1 in place of the older one when the app is next started; until then the rest is dropped, and that is said. */
@@ -26,8 +29,12 @@ export async function openAppLog(path: string): Promise<AppLog> {
   const closed = new Promise<void>((resolve) => file.once('close', resolve));
   let isFull = false;
   return {
-    write(chunk) {
+    get isFull() {
+      return isFull;
+    },
+    write(text) {
       if (isFull) return;
+      const chunk = Buffer.from(text);
       const room = MAX_BYTES - size;
       size += chunk.length;
       // A slow disk makes the app's output wait in memory: what is beyond the buffer is dropped like what is beyond the file.
@@ -41,6 +48,40 @@ export async function openAppLog(path: string): Promise<AppLog> {
     async [Symbol.asyncDispose]() {
       file.end();
       await closed;
+    },
+  };
+}
+
+export interface Hearing {
+  hear(chunk: Buffer): void;
+  /** From now on nobody listens but the log: what an app says without end costs nothing once that is full. */
+  logAlone(): void;
+  end(): Promise<void>;
+}
+
+/** Writes down what an app says, and tells it to `also`: without the secrets that it was given, since what is kept of it outlives them. */
+export async function openHearing(
+  path: string,
+  { secrets, also }: { readonly secrets: readonly string[]; readonly also: (text: string) => void },
+): Promise<Hearing> {
+  const log = await openAppLog(path);
+  const masker = createMasker(secrets);
+  const decoder = new StringDecoder('utf8');
+  let isAlone = false;
+  const tell = (text: string): void => {
+    log.write(text);
+    also(text);
+  };
+  return {
+    hear(chunk) {
+      if (!isAlone || !log.isFull) tell(masker.push(decoder.write(chunk)));
+    },
+    logAlone() {
+      isAlone = true;
+    },
+    async end() {
+      tell(masker.push(decoder.end()) + masker.flush());
+      await log[Symbol.asyncDispose]();
     },
   };
 }
@@ -65,14 +106,7 @@ export async function readAppLog(path: string, want: { readonly lines: number; r
   await using file = await open(path, 'r');
   const buffer = Buffer.alloc(Math.min(size, READ_BYTES));
   const { bytesRead } = await file.read(buffer, 0, buffer.length, Math.max(size - READ_BYTES, 0));
-  const masker = createMasker(urlsApart(want.secrets));
-  const text = masker.push(buffer.toString('utf8', 0, bytesRead)) + masker.flush();
-  return lastLines(cleanLog(text), want.lines).join('\n');
+  const text = maskAll(buffer.toString('utf8', 0, bytesRead), want.secrets);
+  // Again, for what an escape sequence in its middle had kept apart.
+  return lastLines(maskAll(cleanLog(text), want.secrets), want.lines).join('\n');
 }
-
-/** An address is a secret for its password, which an app may print by itself. */
-const urlsApart = (secrets: readonly string[]): readonly string[] =>
-  secrets.flatMap((secret) => {
-    const password = URL.parse(secret)?.password;
-    return password ? [secret, decodeURIComponent(password)] : [secret];
-  });

@@ -1,11 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { secretsIn } from '../../../masking/secret-names.ts';
 import type { ServiceSpec, ServiceState } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import { span } from '../../../site/report-words.ts';
 import type { Box, Boxed, Door, Exit, Limits, Sandbox } from '../../sandbox.ts';
-import { openAppLog } from './app-log.ts';
+import { openHearing } from './app-log.ts';
 import { DATABASE_PORT } from './databases.ts';
 import { untilHealthy } from './health.ts';
 import { startScript } from './start-script.ts';
@@ -176,18 +177,13 @@ async function boxOf(spec: ServiceSpec, parts: ServiceParts): Promise<Box> {
 /** Starts the process and waits until it is healthy; whatever goes wrong, nothing of it is left. */
 async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting): Promise<Boxed> {
   await rm(parts.socket, { force: true });
-  const log = await openAppLog(join(parts.logs, 'app.log'));
-  const opened = boxOf(spec, parts).then((box) =>
-    parts.sandbox.open(box, (chunk) => {
-      log.write(chunk);
-      waiting.log(chunk.toString());
-    }),
-  );
+  const hearing = await openHearing(join(parts.logs, 'app.log'), { secrets: secretsIn(spec.env), also: waiting.log });
+  const opened = boxOf(spec, parts).then((box) => parts.sandbox.open(box, hearing.hear));
   const boxed = await opened.catch(async (error: unknown) => {
-    await log[Symbol.asyncDispose]();
+    await hearing.end();
     throw error;
   });
-  const closing = boxed.exited.finally(() => log[Symbol.asyncDispose]());
+  const closing = boxed.exited.finally(hearing.end);
   // The exit itself is looked at below and by whoever watches the service.
   closing.catch(() => undefined);
   const over = new AbortController();
@@ -212,6 +208,7 @@ async function bringUp(spec: ServiceSpec, parts: ServiceParts, waiting: Waiting)
     throw new Fault('health-timeout', { details });
   } finally {
     over.abort();
+    hearing.logAlone();
   }
 }
 

@@ -1,15 +1,8 @@
 import { createHash } from 'node:crypto';
-import {
-  type ForgeId,
-  parseRepositoryId,
-  parseSha,
-  type Repository,
-  type RepositoryId,
-  type Sha,
-  type SiteId,
-} from '../../src/site/identity.ts';
-import type { Check, Deployment, Facts, Permission, PullNow, Voice } from '../../src/site/ports.ts';
+import { type ForgeId, parseRepositoryId, parseSha, type Repository, type RepositoryId, type Sha } from '../../src/site/identity.ts';
+import type { Facts, Permission, PullNow } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
+import { type ForgeCheck, type ForgeComment, type ForgeDeployment, openForgeVoice } from './forge-voice.ts';
 
 /** A pull as the forge has it. `shas` are all commits that its branch ever had, oldest first. */
 export type ForgePull = {
@@ -29,15 +22,6 @@ export type ForgePull = {
   /** The repository that the branch is in; null when it was deleted. */
   head: RepositoryId | null;
 };
-export type ForgeComment = { readonly id: number; readonly number: number; readonly ours: boolean; body: string; reactions: string[] };
-export type ForgeCheck = { readonly id: number; readonly site: SiteId; check: Check };
-export type ForgeDeployment = {
-  readonly id: number;
-  readonly site: SiteId;
-  readonly sha: Sha;
-  state: Deployment['state'] | 'inactive';
-  url: string | null;
-};
 type Files = Readonly<Record<string, string | null>>;
 export type ForgeUser = { readonly id: number; readonly login: string };
 
@@ -52,11 +36,17 @@ export function createForge(repository: Repository) {
   const commits = new Map<string, Files>();
   let serial = 0;
   const next = (): number => ++serial;
-  const repo = { name: repository.name, isOpen: true, isAway: false };
+  const repo = { name: repository.name, isOpen: true, isAway: false, cutsNextAnswer: false };
   const newSha = (): Sha => toSha(createHash('sha1').update(`${repository.id} commit ${next()}`).digest('hex'));
   const answers = (): void => {
     if (repo.isAway) throw new Fault('forge-unreachable', { details: { cause: 'it is away' } });
     if (!repo.isOpen) throw new Fault('access-gone');
+  };
+  /** What is new is there, whether or not whoever made it lives to hear of it. */
+  const answered = (): void => {
+    if (!repo.cutsNextAnswer) return;
+    repo.cutsNextAnswer = false;
+    throw new Fault('forge-unreachable', { details: { cause: 'the answer was cut' } });
   };
 
   return {
@@ -66,7 +56,7 @@ export function createForge(repository: Repository) {
     checks,
     deployments,
     users,
-    /** Whether the app may reach the repository; whether the forge answers. */
+    /** Whether the app may reach the repository; whether the forge answers, and whether what it makes next is told of. */
     repo,
     /** A number, greater than any before: ids grow. */
     next,
@@ -110,7 +100,7 @@ export function createForge(repository: Repository) {
       return comment;
     },
     facts: openFacts({ repository, pulls, users, repo, answers, files: (ref) => branches.get(ref) ?? commits.get(ref) }),
-    voice: openVoice({ comments, checks, deployments, next, answers }),
+    voice: openForgeVoice({ comments, checks, deployments, next, answers, answered }),
   };
 }
 export type ForgeDouble = ReturnType<typeof createForge>;
@@ -163,6 +153,7 @@ function openFacts({ repository, pulls, users, repo, answers, files }: Seen): Fa
   return {
     async permission(_, { id, login }) {
       answers();
+      // A login may have passed to somebody else.
       const user = users.get(id);
       return user?.login === login ? user.role : 'none';
     },
@@ -180,6 +171,7 @@ function openFacts({ repository, pulls, users, repo, answers, files }: Seen): Fa
     },
     async changedPaths() {
       answers();
+      // Every pull of this forge changes the same file.
       return ['a.txt'];
     },
     async openPulls() {
@@ -190,61 +182,5 @@ function openFacts({ repository, pulls, users, repo, answers, files }: Seen): Fa
       return repo.isOpen ? named() : undefined;
     },
     repositories: async () => (repo.isOpen ? [named()] : []),
-  };
-}
-
-type Spoken = {
-  readonly comments: Map<number, ForgeComment>;
-  readonly checks: ForgeCheck[];
-  readonly deployments: ForgeDeployment[];
-  readonly next: () => number;
-  readonly answers: () => void;
-};
-const MAX_COMMENT = 65_536;
-const MAX_TEXT_BYTES = 65_535;
-const REACTIONS = { taken: 'eyes', done: '+1', refused: '-1', confused: 'confused' } as const;
-
-/** Texts that are too long are cut by the adapters: a forge that is given one would refuse it. */
-function openVoice({ comments, checks, deployments, next, answers }: Spoken): Voice {
-  return {
-    async ensureComment({ number }, { marker, body, known }) {
-      answers();
-      if (body.length > MAX_COMMENT) throw new Error('The comment is longer than the forge takes');
-      const isOurs = (one: ForgeComment): boolean => one.ours && one.number === number && one.body.split('\n')[0] === marker;
-      const found = comments.get(Number(known)) ?? [...comments.values()].find(isOurs);
-      const comment = found ?? { id: next(), number, ours: true, body, reactions: [] };
-      comment.body = body;
-      comments.set(comment.id, comment);
-      return { id: String(comment.id), url: `https://forge.example/comments/${comment.id}` };
-    },
-    async ensureCheck({ site }, check, known) {
-      answers();
-      if (Buffer.byteLength(check.text) > MAX_TEXT_BYTES) throw new Error('The text is longer than the forge takes');
-      const mine = checks.filter((one) => one.site === site && one.check.sha === check.sha);
-      const found = mine.find(({ id }) => String(id) === known) ?? mine[0];
-      const kept = found ?? { id: next(), site, check };
-      kept.check = check;
-      if (found === undefined) checks.push(kept);
-      return { id: String(kept.id), url: `https://forge.example/checks/${kept.id}` };
-    },
-    async ensureDeployment({ site }, { sha, state, url }, known) {
-      answers();
-      const mine = deployments.filter((one) => one.site === site);
-      const found = mine.find((one) => one.sha === sha && (known === null || String(one.id) === known));
-      const kept = found ?? { id: next(), site, sha, state, url };
-      Object.assign(kept, { state, url });
-      if (found === undefined) deployments.push(kept);
-      if (state === 'success') for (const older of mine) if (older.id < kept.id) older.state = 'inactive';
-      return { id: String(kept.id) };
-    },
-    async removeDeployments({ site }) {
-      answers();
-      for (let index = deployments.length - 1; index >= 0; index--) if (deployments[index]?.site === site) deployments.splice(index, 1);
-    },
-    async react(_, id, reaction) {
-      answers();
-      const comment = comments.get(Number(id));
-      if (comment) comment.reactions = [REACTIONS[reaction]];
-    },
   };
 }

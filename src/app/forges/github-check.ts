@@ -8,7 +8,8 @@ const NAME = 'mayfly';
 const MAX_BYTES = 65_535;
 const MAX_TITLE = 255;
 
-function cappedBytes(text: string): string {
+/** As `capped`, by bytes. */
+export function cappedBytes(text: string): string {
   if (Buffer.byteLength(text) <= MAX_BYTES) return text;
   // Cutting bytes may split the last character, which decodes to a replacement character at the end.
   return `${Buffer.from(text)

@@ -1,5 +1,7 @@
-import { resolve } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { openBubblewrap } from './bubblewrap.ts';
+import { namesIn } from './names-in.ts';
 import { openPlain } from './plain-box.ts';
 import { openToolbox } from './toolbox.ts';
 
@@ -77,6 +79,7 @@ export async function openSandbox(options: {
   readonly log: (line: string) => void;
 }): Promise<Sandbox> {
   const dataDir = resolve(options.dataDir);
+  await removeStaleBoxes(join(dataDir, 'run'));
   const toolbox = await openToolbox(dataDir);
   if (options.mode === 'none') return openPlain({ dataDir, toolbox });
   const sandbox = await openBubblewrap({ dataDir, toolbox });
@@ -87,6 +90,12 @@ export async function openSandbox(options: {
       'MAYFLY_SANDBOX=none runs builds and sites without a sandbox: their code can then read and change everything that Mayfly can, ' +
       "so use it only where every pull request's author is trusted with this machine.",
   );
+}
+
+/** Folders of boxes whose Mayfly was killed: they died with it. The data dir is ours alone, so there are no others. */
+async function removeStaleBoxes(folder: string): Promise<void> {
+  const stale = (await namesIn(folder)).filter((name) => name.startsWith('box-'));
+  await Promise.all(stale.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
 /** Opens a box for real. @returns what went wrong, null when nothing did */

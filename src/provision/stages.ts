@@ -6,8 +6,8 @@ import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, T
 import { Fault } from '../site/problem.ts';
 import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
 import type { Store } from '../store/store.ts';
-import { openArtefactUsers } from './artefact-users.ts';
-import { keepSeed, openArtefacts } from './artefacts.ts';
+import type { ArtefactUsers } from './artefact-users.ts';
+import { keepSeed } from './artefacts.ts';
 import { type Builder, openBuilder } from './build.ts';
 import { openEgress } from './egress.ts';
 import type { ProvisionParts, Run } from './launch.ts';
@@ -20,6 +20,7 @@ export type StagesOptions = {
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
   readonly sandbox: Sandbox;
+  readonly artefacts: ArtefactUsers;
   readonly dataDir: string;
   /** For sockets. */
   readonly runFolder: string;
@@ -50,7 +51,7 @@ export async function openStages(
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
   const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
-  const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
+  const users = options.artefacts;
   return {
     stages: (run) => runStages({ ...options, sources, builder, use: users.use }, run),
     useOnly: users.useOnly,

@@ -39,5 +39,9 @@ export function openReports(db: Kysely<Database>): Reports {
         await tx.updateTable('sites').set({ said_version: said.version }).where('id', '=', site).execute();
       });
     },
+    async isOwed(site) {
+      const owed = db.selectFrom('sites').select('id').where('id', '=', site).whereRef('report_due', '>', 'said_version');
+      return (await owed.executeTakeFirst()) !== undefined;
+    },
   };
 }

@@ -63,7 +63,8 @@ export type Database = {
   site_history: { id: Generated<number>; site: string; version: number; at: Time; type: string; news: Json };
   deliveries: DeliveryTable;
   launches: LaunchTable;
-  forges: { id: string; kind: string; address: string };
+  forges: { id: string; kind: string; address: string; deliveries_until: Date | null };
+  redeliveries: { forge: string; delivery: string; asked_at: Generated<Date> };
   repositories: { forge: string; id: string; name: string; access: string };
   reports: {
     site: string;

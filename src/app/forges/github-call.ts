@@ -76,7 +76,12 @@ export interface Caller {
   locate(repository: Pick<Repository, 'forge' | 'id' | 'access'> & { readonly name?: string }): Promise<Repository | undefined>;
   /** Any request of the installation; errors become Faults. */
   guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T>;
+  /** Any request of the app itself, `/app/…`. */
+  asApp<T>(run: (octokit: Octokit) => Promise<T>): Promise<T>;
 }
+
+/** Stands for the app itself among the installations, which GitHub counts from 1: its limits are its own. */
+const APP = 0;
 
 /** The way every request to GitHub goes: pauses kept, limits kept, renames followed by id, errors translated. */
 export function createCaller(github: GitHubApp): Caller {
@@ -88,9 +93,13 @@ export function createCaller(github: GitHubApp): Caller {
   async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T> {
     const installation = Number(access);
     if (!Number.isSafeInteger(installation) || installation <= 0) throw new Fault('access-gone');
+    return paused(installation, () => run(github.forInstallation(installation)));
+  }
+
+  async function paused<T>(installation: number, run: () => Promise<T>): Promise<T> {
     limits.checkPause(installation);
     try {
-      return await run(github.forInstallation(installation));
+      return await run();
     } catch (error) {
       if (error instanceof Fault || error instanceof Moved) throw error;
       const seen = refusal.safeParse(error);
@@ -156,6 +165,7 @@ export function createCaller(github: GitHubApp): Caller {
 
   return {
     guarded,
+    asApp: (run) => paused(APP, async () => run(await github.asApp())),
     locate,
     read,
     async readAll(repository, list) {

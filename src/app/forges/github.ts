@@ -1,20 +1,21 @@
-import type { Facts, Source, Voice } from '../../site/ports.ts';
+import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp } from '../probot.ts';
 import { createCaller } from './github-call.ts';
 import { githubCheck } from './github-check.ts';
 import { githubComment } from './github-comment.ts';
+import { githubDeliveries } from './github-deliveries.ts';
 import { githubDeployment } from './github-deployment.ts';
 import { githubFacts } from './github-facts.ts';
 import { githubReaction } from './github-reaction.ts';
 import { createUs } from './github-us.ts';
 
-export type GitHubForge = { readonly facts: Facts; readonly voice: Voice; readonly source: Source };
+export type GitHubForge = { readonly facts: Facts; readonly voice: Voice; readonly source: Source; readonly deliveries: Deliveries };
 
 /** Owner and repository as GitHub allows them; nothing else gets into an address. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
 
-/** The three forge ports over GitHub. Every method throws Faults only; anything else is a bug. */
+/** The forge's ports over GitHub. Every method throws Faults only; anything else is a bug. */
 export function createGitHubForge(github: GitHubApp): GitHubForge {
   const caller = createCaller(github);
   const us = createUs(github, caller);
@@ -34,5 +35,5 @@ export function createGitHubForge(github: GitHubApp): GitHubForge {
     ...githubDeployment(caller, us),
     ...githubReaction(caller),
   };
-  return { facts: githubFacts(caller), voice, source };
+  return { facts: githubFacts(caller), voice, source, deliveries: githubDeliveries(caller) };
 }

@@ -2,12 +2,12 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { hashed } from '../../../../infra/labels.ts';
 import type { Runner, ServiceSpec, Supervisor } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Limits, Sandbox } from '../../sandbox.ts';
 import { openDeclared } from './declared.ts';
 import { createService, type Service } from './service.ts';
+import { removeStraySocket, socketOf, straySockets } from './sockets.ts';
 
 export type SupervisorOptions = {
   readonly sandbox: Sandbox;
@@ -28,8 +28,6 @@ export const APP_LIMITS: Limits = { memoryMb: 1024, processes: 256, cpus: 1, dis
 const HEALTH_MS = 120_000;
 /** User ids of sites' processes: our own range, one each. */
 const UIDS = { first: 210_000, count: 10_000 };
-/** `sun_path`, less the closing zero. */
-const MAX_SOCKET_PATH = 107;
 
 export type LocalSupervisor = Supervisor & Runner & AsyncDisposable;
 
@@ -41,15 +39,12 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
   const services = new Map<string, Service>();
   const postgresOf = (spec: ServiceSpec): string | null => (spec.database === 'postgres' ? options.postgres() : null);
   const create = (spec: ServiceSpec): Service => {
-    const socket = join(options.sockets, `${hashed(spec.name, 16)}.sock`);
-    if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
-      throw new Error(`The path of a socket is longer than ${MAX_SOCKET_PATH} bytes: ${socket}`);
     const service = createService(spec, {
       sandbox: options.sandbox,
       limits: options.limits ?? APP_LIMITS,
       healthMs: options.healthMs ?? HEALTH_MS,
       uid: freeUid(services),
-      socket,
+      socket: socketOf(options.sockets, spec.name),
       logs: join(options.logs, spec.site),
       get postgres() {
         return postgresOf(spec);
@@ -60,13 +55,21 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
     return service;
   };
   for (const spec of await declared.all()) create(spec);
+  /** On their way out: they have their sockets until they are gone. */
+  const leaving = new Set<string>();
   const remove = async (name: string): Promise<void> => {
     const service = services.get(name);
     await declared.forget(name);
+    leaving.add(name);
     services.delete(name);
-    await service?.sleep();
-    if (service) await rm(service.socket, { force: true });
+    try {
+      await service?.sleep();
+      if (service) await rm(service.socket, { force: true });
+    } finally {
+      leaving.delete(name);
+    }
   };
+  const withSockets = (): Iterable<string> => [...services.keys(), ...leaving];
   return {
     async start(spec, watch) {
       const known = services.get(spec.name);
@@ -82,6 +85,14 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
     },
     remove,
     list: async () => [...services.values()].map((service) => service.state()),
+    async strays() {
+      const sockets = await straySockets(options.sockets, withSockets());
+      return [
+        ...sockets.map((name) => ({ kind: 'socket', name, site: 'nobody' }) as const),
+        ...(await declared.unreadable()).map((name) => ({ kind: 'process', name, site: null }) as const),
+      ];
+    },
+    removeStray: (name) => removeStraySocket(options.sockets, name, withSockets()),
     async reach(name) {
       const service = services.get(name);
       if (!service) throw new Fault('wake-failed', { cause: new Error(`There is no service ${name}`) });

@@ -122,6 +122,7 @@ export async function createChildWorld(database: 'embedded' | 'given', settings:
   const world = {
     github,
     dataDir,
+    environment,
     get pid() {
       return current().process.pid ?? 0;
     },

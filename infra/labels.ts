@@ -9,11 +9,22 @@ export type Labels = { readonly instance: string; readonly site: string };
 /** The first `length` hex digits of SHA-256: names on targets are short, and texts from outside never get into them. */
 export const hashed = (text: string, length: number): string => createHash('sha256').update(text).digest('hex').slice(0, length);
 
-/** The stack of a site on a target. ULIDs lose nothing in lower case. */
-export const stackName = (target: 'local' | 'gcp', site: string): string => `${target}-${site.toLowerCase()}`;
+/** Eight hex digits that stand for a Mayfly in the names of what it makes. */
+export const instanceTag = (instance: string): string => hashed(instance, 8);
 
-/** @returns the site's id, or undefined when the stack is none of this target's */
-export function siteOfStack(target: 'local' | 'gcp', stack: string): string | undefined {
-  const prefix = `${target}-`;
-  return stack.startsWith(prefix) ? stack.slice(prefix.length).toUpperCase() : undefined;
+type TargetKind = 'local' | 'gcp';
+
+/** The stack of a site on a target. Two Mayflys may keep theirs in one place, so whose it is is in the name. ULIDs lose nothing in lower case. */
+export const stackName = (target: TargetKind, { instance, site }: Labels): string =>
+  `${target}-${instanceTag(instance)}-${site.toLowerCase()}`;
+
+/**
+ * Whose a stack is, by its name: the site's id when it is this Mayfly's, `another` when it is another Mayfly's or another target's,
+ * `unknown` when it has a name of this target's that says nothing.
+ */
+export function ownerOfStack(target: TargetKind, instance: string, stack: string): { readonly site: string } | 'another' | 'unknown' {
+  if (!stack.startsWith(`${target}-`)) return 'another';
+  const [, tag, site] = /^([0-9a-f]{8})-([0-9a-hjkmnp-tv-z]{26})$/.exec(stack.slice(target.length + 1)) ?? [];
+  if (tag === undefined || site === undefined) return 'unknown';
+  return tag === instanceTag(instance) ? { site: site.toUpperCase() } : 'another';
 }

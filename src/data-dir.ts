@@ -1,12 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { chmod, type FileHandle, mkdir, open, readFile } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open, readdir, readFile, readlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ConfigError } from './config.ts';
 import type { Keepsakes } from './store/store.ts';
 
 const KEY_BYTES = 32;
+/** The keepsake with this Mayfly's name. */
+const INSTANCE = 'instance';
 /** 107 bytes is the limit of a unix socket's path; this leaves room for `/<site>/<revision>.sock`. */
 const LONGEST_RUN_FOLDER = 50;
 
@@ -37,7 +39,10 @@ export type DataDir = AsyncDisposable & {
   readonly ensureSecretKey: () => Promise<Buffer>;
 };
 
-/** Takes the data dir for this process and makes its folders. Throws when another living process has it. */
+/** Another living process has the data dir. */
+export class InUseError extends ConfigError {}
+
+/** Takes the data dir for this process and makes its folders. Throws InUseError when another living process has it. */
 export async function openDataDir(path: string): Promise<DataDir> {
   const root = resolve(path);
   await ensureFolder(root, 'passable');
@@ -65,7 +70,20 @@ async function ensureFolder(path: string, kind: keyof typeof MODES): Promise<voi
   await chmod(path, MODES[kind]);
 }
 
-function runFolderOf(root: string): string {
+/** Whether a process of this machine has the data dir, as far as we may look: only taking it tells for certain. */
+export async function isInUse(path: string): Promise<boolean> {
+  const lock = join(resolve(path), 'lock');
+  // No lock file: nobody was ever here.
+  const pid = Number(await readFile(lock, 'utf8').catch(() => ''));
+  if (!pid) return false;
+  // The number may be of a process that is gone, or of another's that we may not look at.
+  const open = await readdir(`/proc/${pid}/fd`).catch(() => []);
+  const files = await Promise.all(open.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')));
+  return files.includes(lock);
+}
+
+/** Where the sockets of a data dir are. */
+export function runFolderOf(root: string): string {
   const near = join(root, 'run');
   if (near.length <= LONGEST_RUN_FOLDER) return near;
   const hash = createHash('sha256').update(root).digest('hex').slice(0, 12);
@@ -85,7 +103,7 @@ async function takeLock(root: string): Promise<FileHandle> {
     await file.close();
     if (error) throw new Error(`The data dir ${root} could not be locked`, { cause: error });
     const wrong = `${root} is in use by process ${owner || 'unknown'}; stop it, or set MAYFLY_DATA_DIR to another folder`;
-    throw new ConfigError([{ name: 'MAYFLY_DATA_DIR', wrong, example: 'MAYFLY_DATA_DIR=/var/lib/mayfly' }]);
+    throw new InUseError([{ name: 'MAYFLY_DATA_DIR', wrong, example: 'MAYFLY_DATA_DIR=/var/lib/mayfly' }]);
   }
   // For the message above; the lock does not depend on it.
   await file.truncate(0);
@@ -93,14 +111,21 @@ async function takeLock(root: string): Promise<FileHandle> {
   return file;
 }
 
-async function ensureSecretKey(path: string): Promise<Buffer> {
+/** The key that is kept in a data dir; undefined when there is none yet. */
+export const findSecretKey = (dataDir: string): Promise<Buffer | undefined> => readKey(join(resolve(dataDir), 'secret-key'));
+
+async function readKey(path: string): Promise<Buffer | undefined> {
   // Not there: the first start.
   const kept = await readFile(path, 'utf8').catch(() => undefined);
-  if (kept !== undefined) {
-    const key = Buffer.from(kept.trim(), 'base64');
-    if (key.length !== KEY_BYTES) throw new Error(`${path} does not hold the base64 of ${KEY_BYTES} bytes`);
-    return key;
-  }
+  if (kept === undefined) return undefined;
+  const key = Buffer.from(kept.trim(), 'base64');
+  if (key.length !== KEY_BYTES) throw new Error(`${path} does not hold the base64 of ${KEY_BYTES} bytes`);
+  return key;
+}
+
+async function ensureSecretKey(path: string): Promise<Buffer> {
+  const kept = await readKey(path);
+  if (kept !== undefined) return kept;
   const key = randomBytes(KEY_BYTES);
   const file = await open(path, 'wx', 0o600);
   try {
@@ -122,5 +147,9 @@ export async function checkSecretKey(keepsakes: Keepsakes, key: Buffer): Promise
 
 /** This Mayfly's name in the labels of what it makes: as configured, or made once. */
 export async function ensureInstance(keepsakes: Keepsakes, configured: string | null): Promise<string> {
-  return configured ?? keepsakes.ensure('instance', () => `mayfly-${randomBytes(4).toString('hex')}`);
+  return configured ?? keepsakes.ensure(INSTANCE, () => `mayfly-${randomBytes(4).toString('hex')}`);
 }
+
+/** The same, when it was made before. */
+export const findInstance = async (keepsakes: Keepsakes, configured: string | null): Promise<string | undefined> =>
+  configured ?? (await keepsakes.find(INSTANCE));

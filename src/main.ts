@@ -84,10 +84,13 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const expiry = openExpiry({
     store,
     queues,
-    target,
+    stocks: local ? [local.target, local.artefacts] : [],
     links: forges.links,
+    deliveries: forges.deliveries,
     lookAtPull: intake.lookAtPull,
     endIfOutOfReach: intake.endIfOutOfReach,
+    addRepository: intake.addRepository,
+    repositories: config.repositories,
     dataDir: stores.dataDir.path,
     maxSites: config.maxSites,
     metrics,
@@ -98,15 +101,16 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const worksHere = local && config.roles.has('worker');
   const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
   const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere(storage) : [])];
-  opening.use(startLoops(loops, log));
   const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
+  // After the door is open: what the forge is asked to deliver again has to find it so.
+  opening.use(startLoops(loops, log));
   const opened = opening.move();
   return {
     webUrl: webPort === null ? '' : `http://127.0.0.1:${webPort}`,
     gateUrl: gatePort === null ? '' : `http://127.0.0.1:${gatePort}`,
     store,
     target,
-    reconcileNow: () => expiry.reconcileNow(),
+    reconcileNow: async () => void (await expiry.reconcileNow()),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
@@ -154,6 +158,7 @@ async function startWork(
       source: (forge) => getSource(forges, forge),
       target: local.target,
       sandbox: local.sandbox,
+      artefacts: local.artefacts,
       dataDir: dataDir.path,
       runFolder: dataDir.runFolder,
       policy: config,

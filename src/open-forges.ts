@@ -7,24 +7,36 @@ import type { ForgeLink } from './app/pulls.ts';
 import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import type { ForgeId } from './site/identity.ts';
-import type { Source } from './site/ports.ts';
+import type { Deliveries, Source } from './site/ports.ts';
 import type { Store } from './store/store.ts';
 
 /** What is configured of forges, each with its ports and its door. */
 export type Forges = {
   readonly links: ReadonlyMap<ForgeId, ForgeLink>;
   readonly sources: ReadonlyMap<ForgeId, Source>;
+  readonly deliveries: ReadonlyMap<ForgeId, Deliveries>;
   readonly doors: readonly Door[];
 };
 
 /** Opens every forge that is configured, and tells the store of it. */
 export async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
+  const forges = connectForges(config, log);
+  for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
+  return forges;
+}
+
+/** The same, and nothing is written anywhere. */
+export function connectForges(config: Config, log: Logger): Forges {
   if (config.github === null) throw new Error('No forge is configured');
   const app = openGitHub(config.github, { log });
-  const { facts, voice, source, forget } = createGitHubForge(app);
+  const { facts, voice, source, deliveries, forget } = createGitHubForge(app);
   const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
-  await store.repositories.ensureForge(forge);
-  return { links: new Map([[GITHUB, { forge, facts, voice, forget }]]), sources: new Map([[GITHUB, source]]), doors: [githubDoor(app)] };
+  return {
+    links: new Map([[GITHUB, { forge, facts, voice, forget }]]),
+    sources: new Map([[GITHUB, source]]),
+    deliveries: new Map([[GITHUB, deliveries]]),
+    doors: [githubDoor(app)],
+  };
 }
 
 /** @throws Error when the forge is not configured any more */

@@ -2,14 +2,16 @@ import type { Logger } from 'pino';
 import { type Config, ConfigError } from './config.ts';
 import type { DataDir } from './data-dir.ts';
 import { derived, type Stores } from './open-stores.ts';
+import { type ArtefactUsers, openArtefactUsers } from './provision/artefact-users.ts';
+import { openArtefacts } from './provision/artefacts.ts';
 import { openSandbox, type Sandbox, SandboxError, WITHOUT_SANDBOX } from './provision/sandbox.ts';
 import { type Local, openLocal } from './provision/targets/local/open.ts';
 import { openPreviewPostgres, type PreviewPostgres } from './provision/targets/local/preview-postgres.ts';
 
 /** What sites stand on, whatever the database says: it opens while the stores do. */
 export type Ground = { readonly sandbox: Sandbox; readonly postgres: PreviewPostgres };
-/** The target with the sandbox that builds run in as well. */
-export type Running = Local & { readonly sandbox: Sandbox };
+/** The target with the sandbox that builds run in as well, and with what builds made. */
+export type Running = Local & { readonly sandbox: Sandbox; readonly artefacts: ArtefactUsers };
 
 type GroundOptions = { readonly dataDir: DataDir; readonly log: Logger };
 
@@ -57,5 +59,6 @@ export async function openTarget(stores: Stores, options: TargetOptions, opening
   const secretFor = (use: string): string => derived(secretKey, use);
   const places = { dataDir: dataDir.path, runFolder: dataDir.runFolder };
   const local = await openLocal({ ...options, ...places, instance, pulumiUrl, secretFor, check: store.leases.check }, opening);
-  return { ...local, sandbox: options.sandbox };
+  const artefacts = await openArtefactUsers(dataDir.path, await openArtefacts(dataDir.path));
+  return { ...local, sandbox: options.sandbox, artefacts };
 }

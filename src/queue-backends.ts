@@ -49,7 +49,10 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     options: `-c search_path=${SCHEMA}`,
   });
-  const lost = openLosses(log);
+  const told = openLosses(log);
+  let isClosing = false;
+  // A server that stops right after us may end a connection that we are about to close: no loss to tell of.
+  const lost = (error: unknown): void => (isClosing ? undefined : told(error));
   // Without a listener the loss of an idle connection would end the process. One that is lost while it is in use tells its own
   // listeners only; the statement on it throws anyway.
   pool.on('error', lost).on('connect', (client) => client.on('error', lost));
@@ -67,6 +70,7 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
     worker: (name, process, options) => heard(new on.Worker<JobBody>(name, process, { ...options, connection }), lost),
     isReachable: (ms) => answers(pool.query('select 1'), ms),
     async [Symbol.asyncDispose]() {
+      isClosing = true;
       // Work that ignored its abort still holds connections; the process goes without it.
       await Promise.race([pool.end(), delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
     },

@@ -89,6 +89,8 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     canary,
     dataDir,
     database,
+    /** As the settings of another process beside this Mayfly. */
+    environment,
     get mayfly() {
       return mayfly;
     },

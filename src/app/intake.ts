@@ -20,6 +20,8 @@ export interface Intake {
   handleDelivery(delivery: string): Promise<void>;
   /** The same look at one pull without a delivery. */
   lookAtPull(repository: Repository, number: number): Promise<void>;
+  /** What is done with a repository that was opened to us, without a delivery. */
+  addRepository(repository: Repository): Promise<void>;
   /** Ends the sites of a repository that the forge no longer opens to us. It stays known: it may be opened again, and nobody tell us. */
   endIfOutOfReach(repository: Repository): Promise<void>;
 }
@@ -33,6 +35,7 @@ const PAGE = 500;
 export function openIntake(parts: IntakeParts): Intake {
   return {
     lookAtPull: (repository, number) => lookAtPull(parts, { repository, number }, { reopened: false }),
+    addRepository: (repository) => repositoryAdded(parts, repository),
     async endIfOutOfReach(repository) {
       if (!(await isInReach(parts, repository))) await endSitesOf(parts, repository);
     },

@@ -1,29 +1,44 @@
 import type { Logger } from 'pino';
 import type { Queues } from '../queues.ts';
 import type { ForgeId, Repository } from '../site/identity.ts';
-import type { Facts, Target } from '../site/ports.ts';
-import { Fault } from '../site/problem.ts';
+import type { Pattern } from '../site/policy.ts';
+import type { Deliveries, Facts, Stock, Voice } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
 import { type Loop, pause } from './clock.ts';
+import { planForge, planNewcomers, planRepository } from './forges.ts';
 import { removeOldLogs } from './old-logs.ts';
-import { type Finding, reconcileRepository, reconcileTarget } from './reconcile.ts';
-import { sweep } from './sweep.ts';
+import { planOrphans } from './orphans.ts';
+import { carryOut, type Deed, type Done, type Finding, NOT_COMPARED } from './plan.ts';
+import { planStrangers } from './reconcile.ts';
+import { planSweep, sweep } from './sweep.ts';
 
 export type ExpiryParts = {
   readonly store: Store;
   readonly queues: Pick<Queues, 'intake' | 'provision' | 'report'>;
-  /** What runs on this host; null where no site does. */
-  readonly target: Target | null;
-  readonly links: ReadonlyMap<ForgeId, { readonly facts: Facts }>;
+  /** Where things of sites are kept on this host; none where no site is. */
+  readonly stocks: readonly Stock[];
+  /** What is told in place of doing it, of what is not for this process to do. */
+  readonly instead?: { readonly orphans?: Deed; readonly deliveries?: Deed };
+  readonly links: ReadonlyMap<ForgeId, ForgeSide>;
+  readonly deliveries: ReadonlyMap<ForgeId, Deliveries>;
   /** Looks at one pull as if the forge had just told of it. */
   readonly lookAtPull: (repository: Repository, number: number) => Promise<void>;
   /** Ends the sites of a repository if it is out of our reach. */
   readonly endIfOutOfReach: (repository: Repository) => Promise<void>;
+  /** What is done with a repository that was opened to us, as if the forge had told. */
+  readonly addRepository: (repository: Repository) => Promise<void>;
+  /** Those that the operator allows. */
+  readonly repositories: readonly Pattern[];
   readonly dataDir: string;
   /** Sites that one repository may have at once. */
   readonly maxSites: number;
   readonly metrics: { found(kind: string): void };
   readonly log: Logger;
+};
+
+export type ForgeSide = {
+  readonly facts: Pick<Facts, 'openPulls' | 'accesses' | 'repositories'>;
+  readonly voice: Pick<Voice, 'deployedPlaces' | 'removeDeployments'>;
 };
 
 type Swept = { readonly removed: number; readonly freeMb: number; readonly isLow: boolean };
@@ -42,8 +57,10 @@ export interface Expiry {
   loops(every: { readonly sweepEveryMs: number }): readonly Loop[];
   /** Over what runs and lies on this host: in each process that has sites. `storage` is null where nothing is built. */
   loopsHere(storage: Storage | null): readonly Loop[];
-  /** Both comparisons, whole, at once. */
-  reconcileNow(): Promise<void>;
+  /** Everything that is not as it should be. Changes nothing. */
+  plan(): Promise<readonly Finding[]>;
+  /** Every comparison, whole, at once, and what it asks for. */
+  reconcileNow(): Promise<readonly Done[]>;
 }
 
 const TARGET_EVERY_MS = 60_000;
@@ -54,27 +71,38 @@ const CATCH_UP_PAUSE_MS = 250;
 const HOUSEKEEPING_EVERY_MS = 3_600_000;
 /** Asking a file system what is free costs microseconds. */
 const ROOM_EVERY_MS = 60_000;
+const HERE = 'this machine';
 
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
 export function openExpiry(parts: ExpiryParts): Expiry {
   const { store, queues, log } = parts;
   const { maxSites } = parts;
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
-  const compareTarget = async (): Promise<void> => {
-    if (parts.target !== null) count(parts, await reconcileTarget(store, parts.target, log));
-  };
-  const compareForges = async (pauseMs: (repositories: number) => number, signal: AbortSignal): Promise<void> => {
-    const repositories = await store.repositories.all();
-    for (const repository of repositories) {
-      await compareRepository(parts, repository);
-      await pause(pauseMs(repositories.length), signal);
-      if (signal.aborted) return;
-    }
+  const count = openCount(parts);
+  /** What is to be known before repositories are compared: a new access to one is no reason to end its sites. */
+  const before = async () => [...(await planNewcomers(parts)), ...(await planStrangers(store))];
+  const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null });
+  const carry = async (plan: readonly Finding[], signal?: AbortSignal): Promise<readonly Done[]> =>
+    carryOut(plan, { log, ...(signal && { signal }) });
+  const deliverAgain = async (forge: ForgeId, signal?: AbortSignal): Promise<readonly Done[]> => {
+    const { findings, settle } = await planForge(parts, forge);
+    const done = await carry(findings, signal);
+    const isWhole = done.length === findings.length && done.every(({ outcome }) => outcome === 'done' || outcome === 'not needed');
+    if (isWhole) await settle();
+    return done;
   };
   const spread = (repositories: number): number => (FORGE_ROUND_MS - TARGET_EVERY_MS) / repositories;
   let pace = (repositories: number): number => Math.min(spread(repositories), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
-    await compareForges(pace, signal);
+    count(await carry(await before(), signal));
+    const repositories = await store.repositories.all();
+    for (const repository of repositories) {
+      count(await carry(await planRepository(parts, repository), signal));
+      await pause(pace(repositories.length), signal);
+      if (signal.aborted) return;
+    }
+    // Last: by now the door has been open for a while, and each delivery is asked for once.
+    for (const forge of parts.deliveries.keys()) count(await deliverAgain(forge, signal));
     pace = spread;
   };
   return {
@@ -85,47 +113,48 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
     loopsHere: (storage) => [
-      { name: 'target', everyMs: TARGET_EVERY_MS, run: compareTarget },
+      { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => count(await carry(await orphans(), signal)) },
       { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
       { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
       { name: 'strangers', everyMs: TARGET_EVERY_MS, run: async () => tellForgotten(log, await storage?.forgetStrangers()) },
       { name: 'room', everyMs: ROOM_EVERY_MS, run: async () => tellSwept(log, await storage?.makeRoom()) },
     ],
+    async plan() {
+      const plan = [...(await planSweep(store, wake)), ...(await before())];
+      for (const repository of await store.repositories.all()) plan.push(...(await planRepository(parts, repository)));
+      for (const forge of parts.deliveries.keys()) plan.push(...(await planForge(parts, forge)).findings);
+      return [...plan, ...(await orphans())];
+    },
     async reconcileNow() {
-      await compareTarget();
-      await compareForges(() => 0, new AbortController().signal);
+      const done = [...(await carry(await planSweep(store, wake))), ...(await carry(await before()))];
+      for (const repository of await store.repositories.all()) done.push(...(await carry(await planRepository(parts, repository))));
+      for (const forge of parts.deliveries.keys()) done.push(...(await deliverAgain(forge)));
+      return [...done, ...(await carry(await orphans()))];
     },
   };
 }
 
-async function compareRepository(parts: ExpiryParts, repository: Repository): Promise<void> {
-  const facts = parts.links.get(repository.forge)?.facts;
-  if (facts === undefined) return;
-  try {
-    const truth = { facts, lookAtPull: parts.lookAtPull };
-    await reconcileRepository(parts.store, repository, truth).then(
-      (findings) => count(parts, findings),
-      (error: unknown) => {
-        if (!(error instanceof Fault && error.code === 'access-gone')) throw error;
-        parts.log.info({ repository: repository.name }, 'a repository is out of our reach');
-        return parts.endIfOutOfReach(repository);
-      },
-    );
-  } catch (error) {
-    // One repository that its forge refuses to talk about must not keep the others from being looked at.
-    parts.log.warn({ err: error, repository: repository.name }, 'a repository could not be compared with its forge');
-  }
-}
-
-function count(parts: ExpiryParts, findings: readonly Finding[]): void {
-  for (const finding of findings) {
-    parts.metrics.found(finding.kind);
-    parts.log.info({ finding }, 'reconciled');
-  }
+/** Tells the operator of every difference; of what is left alone once, however often it is seen. */
+function openCount({ metrics, log }: Pick<ExpiryParts, 'metrics' | 'log'>): (done: readonly Done[]) => void {
+  const told = new Set<string>();
+  return (done) => {
+    for (const { finding, outcome } of done) {
+      const { deed, ...found } = finding;
+      if (outcome === 'not needed' || deed === NOT_COMPARED) continue;
+      if (outcome === 'left') {
+        const key = `${found.kind} ${found.name} ${found.why}`;
+        if (told.has(key)) continue;
+        told.add(key);
+      }
+      metrics.found(found.kind);
+      log[outcome === 'left' ? 'warn' : 'info']({ finding: found, outcome }, `reconciled: ${deed.word}`);
+    }
+  };
 }
 
 async function dropOldDeliveries({ store, log }: ExpiryParts): Promise<void> {
   const deliveries = await store.inbox.sweep();
+  await store.redeliveries.sweep();
   if (deliveries > 0) log.info({ deliveries }, 'old deliveries dropped');
 }
 

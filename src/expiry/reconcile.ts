@@ -1,43 +1,14 @@
-import type { Logger } from 'pino';
 import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
-import type { Facts, Found, PullNow, Target } from '../site/ports.ts';
+import type { Facts, PullNow } from '../site/ports.ts';
 import { CAUSED_BY_FORGE, CAUSED_BY_SETTINGS } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
 import { isOver } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
+import type { Finding } from './plan.ts';
 
 const PAGE = 500;
 
-export type Finding = { readonly kind: Found['kind'] | 'pull'; readonly name: string };
-
-/**
- * Compares what runs on the target with the rows, and removes what belongs to a site that has ended or never was. Something that is
- * ours but cannot be told whose is reported and left to the operator. Takes the site's lease, so a launch is never disturbed.
- */
-export async function reconcileTarget(store: Store, target: Target, log: Logger): Promise<readonly Finding[]> {
-  const findings: Finding[] = [];
-  const orphans = new Map<SiteId, Found[]>();
-  for (const found of await target.survey()) {
-    if (found.site === null) {
-      findings.push(found);
-      log.warn({ found }, 'something on the target wears our label, but no site is known for it');
-      continue;
-    }
-    const site = await store.sites.find(found.site);
-    if (site === undefined || site.status === 'ended') orphans.set(found.site, [...(orphans.get(found.site) ?? []), found]);
-  }
-  for (const [site, found] of orphans) {
-    await using held = await store.leases.take(`site:${site}`);
-    if (held === undefined) continue;
-    // Read anew under the lease: the pull may have been reopened since.
-    const now = await store.sites.find(site);
-    if (now !== undefined && now.status !== 'ended') continue;
-    log.warn({ site, found }, 'removing what an ended site left behind');
-    await target.destroy(held, site, { signal: held.signal });
-    findings.push(...found);
-  }
-  return findings;
-}
+type Rows = Pick<Store, 'sites' | 'apply'>;
 
 export type ForgeTruth = {
   readonly facts: Pick<Facts, 'openPulls'>;
@@ -49,56 +20,101 @@ export type ForgeTruth = {
  * Compares the forge's open pulls with the rows of one repository, both ways: a pull without its site, a site whose pull is closed,
  * a commit that we never heard of. Only what differs is looked at, and what failed because of settings; that look decides.
  */
-export async function reconcileRepository(store: Store, repository: Repository, truth: ForgeTruth): Promise<readonly Finding[]> {
-  const standing = await standingOf(store, repository);
+export async function planPulls(store: Rows, repository: Repository, truth: ForgeTruth): Promise<readonly Finding[]> {
+  const standing = new Map((await standingIn(store, repository)).map((site) => [site.pull.number, site]));
   const open = new Map((await truth.facts.openPulls(repository)).map((pull) => [pull.number, pull]));
   const findings: Finding[] = [];
   for (const number of new Set([...open.keys(), ...standing.keys()])) {
-    const pull = { forge: repository.forge, repository: repository.id, number };
-    const site = standing.get(number) ?? (await store.sites.findByPull(pull));
-    if (site !== undefined && open.has(number) && failedForTheForge(site)) {
-      await store.apply(site.id, { type: 'forgeAnswered' });
-      findings.push({ kind: 'pull', name: `${repository.name}#${number}: failed while its forge was away` });
-    }
-    const name = difference(site, open.get(number));
-    if (name === undefined && !failedBySettings(site) && !outlivesClose(site) && site?.status !== 'absent') continue;
-    await truth.lookAtPull(repository, number);
-    if (name === undefined) continue;
-    findings.push({ kind: 'pull', name: `${repository.name}#${number}: ${name}` });
+    const site = standing.get(number) ?? (await store.sites.findByPull(pullOf(repository, number)));
+    findings.push(...planPull({ store, repository, truth }, { number, site, pull: open.get(number) }));
   }
   return findings;
 }
 
+/** Sites that stand although nothing is known of their repository any more: no pull will ever end them. */
+export async function planStrangers(store: Rows & Pick<Store, 'repositories'>): Promise<readonly Finding[]> {
+  const { repositories } = store;
+  // In this order: a repository is known before its first site is made.
+  const standing = (await standingIn(store)).filter(({ status }) => status !== 'ending');
+  const known = new Set((await repositories.all()).map(({ forge, id }) => `${forge} ${id}`));
+  const end = async ({ id, pull }: Site): Promise<boolean> => {
+    if ((await repositories.find(pull.forge, pull.repository)) !== undefined) return false;
+    return (await store.apply(id, { type: 'repositoryRemoved' })).changed;
+  };
+  return standing
+    .filter(({ pull }) => !known.has(`${pull.forge} ${pull.repository}`))
+    .map((site) => ({
+      kind: 'site',
+      name: site.id,
+      where: site.pull.forge,
+      why: `its repository ${site.pull.repository} is not known`,
+      deed: { word: 'ended', run: () => end(site) },
+    }));
+}
+
+type Compared = { readonly number: number; readonly site: Site | undefined; readonly pull: PullNow | undefined };
+type Parts = { readonly store: Rows; readonly repository: Repository; readonly truth: ForgeTruth };
+
+function planPull({ store, repository, truth }: Parts, { number, site, pull }: Compared): readonly Finding[] {
+  const about = { kind: 'pull', name: `#${number}`, where: repository.name } as const;
+  const look = async (): Promise<boolean> => {
+    await truth.lookAtPull(repository, number);
+    // The look decides: a pull may have no site because its settings want none.
+    return (await store.sites.findByPull(pullOf(repository, number)))?.version !== site?.version;
+  };
+  const findings: Finding[] = [];
+  if (site !== undefined && pull !== undefined && failedForTheForge(site)) {
+    const run = async (): Promise<boolean> => (await store.apply(site.id, { type: 'forgeAnswered' })).changed;
+    findings.push({ ...about, why: 'failed while its forge was away', deed: { word: 'tried again', run } });
+  }
+  const differs = difference(site, pull);
+  if (differs !== undefined) findings.push({ ...about, why: differs.why, deed: { word: differs.word, run: look } });
+  const unsure = differs === undefined ? whyUnsure(site) : undefined;
+  if (unsure !== undefined) findings.push({ ...about, why: unsure, deed: { word: 'looked at', run: look } });
+  return findings;
+}
+
+const pullOf = ({ forge, id }: Repository, number: number): Site['pull'] => ({ forge, repository: id, number });
+
 /** The list of pulls was just answered, so the forge is back. */
 const failedForTheForge = (site: Site): boolean => site.status === 'failed' && CAUSED_BY_FORGE.includes(site.code);
 
-/** Nothing differs that a list of pulls shows; but the push that mended the settings may have been missed. */
-const failedBySettings = (site: Site | undefined): boolean => site?.status === 'failed' && CAUSED_BY_SETTINGS.includes(site.code);
+/** Where a list of pulls shows no difference and there may be one: why the pull itself has to be looked at. */
+function whyUnsure(site: Site | undefined): string | undefined {
+  // The label that asks for a site may have been missed, or the push that mended the settings.
+  if (site?.status === 'absent') return 'its settings wanted no site';
+  if (site === undefined || isOver(site)) return undefined;
+  if (site.status === 'failed' && CAUSED_BY_SETTINGS.includes(site.code)) return 'failed because of its settings';
+  return site.closedAs === null ? undefined : 'asked for after its pull was closed';
+}
 
 /** Ended because of the pull, which is open: a reopening was missed. One that expired or was stopped waits for somebody. */
 const comesBackUnasked = (site: Extract<Site, { status: 'ended' }>): boolean =>
   site.reason.kind !== 'expired' && site.reason.kind !== 'stopped';
 
-/** Asked for after a close: only a look at the pull itself shows whether there was another close since. */
-const outlivesClose = (site: Site | undefined): boolean => site !== undefined && !isOver(site) && site.closedAs !== null;
-
-async function standingOf(store: Store, repository: Repository): Promise<ReadonlyMap<number, Site>> {
-  const byNumber = new Map<number, Site>();
+/** Every site that stands, or those of one repository. */
+export async function standingIn(store: Pick<Store, 'sites'>, repository?: Repository): Promise<readonly Site[]> {
+  const all: Site[] = [];
   let after: SiteId | null = null;
   for (;;) {
-    const page: readonly Site[] = await store.sites.standing({ after, limit: PAGE, repository });
-    for (const site of page) byNumber.set(site.pull.number, site);
+    const page: readonly Site[] = await store.sites.standing({ after, limit: PAGE, ...(repository && { repository }) });
+    all.push(...page);
     const last = page.at(-1);
-    if (page.length < PAGE || last === undefined) return byNumber;
+    if (page.length < PAGE || last === undefined) return all;
     after = last.id;
   }
 }
 
-function difference(site: Site | undefined, pull: PullNow | undefined): string | undefined {
-  if (site === undefined) return 'no site was made';
+type Difference = { readonly why: string; readonly word: string };
+
+function difference(site: Site | undefined, pull: PullNow | undefined): Difference | undefined {
+  if (site === undefined) return { why: 'open, and has no site', word: 'given a site, if its settings want one' };
   // One that was asked for after the close stands until its end.
-  if (pull === undefined) return isOver(site) || site.closedAs !== null ? undefined : 'not open any more';
-  if (site.status === 'ended' && comesBackUnasked(site)) return 'its site has ended';
-  if (site.head.sha !== pull.head.sha) return `at ${shortSha(pull.head.sha)}, not ${shortSha(site.head.sha)}`;
-  return site.head.base === pull.head.base ? undefined : 'its base branch changed';
+  if (pull === undefined) return isOver(site) || site.closedAs !== null ? undefined : { why: 'not open any more', word: 'ended' };
+  if (site.status === 'ended' && comesBackUnasked(site)) return { why: 'open, and its site has ended', word: 'brought back' };
+  if (site.head.sha !== pull.head.sha) {
+    const now = shortSha(pull.head.sha);
+    return { why: `at ${now}, and its site at ${shortSha(site.head.sha)}`, word: `moved to ${now}` };
+  }
+  return site.head.base === pull.head.base ? undefined : { why: 'its base branch changed', word: 'looked at' };
 }

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Artefact } from '../site/ports.ts';
 import type { RepoConfig } from '../site/repo-config.ts';
 import type { Trust } from '../site/site.ts';
+import { namesIn } from './names-in.ts';
 import type { Snapshot } from './source.ts';
 import { orDiskFull, touch } from './storage/disk.ts';
 
@@ -37,11 +38,12 @@ export const sha256 = (content: string | Buffer): string => createHash('sha256')
 
 /** What builds made, in `<dataDir>/artefacts/<key>`: owned by us, only read from then on. */
 export interface Artefacts {
+  /** Every key; what is only half made has none. */
+  keys(): Promise<readonly string[]>;
   find(key: string): Promise<Artefact | undefined>;
   /** Takes `folder` (on the same file system) as the artefact's. When another build was faster, its artefact stays and is returned. */
   keep(key: string, folder: string, made: Made): Promise<Artefact>;
   remove(key: string): Promise<void>;
-  keys(): Promise<readonly string[]>;
 }
 
 /** Opens `<dataDir>/artefacts`; what a crash left half-made is removed. */
@@ -57,6 +59,7 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
     return marker && { key, folder: join(home, 'files'), ...marker };
   };
   return {
+    keys: () => artefactKeys(dataDir),
     find,
     async keep(key, folder, made) {
       const half = join(root, `.${key}.${process.pid}.${sha256(folder).slice(0, 8)}`);
@@ -74,10 +77,12 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
       return kept;
     },
     remove: (key) => rm(join(root, key), { recursive: true, force: true }),
-    // What begins with a dot is being made.
-    keys: async () => (await readdir(root)).filter((name) => !name.startsWith('.')),
   };
 }
+
+/** Keys of the artefacts in a data dir, whoever has it. */
+export const artefactKeys = async (dataDir: string): Promise<readonly string[]> =>
+  (await namesIn(join(dataDir, 'artefacts'))).filter((name) => !name.startsWith('.'));
 
 /** Saves a seed under its content's hash in `<dataDir>/seeds`; the same content is the same file. */
 export async function keepSeed(dataDir: string, name: string, content: Buffer) {

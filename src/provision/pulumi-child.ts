@@ -70,7 +70,10 @@ async function run(order: StackOrder, { workspace, signal }: Place): Promise<voi
       return;
     case 'destroy':
       // The program runs for its provider's sake: the one in the state was configured with a token that opens nothing any more.
-      await stack.destroy({ ...QUIET, signal, runProgram: true, continueOnError: true, remove: true });
+      await stack.destroy({ ...QUIET, signal, runProgram: true, continueOnError: true });
+      // By force: the program of a stack that never had anything leaves its own two entries behind, the stack and the provider. Whatever
+      // else could not be destroyed has thrown.
+      await workspace.removeStack(stack.name, { force: true });
       return;
     default:
       return order satisfies never;

@@ -1,6 +1,7 @@
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { openBubblewrap } from './bubblewrap.ts';
+import { namesIn } from './names-in.ts';
 import { openPlain } from './plain-box.ts';
 import { openToolbox } from './toolbox.ts';
 
@@ -92,7 +93,7 @@ export async function openSandbox(options: {
   readonly log: (line: string) => void;
 }): Promise<Sandbox> {
   const dataDir = resolve(options.dataDir);
-  await removeRemains(join(dataDir, 'run'));
+  await removeStaleBoxes(join(dataDir, 'run'));
   const toolbox = await openToolbox(dataDir);
   if (options.mode === 'none') return openPlain({ dataDir, toolbox });
   const sandbox = await openBubblewrap({ dataDir, toolbox });
@@ -101,11 +102,10 @@ export async function openSandbox(options: {
   throw new SandboxError(complaint);
 }
 
-/** What a killed Mayfly left of its boxes: without root it may be whole copies of what they ran. */
-async function removeRemains(run: string): Promise<void> {
-  // No folder: no box was ever opened.
-  const names = await readdir(run).catch(() => []);
-  for (const name of names) if (name.startsWith('box-')) await rm(join(run, name), { recursive: true, force: true });
+/** Folders of boxes whose Mayfly was killed: they died with it. Without root they may be whole copies of what ran. The data dir is ours alone, so there are no others. */
+async function removeStaleBoxes(folder: string): Promise<void> {
+  const stale = (await namesIn(folder)).filter((name) => name.startsWith('box-'));
+  await Promise.all(stale.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
 /** Opens a box for real. @returns what went wrong, null when nothing did */

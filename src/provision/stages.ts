@@ -10,8 +10,8 @@ import { Fault } from '../site/problem.ts';
 import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
 import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
-import { openArtefactUsers } from './artefact-users.ts';
-import { keepSeed, openArtefacts } from './artefacts.ts';
+import type { ArtefactUsers } from './artefact-users.ts';
+import { keepSeed } from './artefacts.ts';
 import { type Builder, openBuilder } from './build.ts';
 import { openEgress } from './egress.ts';
 import type { ProvisionParts, Run } from './launch.ts';
@@ -25,6 +25,7 @@ export type StagesOptions = {
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
   readonly sandbox: Sandbox;
+  readonly artefacts: ArtefactUsers;
   readonly dataDir: string;
   /** For sockets. */
   readonly runFolder: string;
@@ -56,7 +57,7 @@ export async function openStages(
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
   const sources = await openSources({ dataDir, log });
   const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
-  const users = await openArtefactUsers(dataDir, await openArtefacts(dataDir));
+  const users = options.artefacts;
   const storage = openStorage({ dataDir, users });
   return {
     storage: { ...storage, forgetStrangers: async () => sources.keepOnly(await options.store.repositories.all()) },

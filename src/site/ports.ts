@@ -30,6 +30,8 @@ export interface Facts {
   openPulls(repository: Repository): Promise<readonly PullNow[]>;
   /** The repository under its name of today; undefined when it is gone or out of our reach. */
   repository(repository: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<Repository | undefined>;
+  /** Every access that we have been given; one that is suspended opens nothing and is none. */
+  accesses(): Promise<readonly string[]>;
   /** Every repository that this access opens, all pages. */
   repositories(access: string): Promise<readonly Repository[]>;
 }
@@ -68,6 +70,8 @@ export interface Voice {
   ensureDeployment(place: Place, deployment: Deployment, known: string | null): Promise<{ readonly id: string }>;
   /** Makes every deployment that we made for this site inactive, and deletes it. */
   removeDeployments(place: Place): Promise<void>;
+  /** Every place for which a deployment of ours stands in the repository, whatever the site has come to. */
+  deployedPlaces(repository: Repository): Promise<readonly Place[]>;
   /** 👀 👍 👎 😕 on a comment; the earlier of ours on it gives way. */
   react(repository: Repository, comment: string, reaction: 'taken' | 'done' | 'refused' | 'confused'): Promise<void>;
 }
@@ -76,6 +80,28 @@ export interface Voice {
 export interface Source {
   /** `url` never holds a secret; `authorization` is the value of that header, minted for this call. */
   address(repository: Repository): Promise<{ readonly url: string; readonly authorization: string | null }>;
+}
+
+/** A webhook that the forge could not bring to us: none of its attempts succeeded. */
+export type FailedDelivery = {
+  /** What the inbox would know it by: the same for every attempt. */
+  readonly id: string;
+  /** What the forge knows the attempt by that is to be repeated. */
+  readonly attempt: string;
+  /** In the forge's own words, for the operator. */
+  readonly event: string;
+  readonly at: Date;
+};
+
+/** What the forge remembers of the webhooks that it sent us. Throws the Faults of `Facts`. */
+export interface Deliveries {
+  /**
+   * What failed since then, in the order in which it is to be asked for again. `until` is the time of the newest attempt that there was;
+   * `cut` when there were more attempts than one look takes, the oldest of which were not looked at.
+   */
+  failed(since: Date): Promise<{ readonly failed: readonly FailedDelivery[]; readonly until: Date | null; readonly cut: boolean }>;
+  /** Asks the forge to send it once more. Resolves before it has come. */
+  redeliver(delivery: FailedDelivery): Promise<void>;
 }
 
 // ——— The target ———
@@ -132,11 +158,12 @@ export type DeployOrder = {
 
 export type Watch = { readonly signal: AbortSignal; readonly log: (chunk: string) => void; readonly entered: (stage: Stage) => void };
 
-/** Something on the target that wears our label. `site` is null when it cannot be told whose it is. */
+/** Something that wears our label. */
 export type Found = {
   readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket';
   readonly name: string;
-  readonly site: SiteId | null;
+  /** Whose it is; `nobody`: ours, and no site's for certain; null: that cannot be told. */
+  readonly site: SiteId | 'nobody' | null;
 };
 
 export interface Target {
@@ -157,9 +184,14 @@ export interface Target {
   wake(site: SiteId, live: LaunchId): Promise<boolean>;
   /** The end of what the site's app has said itself, without its secrets; empty when it has said nothing. */
   appLog(site: SiteId, lines: number): Promise<string>;
-  /** Everything there that is ours. */
+  /** Everything there that is ours; another Mayfly's is not. */
   survey(): Promise<readonly Found[]>;
+  /** Removes what a survey found to be nobody's, if it still is. Idempotent. */
+  discard(found: Found): Promise<void>;
 }
+
+/** Where something of sites is kept that must not outlive them: the target, and what was built for them. */
+export type Stock = Pick<Target, 'survey' | 'destroy' | 'discard'>;
 
 // ——— The supervisor of local processes, which the target orders and the gate reaches ———
 
@@ -198,6 +230,10 @@ export interface Supervisor {
   sleep(name: string): Promise<boolean>;
   /** The end of the site's own output, its secrets masked. */
   said(site: SiteId, lines: number): Promise<string>;
+  /** What lies in its folders and belongs to none of its services. */
+  strays(): Promise<readonly Found[]>;
+  /** Removes a stray socket, unless a service has it by now. */
+  removeStray(name: string): Promise<void>;
 }
 
 /** What the gate asks of whoever runs the processes. */

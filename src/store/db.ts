@@ -10,8 +10,9 @@ import { openInbox } from './inbox.ts';
 import { openKeepsakes } from './keepsakes.ts';
 import { openLaunches } from './launches.ts';
 import { LEASE_TIMES, type LeaseTimes, openLeases } from './leases.ts';
-import { migrate } from './migrate.ts';
+import { migrate, refuseOther } from './migrate.ts';
 import { openPlaces } from './places.ts';
+import { openRedeliveries } from './redeliveries.ts';
 import { openReports } from './reports.ts';
 import { openRepositories } from './repositories.ts';
 import { type Database, SCHEMA } from './schema.ts';
@@ -27,11 +28,15 @@ export type StoreOptions = {
   readonly holder?: string;
   readonly log: Logger;
   readonly newId: NewId;
+  /** Whoever comes beside a Mayfly that runs is refused a database of another version, where Mayfly itself migrates it. */
+  readonly beside?: 'to look' | 'to change';
   /** Shorter in tests. */
   readonly leaseTimes?: LeaseTimes;
 };
 
 const POOL_SIZE = 10;
+/** PostgreSQL itself refuses every change, whatever we try. */
+const READ_ONLY = '-c default_transaction_read_only=on';
 /** No statement of ours takes long; one that does is stuck. */
 const STATEMENT_LIMIT_MS = 30_000;
 /** A transaction of a frozen process lets go of its rows after this time even when nobody takes its lease over. */
@@ -58,11 +63,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const sessionName = (of: string): string => `${applicationName}:${of}`;
   const connection = { connectionString: url, application_name: sessionName(holder), connectionTimeoutMillis: CONNECT_LIMIT_MS, types };
   await using opening = new AsyncDisposableStack();
-  const pool = opening.adopt(openPool({ ...connection, max: POOL_SIZE }, log), (it) => it.end());
+  const settings = options.beside === 'to look' ? READ_ONLY : '';
+  const pool = opening.adopt(openPool({ ...connection, max: POOL_SIZE, options: settings }, log), closePool);
   const bare = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
-  await migrate(bare);
+  await (options.beside === undefined ? migrate(bare) : refuseOther(bare));
   const db = bare.withSchema(SCHEMA);
-  const leasePool = opening.adopt(openPool({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), (it) => it.end());
+  const leasePool = opening.adopt(openPool({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), closePool);
   const leases = opening.use(openLeases({ pool: leasePool, holder, sessionName, times: leaseTimes, log }));
   const changes = opening.use(openChanges({ ...connection, ...KEEP_ALIVE }, log));
   let effects: EffectsHandler = async () => undefined;
@@ -79,6 +85,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     reports: openReports(db),
     leases,
     keepsakes: openKeepsakes(db),
+    redeliveries: openRedeliveries(db),
     async history(site, limit) {
       const rows = await db.selectFrom('site_history').selectAll().where('site', '=', site).orderBy('id', 'desc').limit(limit).execute();
       return rows.map(({ at, version, type, news }) => ({ at, version, type, news }));
@@ -101,11 +108,17 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 function openPool(config: pg.PoolConfig, log: Logger): pg.Pool {
   const limits = `-c statement_timeout=${STATEMENT_LIMIT_MS} -c idle_in_transaction_session_timeout=${IDLE_TRANSACTION_LIMIT_MS}`;
-  const pool = new pg.Pool({ query_timeout: ANSWER_LIMIT_MS, ...config, ...KEEP_ALIVE, options: limits });
+  const pool = new pg.Pool({ query_timeout: ANSWER_LIMIT_MS, ...config, ...KEEP_ALIVE, options: `${limits} ${config.options ?? ''}` });
   // Without a listener the loss of an idle connection would end the process. The pool drops it and opens another when asked.
   // A connection that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
   pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a database connection in use was lost')));
   return pool.on('error', (error) => log.warn({ err: error }, 'a database connection was lost'));
+}
+
+/** A server that stops right after us may end a connection that we are about to close: no loss to tell of. */
+async function closePool(pool: pg.Pool): Promise<void> {
+  pool.removeAllListeners('error').on('error', () => undefined);
+  await pool.end();
 }
 
 async function isReachable(pool: pg.Pool, ms: number): Promise<boolean> {

@@ -2,12 +2,14 @@ import { type Kysely, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import { first } from './migrations/0001-first.ts';
 import { commandsAndPlaces } from './migrations/0002-commands-and-places.ts';
+import { redeliveries } from './migrations/0003-redeliveries.ts';
 import { type Database, SCHEMA } from './schema.ts';
 
 /** In order of their names; a migration that was ever released is never changed. */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-first': { up: first },
   '0002-commands-and-places': { up: commandsAndPlaces },
+  '0003-redeliveries': { up: redeliveries },
 };
 const LEDGER = 'migrations';
 /** Session advisory lock of whoever migrates: `MAYF` in ASCII. Kysely's own lock starts only after it has made its tables. */
@@ -38,11 +40,28 @@ export async function migrate(db: Kysely<Database>, upTo?: string): Promise<void
   });
 }
 
+/** Throws unless the database is exactly at this program's schema. Changes nothing. */
+export async function refuseOther(db: Kysely<Database>): Promise<void> {
+  await refuseNewer(db);
+  const applied = await appliedTo(db);
+  const missing = Object.keys(MIGRATIONS).filter((name) => !applied.includes(name));
+  if (missing.length === 0) return;
+  throw new Error(
+    applied.length === 0
+      ? 'The database has never been used by Mayfly. Start Mayfly on it first.'
+      : `The database was written by an older Mayfly (it lacks ${missing.join(', ')}). Start this version on it first.`,
+  );
+}
+
 async function refuseNewer(db: Kysely<Database>): Promise<void> {
-  const { rows } = await sql<{ known: boolean }>`select to_regclass(${`${SCHEMA}.${LEDGER}`}) is not null as known`.execute(db);
-  if (!rows[0]?.known) return;
-  const applied = await sql<{ name: string }>`select name from ${sql.id(SCHEMA, LEDGER)} order by name`.execute(db);
-  const unknown = applied.rows.map((row) => row.name).filter((name) => !Object.hasOwn(MIGRATIONS, name));
+  const unknown = (await appliedTo(db)).filter((name) => !Object.hasOwn(MIGRATIONS, name));
   if (unknown.length === 0) return;
   throw new Error(`The database was written by a newer Mayfly (it has ${unknown.join(', ')}). Run that version or a newer one on it.`);
+}
+
+async function appliedTo(db: Kysely<Database>): Promise<readonly string[]> {
+  const { rows } = await sql<{ known: boolean }>`select to_regclass(${`${SCHEMA}.${LEDGER}`}) is not null as known`.execute(db);
+  if (!rows[0]?.known) return [];
+  const applied = await sql<{ name: string }>`select name from ${sql.id(SCHEMA, LEDGER)} order by name`.execute(db);
+  return applied.rows.map((row) => row.name);
 }

@@ -48,6 +48,26 @@ export async function openPulumiDatabase({ adminUrl, password, sessionName, log 
   }
 }
 
+/** The address that `openPulumiDatabase` made before; undefined when it was never called. Changes nothing. */
+export async function findPulumiDatabase({
+  adminUrl,
+  password,
+  sessionName,
+}: Omit<PulumiDatabaseOptions, 'log'>): Promise<string | undefined> {
+  const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
+  // The statement that is under way throws.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ own: string }>('select current_database() as own');
+    const name = nameBeside(rows[0]?.own ?? '');
+    const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [name]);
+    return rowCount === 0 ? undefined : addressOf(adminUrl, { name, password, sessionName });
+  } finally {
+    await client.end();
+  }
+}
+
 function nameBeside(own: string): string {
   const name = `${own}_pulumi`;
   if (name.length <= MAX_NAME) return name;

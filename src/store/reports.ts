@@ -49,5 +49,9 @@ export function openReports(db: Kysely<Database>): Reports {
         Object.fromEntries(Object.entries(all).map(([sha, one]) => [sha, { ...one, digest: one.digest.replace(/[^:]*$/, '') }]));
       await save(site, { ...rest, comment: null, checks: forgotten(checks), deployments: forgotten(deployments) });
     },
+    async isOwed(site) {
+      const owed = db.selectFrom('sites').select('id').where('id', '=', site).whereRef('report_due', '>', 'said_version');
+      return (await owed.executeTakeFirst()) !== undefined;
+    },
   };
 }

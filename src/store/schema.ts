@@ -82,7 +82,8 @@ export type Database = {
   deliveries: DeliveryTable;
   launches: LaunchTable;
   commands: CommandTable;
-  forges: { id: string; kind: string; address: string };
+  forges: { id: string; kind: string; address: string; deliveries_until: Date | null };
+  redeliveries: { forge: string; delivery: string; asked_at: Generated<Date> };
   repositories: { forge: string; id: string; name: string; access: string };
   reports: {
     site: string;

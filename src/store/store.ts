@@ -173,6 +173,21 @@ export interface Inbox {
   sweep(): Promise<number>;
 }
 
+/** What we have asked forges to deliver again: each delivery once. */
+export interface Redeliveries {
+  /** Attempts up to this time by the forge's clock have been looked at; null: none yet. */
+  until(forge: ForgeId): Promise<Date | null>;
+  lookedUntil(forge: ForgeId, until: Date): Promise<void>;
+  /** Of these, those that never came to us and were never asked for. */
+  missed(forge: ForgeId, deliveries: readonly string[]): Promise<ReadonlySet<string>>;
+  /** True for the one who may ask for it; everybody later is told false. */
+  claim(forge: ForgeId, delivery: string): Promise<boolean>;
+  /** It was not asked for after all. */
+  release(forge: ForgeId, delivery: string): Promise<void>;
+  /** Drops claims that are older than what any forge remembers. */
+  sweep(): Promise<number>;
+}
+
 export interface HistoryEntry {
   readonly at: Date;
   readonly version: number;
@@ -209,6 +224,8 @@ export interface Reports {
   save(site: SiteId, said: Said, because?: Pick<Because, 'held'>): Promise<void>;
   /** Whatever stands on the forge is not taken for granted any more: the next report says all of it again. */
   doubt(site: SiteId): Promise<void>;
+  /** Whether something that people should read has changed since. */
+  isOwed(site: SiteId): Promise<boolean>;
 }
 
 export interface Leases {
@@ -226,6 +243,7 @@ export interface Leases {
 
 /** Small things that are made once: the instance's name, fingerprints. */
 export interface Keepsakes {
+  find(key: string): Promise<string | undefined>;
   ensure(key: string, make: () => string): Promise<string>;
 }
 
@@ -245,6 +263,7 @@ export interface Store extends AsyncDisposable {
   readonly reports: Reports;
   readonly leases: Leases;
   readonly keepsakes: Keepsakes;
+  readonly redeliveries: Redeliveries;
   history(site: SiteId, limit: number): Promise<readonly HistoryEntry[]>;
   /** Where effects go after a commit; set once by `main`. */
   onEffects(handler: (site: Site, effects: readonly Effect[]) => Promise<void>): void;

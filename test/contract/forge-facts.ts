@@ -29,6 +29,15 @@ const faultCode = (code: string) => expect.objectContaining({ name: 'Fault', cod
 /** Every adapter's `Facts` answers these the same. */
 export function factsContract(name: string, open: () => Promise<FactsWorld>): void {
   describe(`Facts of ${name}`, () => {
+    test('what is open to us is told by access, and what was taken back is not', async () => {
+      await using w = await open();
+      const accesses = await w.facts.accesses();
+      expect(accesses).toContain(w.repository.access);
+      expect(await w.facts.repositories(w.repository.access)).toEqual([w.repository]);
+      await w.remove();
+      expect(await w.facts.repositories(w.repository.access)).toEqual([]);
+    });
+
     test('a pull of a branch of the repository is trusted and told with its newest commit', async () => {
       await using w = await open();
       const { number, sha } = await w.openPull({

@@ -26,6 +26,8 @@ export interface VoiceWorld extends AsyncDisposable {
   /** Oldest first. */
   deployments(): readonly SeenDeployment[];
   deleteComment(id: string): void;
+  /** A deployment like ours, made by another app. */
+  plantDeployment(sha: string, site: string): void;
 }
 
 const SITE = toSiteId('01J0000000000000000000000A');
@@ -246,5 +248,24 @@ function deploymentContract(open: Open, setUp: SetUp): void {
     await w.voice.removeDeployments(place);
     expect(w.deployments()).toMatchObject([{ id: theirs.id }]);
     await expect(w.voice.removeDeployments(place)).resolves.toBeUndefined();
+  });
+
+  test('the places of all deployments of ours are told, each once, those of others never', async () => {
+    await using w = await open();
+    const { place, number, sha } = await setUp(w);
+    const neighbour = await w.openPull();
+    expect(await w.voice.deployedPlaces(w.repository)).toEqual([]);
+    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success'), null);
+    await w.voice.ensureDeployment({ ...place, number: neighbour.number, site: OTHER }, deployment(neighbour.sha, 'failure'), null);
+    w.plantDeployment(neighbour.sha, '01J0000000000000000000000C');
+    const places = await w.voice.deployedPlaces(w.repository);
+    expect(places.map((one) => [one.site, one.number]).sort()).toEqual([
+      [SITE, number],
+      [OTHER, neighbour.number],
+    ]);
+    for (const one of places) await w.voice.removeDeployments(one);
+    expect(await w.voice.deployedPlaces(w.repository)).toEqual([]);
+    expect(w.deployments()).toHaveLength(1);
   });
 }

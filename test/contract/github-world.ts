@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
@@ -8,6 +9,7 @@ import { createGitHubForge } from '../../src/app/forges/github.ts';
 import { openGitHub } from '../../src/app/probot.ts';
 import { parseRepositoryId, type Repository, toForgeId } from '../../src/site/identity.ts';
 import { createGitHub, type Pull, type Repo } from '../doubles/github.ts';
+import type { DeliveriesWorld } from './forge-deliveries.ts';
 import type { FactsWorld } from './forge-facts.ts';
 import type { SourceWorld } from './forge-source.ts';
 import type { VoiceWorld } from './forge-voice.ts';
@@ -118,6 +120,7 @@ export async function openVoice(): Promise<VoiceWorld> {
         return { id: String(id), sha, state: newest?.state ?? 'pending', url: newest?.environmentUrl ?? '' };
       }),
     deleteComment: (id) => void github.state.comments.delete(Number(id)),
+    plantDeployment: (sha, site) => void w.github.plantDeployment(w.repo, { sha, site, by: 'another app' }),
     [Symbol.asyncDispose]: () => w[Symbol.asyncDispose](),
   };
 }
@@ -146,6 +149,39 @@ export async function openSource(): Promise<SourceWorld> {
     },
     async [Symbol.asyncDispose]() {
       await rm(folder, { recursive: true, force: true });
+      await w[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Nobody listens there. */
+const CLOSED = 'http://127.0.0.1:9/';
+
+export async function openDeliveries(): Promise<DeliveriesWorld> {
+  const w = await openGitHubWorld();
+  const receiver = createServer((request, response) => request.resume().on('end', () => response.writeHead(202).end()));
+  receiver.listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const address = receiver.address();
+  const open = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/`;
+  const pull = await w.github.openPull(w.repo);
+  w.github.sendWebhooksTo(CLOSED);
+  const of = (guid: string) => w.github.deliveries.filter((delivery) => delivery.guid === guid);
+  return {
+    deliveries: w.deliveries,
+    door: (to) => w.github.sendWebhooksTo(to === 'open' ? open : CLOSED),
+    async happens(what) {
+      if (what === 'a comment') await w.github.comment(pull, 'ann', 'a word');
+      else await w.github.label(pull, 'pushed');
+      const guid = w.github.deliveries.at(-1)?.guid ?? '';
+      return { id: guid, attempts: of(guid).length };
+    },
+    age(guid, ms) {
+      for (const delivery of of(guid)) delivery.at -= ms;
+    },
+    attempts: (guid) => of(guid).length,
+    async [Symbol.asyncDispose]() {
+      receiver.close();
       await w[Symbol.asyncDispose]();
     },
   };

@@ -1,6 +1,6 @@
 import { cappedBytes } from '../../src/app/forges/github-check.ts';
 import { capped } from '../../src/app/forges/github-comment.ts';
-import type { Sha, SiteId } from '../../src/site/identity.ts';
+import type { Repository, Sha, SiteId } from '../../src/site/identity.ts';
 import type { Check, Deployment, Voice } from '../../src/site/ports.ts';
 
 export type ForgeComment = { readonly id: number; readonly number: number; readonly ours: boolean; body: string; reactions: string[] };
@@ -8,12 +8,16 @@ export type ForgeCheck = { readonly id: number; readonly site: SiteId; check: Ch
 export type ForgeDeployment = {
   readonly id: number;
   readonly site: SiteId;
+  readonly number: number;
+  /** Of our app, not of another. */
+  readonly ours: boolean;
   readonly sha: Sha;
   state: Deployment['state'] | 'inactive';
   url: string | null;
 };
 
 type Spoken = {
+  readonly repository: Repository;
   readonly comments: Map<number, ForgeComment>;
   readonly checks: ForgeCheck[];
   readonly deployments: ForgeDeployment[];
@@ -27,7 +31,7 @@ const MAX_COMMENT = 65_536;
 const REACTIONS = { taken: 'eyes', done: '+1', refused: '-1', confused: 'confused' } as const;
 
 /** What is said on a forge in memory, each call at once or not at all. */
-export function openForgeVoice({ comments, checks, deployments, next, answers, answered }: Spoken): Voice {
+export function openForgeVoice({ repository, comments, checks, deployments, next, answers, answered }: Spoken): Voice {
   return {
     async ensureComment({ number }, { marker, body, known }) {
       answers();
@@ -51,12 +55,12 @@ export function openForgeVoice({ comments, checks, deployments, next, answers, a
       if (found === undefined) answered();
       return { id: String(kept.id), url: `https://forge.example/checks/${kept.id}` };
     },
-    async ensureDeployment({ site }, { sha, state, url }, known) {
+    async ensureDeployment({ site, number }, { sha, state, url }, known) {
       answers();
-      const mine = deployments.filter((one) => one.site === site);
+      const mine = deployments.filter((one) => one.ours && one.site === site);
       const ofCommit = mine.filter((one) => one.sha === sha);
       const found = ofCommit.find(({ id }) => String(id) === known) ?? ofCommit[0];
-      const kept = found ?? { id: next(), site, sha, state, url };
+      const kept = found ?? { id: next(), site, number, ours: true, sha, state, url };
       Object.assign(kept, { state, url });
       if (found === undefined) deployments.push(kept);
       if (state === 'success') for (const older of mine) if (older.id < kept.id) older.state = 'inactive';
@@ -65,8 +69,12 @@ export function openForgeVoice({ comments, checks, deployments, next, answers, a
     },
     async removeDeployments({ site }) {
       answers();
-      const others = deployments.filter((one) => one.site !== site);
+      const others = deployments.filter((one) => !one.ours || one.site !== site);
       deployments.splice(0, deployments.length, ...others);
+    },
+    async deployedPlaces() {
+      answers();
+      return [...new Map(deployments.filter(({ ours }) => ours).map(({ site, number }) => [site, { repository, number, site }])).values()];
     },
     async react(_, id, reaction) {
       answers();

@@ -1,8 +1,9 @@
+import { toSiteId } from '../../src/site/identity.ts';
 import type { FactsWorld } from '../contract/forge-facts.ts';
 import { factsContract } from '../contract/forge-facts.ts';
 import { type VoiceWorld, voiceContract } from '../contract/forge-voice.ts';
 import { github } from '../store/open.ts';
-import { createForge, type ForgePull, repositoryOf, toRepositoryId } from './forge.ts';
+import { createForge, type ForgePull, repositoryOf, toRepositoryId, toSha } from './forge.ts';
 
 // The contract of Source is about git, of which this forge has none.
 
@@ -81,6 +82,10 @@ async function openVoice(): Promise<VoiceWorld> {
           ...{ title: check.title, text: check.text, url: check.url ?? '' },
         })),
     deployments: () => forge.deployments.map(({ id, sha, state, url }) => ({ id: String(id), sha, state: stateOf(state), url: url ?? '' })),
+    plantDeployment(sha, site) {
+      const planted = { id: forge.next(), site: toSiteId(site), number: 1, ours: false, state: 'success', url: null } as const;
+      forge.deployments.push({ ...planted, sha: toSha(sha) });
+    },
     deleteComment: (id) => void forge.comments.delete(Number(id)),
     [Symbol.asyncDispose]: async () => undefined,
   };

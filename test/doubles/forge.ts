@@ -100,12 +100,12 @@ export function createForge(repository: Repository) {
       return comment;
     },
     facts: openFacts({ repository, pulls, users, repo, answers, files: (ref) => branches.get(ref) ?? commits.get(ref) }),
-    voice: openForgeVoice({ comments, checks, deployments, next, answers, answered }),
+    voice: openForgeVoice({ repository, comments, checks, deployments, next, answers, answered }),
   };
 }
 export type ForgeDouble = ReturnType<typeof createForge>;
 
-function toSha(text: string): Sha {
+export function toSha(text: string): Sha {
   const sha = parseSha(text);
   if (sha === undefined) throw new Error(`${text} is no commit`);
   return sha;
@@ -181,6 +181,7 @@ function openFacts({ repository, pulls, users, repo, answers, files }: Seen): Fa
     async repository() {
       return repo.isOpen ? named() : undefined;
     },
+    accesses: async () => [repository.access],
     repositories: async () => (repo.isOpen ? [named()] : []),
   };
 }

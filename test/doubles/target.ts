@@ -128,6 +128,8 @@ export function openTargetDouble(options: TargetDoubleOptions): Target {
       const databases = [...grounds.databases].map(([name, site]): Found => ({ kind: 'database', name, site }));
       return [...stacks, ...services, ...databases];
     },
+    // Nothing lies here that is nobody's: sockets and artefacts are the real one's.
+    discard: async () => undefined,
   };
 }
 

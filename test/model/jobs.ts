@@ -22,6 +22,7 @@ export const WORD = '/preview';
 const PREVIEW_URL = new URL('http://preview.localhost:8080');
 const MINUTE = 60_000;
 export const TERMS = { ttlMs: 6 * 60 * MINUTE, maxTtlMs: 24 * 60 * MINUTE };
+const EVERY = [{ pattern: '*', allow: true }];
 const nothing = (): undefined => undefined;
 const METRICS = { intook: nothing, launched: nothing, staged: nothing, reported: nothing, found: nothing };
 const LOG = { write: nothing, tail: async () => '', hide: nothing, [Symbol.asyncDispose]: async () => undefined };
@@ -98,9 +99,21 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
         return;
       }
       case 'reconcile': {
-        const { lookAtPull, endIfOutOfReach } = intake;
-        const doing = { lookAtPull, endIfOutOfReach, dataDir: '/none', maxSites, metrics: METRICS, log };
-        return openExpiry({ store, queues, target, links, ...doing }).reconcileNow();
+        const { lookAtPull, endIfOutOfReach, addRepository } = intake;
+        const doing = {
+          lookAtPull,
+          endIfOutOfReach,
+          addRepository,
+          stocks: [target],
+          deliveries: new Map(),
+          repositories: EVERY,
+          dataDir: '/none',
+          maxSites,
+          metrics: METRICS,
+          log,
+        };
+        await openExpiry({ store, queues, links, ...doing }).reconcileNow();
+        return;
       }
       default:
         return kind satisfies never;
@@ -184,7 +197,7 @@ function provisioning(on: Stage, { store, facts, target, sight, step }: Launchin
 }
 
 const policyOf = ({ maxSites }: Pick<Stage, 'maxSites'>): OperatorPolicy => ({
-  repositories: [{ pattern: '*', allow: true }],
+  repositories: EVERY,
   terms: TERMS,
   region: 'europe-west1',
   regions: ['europe-west1'],

@@ -134,7 +134,7 @@ test('stop ends what ignores it, and all that it started', async () => {
   expect(await processesOf(lastUid)).toEqual([]);
 });
 
-test('a box dies with the Mayfly that opened it, however that dies', async () => {
+test('a box dies with the Mayfly that opened it, however that dies, and the next one removes its folder', async () => {
   const { uid } = box('');
   const order = JSON.stringify(box('echo up; sleep 300', { uid, name: `orphan-${uid}` }));
   const code = `
@@ -147,6 +147,9 @@ test('a box dies with the Mayfly that opened it, however that dies', async () =>
   expect((await processesOf(uid)).length).toBeGreaterThan(0);
   parent.kill('SIGKILL');
   await expect.poll(() => processesOf(uid), { timeout: 10_000 }).toEqual([]);
+  expect(await readdir(join(dataDir, 'run'))).toContain(`box-orphan-${uid}`);
+  await openSandbox({ mode: 'auto', dataDir, log: () => {} });
+  expect(await readdir(join(dataDir, 'run'))).not.toContain(`box-orphan-${uid}`);
 });
 
 test('a box that cannot be opened leaves nothing open', async () => {

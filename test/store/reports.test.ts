@@ -15,6 +15,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
     version: 0,
   });
   expect((await store.sites.unsettled(10, 5)).report).toEqual([site.id]);
+  expect(await store.reports.isOwed(site.id)).toBe(true);
   const said = {
     commentId: '12',
     commentUrl: 'https://github.com/acme/shop/pull/7#issuecomment-12',
@@ -27,6 +28,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
   await store.reports.save(site.id, said);
   expect(await store.reports.get(site.id)).toEqual(said);
   expect((await store.sites.unsettled(10, 5)).report).toEqual([]);
+  expect(await store.reports.isOwed(site.id)).toBe(false);
 });
 
 test('a comment with a NUL in it can be kept', async () => {

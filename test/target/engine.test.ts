@@ -41,7 +41,7 @@ async function processesOf(stack: string): Promise<readonly string[]> {
 
 test('T-F01, T-F03, T-F06: a child killed in the middle leaves no Pulumi process, and the next launch gets past its stale lock', async () => {
   const order = orderOf({ artefact: await w.artefact({ 'server.js': HANGS }) });
-  const stack = stackName('local', order.site);
+  const stack = stackName('local', { instance: w.instance, site: order.site });
   const failed = expect(
     w.target.deploy(
       hold(),
@@ -64,7 +64,7 @@ test('T-F01, T-F03, T-F06: a child killed in the middle leaves no Pulumi process
 test('T-F06: a lock that a person made is never broken, and the log says whose it is', async () => {
   const order = orderOf({ artefact: await w.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
   await w.target.deploy(hold(), order, watching());
-  const stack = stackName('local', order.site);
+  const stack = stackName('local', { instance: w.instance, site: order.site });
   const lock = { pid: 4711, username: 'alice', hostname: 'laptop', timestamp: '2026-01-02T03:04:05Z' };
   const state = new URL(w.backendUrl).pathname.slice(1);
   const [kept] = await w.sql(state, `select key from pulumi_state where key like '%/stacks/%/${stack}.json'`);
@@ -122,14 +122,14 @@ test('refresh sees that a database is gone; the next launch makes it anew', asyn
   const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });
   await w.target.deploy(hold(), order, watching());
   const [name = ''] = await databasesOf(order);
-  const state = `select from pulumi_state where key like '%stacks/%${stackName('local', order.site)}%' and key not like '%.bak' and convert_from(decode(data->>'data', 'base64'), 'utf8') like '%${name}%'`;
+  const state = `select from pulumi_state where key like '%stacks/%${stackName('local', { instance: w.instance, site: order.site })}%' and key not like '%.bak' and convert_from(decode(data->>'data', 'base64'), 'utf8') like '%${name}%'`;
   await w.databases.drop(name);
   const kinds = resourceKinds({ supervisor: w.supervisor, databases: w.databases, watch: watching() });
   await using provider = await serveProvider({ verb: 'refresh', kinds, guard: async () => undefined });
   const plan = { labels: { instance: w.instance, site: order.site }, token: provider.token, database: null, served: null };
   const run = { program: { name: 'local', plan }, attach: `mayfly:${provider.port}`, signal: new AbortController().signal } as const;
   expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), state)).toHaveLength(1);
-  await w.stacks.refresh(hold(), stackName('local', order.site), run);
+  await w.stacks.refresh(hold(), stackName('local', { instance: w.instance, site: order.site }), run);
   expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), state)).toEqual([]);
   await w.target.deploy(hold(), nextRevision(order, {}), watching());
   expect(await databasesOf(order)).toEqual([name]);
@@ -139,7 +139,18 @@ test('T-F09: a state that was lost is no reason to leave anything behind', async
   const artefact = await w.artefact({ 'server.js': answering('x') });
   const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });
   await w.target.deploy(hold(), order, watching());
-  await w.sql(new URL(w.backendUrl).pathname.slice(1), `delete from pulumi_state where key like '%${stackName('local', order.site)}%'`);
+  await w.sql(
+    new URL(w.backendUrl).pathname.slice(1),
+    `delete from pulumi_state where key like '%${stackName('local', { instance: w.instance, site: order.site })}%'`,
+  );
+  await w.target.destroy(hold(), order.site, watching());
+  expect((await w.target.survey()).filter(({ site }) => site === order.site)).toEqual([]);
+});
+
+test('a site that ends before its first deploy leaves nothing, at the first try', async () => {
+  const order = orderOf({ artefact: await w.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
+  await w.target.prepare(hold(), order.site, watching());
+  expect((await w.target.survey()).filter(({ site }) => site === order.site)).toMatchObject([{ kind: 'stack' }]);
   await w.target.destroy(hold(), order.site, watching());
   expect((await w.target.survey()).filter(({ site }) => site === order.site)).toEqual([]);
 });
@@ -148,7 +159,7 @@ test('a site that ended leaves not a line in the engine’s state', async () => 
   const order = orderOf({ artefact: await w.artefact({ 'index.html': 'x' }, { kind: 'static', output: '.' }) });
   await w.target.deploy(hold(), order, watching());
   await w.target.destroy(hold(), order.site, watching());
-  const left = `select key from pulumi_state where key like '%${stackName('local', order.site)}%'`;
+  const left = `select key from pulumi_state where key like '%${stackName('local', { instance: w.instance, site: order.site })}%'`;
   expect(await w.sql(new URL(w.backendUrl).pathname.slice(1), left)).toEqual([]);
 });
 

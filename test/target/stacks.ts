@@ -36,38 +36,39 @@ export const wish = async (w: LocalWorld, text: string): Promise<DeployOrder> =>
 
 const stateDatabase = (w: LocalWorld): string => new URL(w.backendUrl).pathname.slice(1);
 export const onState = (w: LocalWorld, sql: string): Promise<Record<string, unknown>[]> => w.sql(stateDatabase(w), sql);
-const where = ({ site }: DeployOrder): string => `key like '%.pulumi/stacks/%/${stackName('local', site)}.json'`;
+const stackOf = ({ instance }: LocalWorld, { site }: DeployOrder): string => stackName('local', { instance, site });
+const where = (w: LocalWorld, order: DeployOrder): string => `key like '%.pulumi/stacks/%/${stackOf(w, order)}.json'`;
 
 /** What Pulumi knows of the site. */
 export async function stateOf(w: LocalWorld, order: DeployOrder): Promise<State> {
   const [row] = await onState(
     w,
-    `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state where ${where(order)}`,
+    `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state where ${where(w, order)}`,
   );
   return checkpoint.parse(JSON.parse(String(row?.it))).checkpoint.latest;
 }
 
 /** Every line about the site in Pulumi's table. */
-export const linesOf = (w: LocalWorld, { site }: DeployOrder): Promise<readonly Record<string, unknown>[]> =>
-  onState(w, `select key from pulumi_state where key like '%${stackName('local', site)}%'`);
+export const linesOf = (w: LocalWorld, order: DeployOrder): Promise<readonly Record<string, unknown>[]> =>
+  onState(w, `select key from pulumi_state where key like '%${stackOf(w, order)}%'`);
 
 /** What of the site is there, by kind. */
 export const foundOf = async (w: LocalWorld, { site }: DeployOrder): Promise<readonly string[]> =>
   (await w.target.survey()).flatMap((it) => (it.site === site ? [it.kind] : [])).sort();
 
 /** What the log warns of having put right. */
-export const mendedOf = (w: LocalWorld, { site }: DeployOrder): readonly unknown[] =>
-  w.logLines.flatMap(({ level, stack, mended }) => (level === 40 && stack === stackName('local', site) ? [mended] : []));
+export const mendedOf = (w: LocalWorld, order: DeployOrder): readonly unknown[] =>
+  w.logLines.flatMap(({ level, stack, mended }) => (level === 40 && stack === stackOf(w, order) ? [mended] : []));
 
 export async function expectNothingLeft(w: LocalWorld, order: DeployOrder): Promise<void> {
   expect([await foundOf(w, order), await linesOf(w, order)]).toEqual([[], []]);
 }
 
 /** Kills the engine's child, and all it started, when the point is met. */
-function killEngineAt(w: LocalWorld, point: FaultPoint, { site }: DeployOrder): Disposable {
+function killEngineAt(w: LocalWorld, point: FaultPoint, order: DeployOrder): Disposable {
   return armFaultPoints(async (here) => {
     if (here !== point) return;
-    const mark = JSON.parse(await readFile(join(w.folder, 'pulumi/running', stackName('local', site)), 'utf8'));
+    const mark = JSON.parse(await readFile(join(w.folder, 'pulumi/running', stackOf(w, order)), 'utf8'));
     process.kill(-mark.pid, 'SIGKILL');
   });
 }
@@ -121,8 +122,8 @@ async function deployAndDamage(w: LocalWorld, damage: Damage): Promise<DeployOrd
   await w.target.deploy(hold(), order, watching());
   await writeFile(file, passphrase, { mode: 0o600 });
   const half = `json_build_object('data', encode(substring(decode(data ->> 'data', 'base64') for 2000), 'base64'))`;
-  if (damage === 'cut off') await onState(w, `update pulumi_state set data = ${half} where ${where(order)}`);
-  if (damage === 'lost') await onState(w, `delete from pulumi_state where ${where(order)}`);
+  if (damage === 'cut off') await onState(w, `update pulumi_state set data = ${half} where ${where(w, order)}`);
+  if (damage === 'lost') await onState(w, `delete from pulumi_state where ${where(w, order)}`);
   return order;
 }
 

@@ -36,7 +36,7 @@ test('T-F09: a state that is lost: the site’s removal leaves nothing', () => d
 test('killed in the middle of making the stack: a lock of ours without a stack is in nobody’s way', async () => {
   const order = await wish(w, 'made');
   const folder = `${new URL(w.backendUrl).pathname.slice(1)}/.pulumi`;
-  const key = `${folder}/locks/organization/mayfly-preview/${stackName('local', order.site)}/dead.json`;
+  const key = `${folder}/locks/organization/mayfly-preview/${stackName('local', { instance: w.instance, site: order.site })}/dead.json`;
   const lock = { pid: 7, username: 'root', hostname: 'mayfly-pulumi', timestamp: '2026-01-02T03:04:05Z' };
   const data = JSON.stringify({ data: Buffer.from(JSON.stringify(lock)).toString('base64') });
   await onState(w, `insert into pulumi_state (key, data) values ('${key}', '${data}')`);
@@ -45,7 +45,7 @@ test('killed in the middle of making the stack: a lock of ours without a stack i
 
 test('T-F06: the lock of a Pulumi that is at work elsewhere is never broken; once it is over, the next launch succeeds', async () => {
   const order = await wish(w, 'locked out');
-  const stack = stackName('local', order.site);
+  const stack = stackName('local', { instance: w.instance, site: order.site });
   await w.target.prepare(hold(), order.site, watching());
   const laptop = ['--unshare-uts', '--hostname', 'laptop', '--die-with-parent', '--dev-bind', '/', '/', '--'];
   const person = spawn('bwrap', [...laptop, process.execPath, 'test/target/foreign-pulumi.ts', CLI_ROOT, stack], {

@@ -79,7 +79,12 @@ export interface Caller {
   guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T>;
   /** Names, and of a whole access its token, pause and limits. */
   forget(gone: Gone): void;
+  /** Any request of the app itself, `/app/…`. */
+  asApp<T>(run: (octokit: Octokit) => Promise<T>): Promise<T>;
 }
+
+/** Stands for the app itself among the installations, which GitHub counts from 1: its limits are its own. */
+const APP = 0;
 
 /** The way every request to GitHub goes: pauses kept, limits kept, renames followed by id, errors translated. */
 export function createCaller(github: GitHubApp): Caller {
@@ -91,9 +96,13 @@ export function createCaller(github: GitHubApp): Caller {
   async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T> {
     const installation = Number(access);
     if (!Number.isSafeInteger(installation) || installation <= 0) throw new Fault('access-gone');
+    return paused(installation, () => run(github.forInstallation(installation)));
+  }
+
+  async function paused<T>(installation: number, run: () => Promise<T>): Promise<T> {
     limits.checkPause(installation);
     try {
-      return await run(github.forInstallation(installation));
+      return await run();
     } catch (error) {
       if (error instanceof Fault || error instanceof Moved) throw error;
       const seen = refusal.safeParse(error);
@@ -159,6 +168,7 @@ export function createCaller(github: GitHubApp): Caller {
 
   return {
     guarded,
+    asApp: (run) => paused(APP, async () => run(await github.asApp())),
     locate,
     read,
     forget(gone) {

@@ -1,32 +1,49 @@
 import { z } from 'zod';
-import type { SiteId } from '../../site/identity.ts';
+import { type Repository, type SiteId, toSiteId } from '../../site/identity.ts';
 import type { Deployment, Place, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { Caller } from './github-call.ts';
 import { capped } from './github-comment.ts';
+import { createPages } from './github-pages.ts';
 import type { Us, Written } from './github-us.ts';
+import type { Gone } from './gone.ts';
 
 const ENVIRONMENT = 'preview';
 /** GitHub refuses a longer description of a deployment status. */
 const MAX_DESCRIPTION = 140;
 /** What we leave in a deployment, so that it is found again when its id was lost. */
-const payload = z.object({ mayfly: z.object({ site: z.string() }) });
+const payload = z.object({ mayfly: z.object({ site: z.string(), pull: z.number().catch(0) }) });
 
 const stateOf = { queued: 'queued', inProgress: 'in_progress', success: 'success', failure: 'failure' } as const;
 
-function siteOf(raw: unknown): string | undefined {
+function noteOf(raw: unknown): z.infer<typeof payload>['mayfly'] | undefined {
   if (typeof raw === 'string') {
     try {
-      return siteOf(JSON.parse(raw));
+      return noteOf(JSON.parse(raw));
     } catch {
       return undefined; // somebody else's payload, which need not be JSON
     }
   }
   const parsed = payload.safeParse(raw);
-  return parsed.success ? parsed.data.mayfly.site : undefined;
+  return parsed.success ? parsed.data.mayfly : undefined;
 }
 
-export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDeployment' | 'removeDeployments'> {
+/** What we read of a deployment in a list. */
+const author = z.object({ id: z.number(), type: z.string().optional() }).nullish();
+const listed = z.object({
+  payload: z.unknown(),
+  performed_via_github_app: z.object({ id: z.number().optional() }).nullish(),
+  creator: author,
+});
+
+type Spoken = Pick<Voice, 'ensureDeployment' | 'removeDeployments' | 'deployedPlaces'>;
+
+export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly forget: (gone: Gone) => void } {
+  const pages = createPages(caller, {
+    item: listed,
+    ask: (octokit, at) => octokit.rest.repos.listDeployments({ ...at, environment: ENVIRONMENT }),
+  });
+
   /** Ids of the deployments that we made for this site, newest first. */
   async function ours(place: Place, only: { readonly sha?: string } = {}): Promise<readonly number[]> {
     const all = await caller.readAll(place.repository, {
@@ -36,7 +53,7 @@ export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDep
     const found: number[] = [];
     for (const one of all.kind === 'found' ? all.data : []) {
       const written: Written = { performed_via_github_app: one.performed_via_github_app, creator: one.creator };
-      if (siteOf(one.payload) === place.site && (await us.wrote(place.repository, written))) found.push(one.id);
+      if (noteOf(one.payload)?.site === place.site && (await us.wrote(place.repository, written))) found.push(one.id);
     }
     return found.sort((a, b) => b - a);
   }
@@ -96,5 +113,18 @@ export function githubDeployment(caller: Caller, us: Us): Pick<Voice, 'ensureDep
         );
       }
     },
+
+    async deployedPlaces(repository: Repository) {
+      const all = await pages.all(repository);
+      const places = new Map<string, Place>();
+      for (const one of all.kind === 'found' ? all.data : []) {
+        const note = noteOf(one.payload);
+        // The app tells one Mayfly from another: each has an app of its own.
+        if (note === undefined || places.has(note.site) || !(await us.wrote(repository, one))) continue;
+        places.set(note.site, { repository, number: note.pull, site: toSiteId(note.site) });
+      }
+      return [...places.values()];
+    },
+    forget: pages.forget,
   };
 }

@@ -2,9 +2,10 @@ import { z } from 'zod';
 import { parseRepositoryId, parseSha, type Repository, type Sha } from '../../site/identity.ts';
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
-import type { Caller } from './github-call.ts';
+import { STRANGE, strict } from './github-answer.ts';
+import { type Caller, isMissing } from './github-call.ts';
 import { GITHUB } from './github-events.ts';
-import { openPullPages, type PullAnswer, pullAnswer, STRANGE, strict } from './github-pulls.ts';
+import { openPullPages, type PullAnswer, pullAnswer } from './github-pulls.ts';
 import { drop, type Gone, type Learnt } from './gone.ts';
 
 const permissionAnswer = z.object({
@@ -18,6 +19,7 @@ const ROLE_NAMES: Readonly<Record<string, Permission>> = { ...ROLES, write: 'wri
 const fileAnswer = z.object({ type: z.literal('file'), size: z.number(), encoding: z.string(), content: z.string() });
 
 const repositoriesAnswer = z.array(z.object({ id: z.number(), full_name: z.string() }));
+const installationsAnswer = z.array(z.object({ id: z.number(), suspended_at: z.string().nullish() }));
 
 /** Commits do not change: the titles of so many are kept. */
 const MAX_TITLES = 5_000;
@@ -129,6 +131,17 @@ export function githubFacts(caller: Caller): { readonly facts: Facts; readonly f
 
     async repository(repository) {
       return caller.locate(repository);
+    },
+
+    async accesses() {
+      const list = await caller
+        .asApp((octokit) => octokit.paginate(octokit.rest.apps.listInstallations, { per_page: 100 }))
+        .catch((error: unknown) => {
+          // Servers that only speak GitHub's language do not all list them.
+          if (isMissing(error)) return [];
+          throw error;
+        });
+      return strict(installationsAnswer, list).flatMap(({ id, suspended_at: suspended }) => (suspended ? [] : [String(id)]));
     },
 
     async repositories(access) {

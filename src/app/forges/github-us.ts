@@ -7,8 +7,8 @@ import { type Caller, isMissing } from './github-call.ts';
 /** What GitHub notes about the author of a comment or a deployment. */
 export type Written = {
   readonly performed_via_github_app?: { readonly id?: number | undefined } | null | undefined;
-  readonly user?: { readonly id: number; readonly type?: string } | null | undefined;
-  readonly creator?: { readonly id: number; readonly type?: string } | null | undefined;
+  readonly user?: { readonly id: number; readonly type?: string | undefined } | null | undefined;
+  readonly creator?: { readonly id: number; readonly type?: string | undefined } | null | undefined;
 };
 
 export interface Us {

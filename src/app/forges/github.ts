@@ -1,9 +1,10 @@
-import type { Facts, Source, Voice } from '../../site/ports.ts';
+import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp } from '../probot.ts';
 import { createCaller } from './github-call.ts';
 import { githubCheck } from './github-check.ts';
 import { githubComment } from './github-comment.ts';
+import { githubDeliveries } from './github-deliveries.ts';
 import { githubDeployment } from './github-deployment.ts';
 import { githubFacts } from './github-facts.ts';
 import { githubReaction } from './github-reaction.ts';
@@ -14,6 +15,7 @@ export type GitHubForge = {
   readonly facts: Facts;
   readonly voice: Voice;
   readonly source: Source;
+  readonly deliveries: Deliveries;
   /** Drops all that is kept in memory of what is out of our reach for good. */
   readonly forget: (gone: Gone) => void;
 };
@@ -21,7 +23,7 @@ export type GitHubForge = {
 /** Owner and repository as GitHub allows them; nothing else gets into an address. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
 
-/** The three forge ports over GitHub. Every method throws Faults only; anything else is a bug. */
+/** The forge's ports over GitHub. Every method throws Faults only; anything else is a bug. */
 export function createGitHubForge(github: GitHubApp): GitHubForge {
   const caller = createCaller(github);
   const us = createUs(github, caller);
@@ -35,10 +37,11 @@ export function createGitHubForge(github: GitHubApp): GitHubForge {
       return { url: `${github.serverUrl}/${today.name}.git`, authorization };
     },
   };
+  const { forget: forgetDeployments, ...deployments } = githubDeployment(caller, us);
   const voice: Voice = {
     ...githubComment(caller, us),
     ...githubCheck(caller, github.appId),
-    ...githubDeployment(caller, us),
+    ...deployments,
     ...githubReaction(caller),
   };
   const { facts, forget } = githubFacts(caller);
@@ -46,8 +49,10 @@ export function createGitHubForge(github: GitHubApp): GitHubForge {
     facts,
     voice,
     source,
+    deliveries: githubDeliveries(caller),
     forget(gone) {
       forget(gone);
+      forgetDeployments(gone);
       caller.forget(gone);
     },
   };

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { Hono } from 'hono';
 import { z } from 'zod';
-import { type Asked, bodyOf, type Env, no, numberOf, page, queryOf, type World } from './door.ts';
-import type { Delivery, Hooks } from './hooks.ts';
+import { deliveryRoutes } from './api-deliveries.ts';
+import { type Asked, bodyOf, type Env, no, numberOf, page, type World } from './door.ts';
+import type { Hooks } from './hooks.ts';
 import { userJson } from './shapes.ts';
 import type { Installation } from './state.ts';
 
@@ -61,49 +62,4 @@ export function appRoutes({ state, at }: World, hooks: Hooks): Hono<Env> {
   });
   deliveryRoutes(app, hooks, asApp);
   return app;
-}
-
-function deliveryRoutes(app: Hono<Env>, hooks: Hooks, asApp: (c: Asked) => void): void {
-  const shortJson = (delivery: Delivery) => ({
-    id: delivery.id,
-    guid: delivery.guid,
-    delivered_at: new Date(delivery.at).toISOString(),
-    redelivery: delivery.redelivery,
-    duration: delivery.durationMs / 1000,
-    status: delivery.statusCode >= 200 && delivery.statusCode < 300 ? 'OK' : 'failed',
-    status_code: delivery.statusCode,
-    event: delivery.event,
-    action: delivery.action,
-    installation_id: delivery.installationId,
-    repository_id: null,
-  });
-  const one = (c: Asked): Delivery => {
-    asApp(c);
-    const found = hooks.deliveries.find((delivery) => delivery.id === numberOf(c, 'id'));
-    if (!found) throw no(404, 'Not Found');
-    return found;
-  };
-  app.get('/app/hook/deliveries', (c) => {
-    asApp(c);
-    const query = queryOf(c, ['per_page', 'cursor', 'status']);
-    // Newest first, by cursor and not by page.
-    const before = Number(query.cursor ?? Number.MAX_SAFE_INTEGER);
-    const size = Math.min(Number(query.per_page ?? 30), 100);
-    const older = hooks.deliveries.filter((delivery) => delivery.id < before).sort((a, b) => b.id - a.id);
-    const last = older[size - 1];
-    if (last && older.length > size) {
-      const next = new URL(c.req.url);
-      next.searchParams.set('cursor', String(last.id));
-      c.header('link', `<${next}>; rel="next"`);
-    }
-    return c.json(older.slice(0, size).map(shortJson));
-  });
-  app.get('/app/hook/deliveries/:id', (c) => {
-    const delivery = one(c);
-    return c.json({ ...shortJson(delivery), request: { payload: JSON.parse(delivery.body), headers: {} }, response: {} });
-  });
-  app.post('/app/hook/deliveries/:id/attempts', (c) => {
-    void hooks.redeliver(one(c)); // accepted, and sent in its own time
-    return c.json({}, 202);
-  });
 }

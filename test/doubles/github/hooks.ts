@@ -2,14 +2,18 @@ import { createHmac, randomUUID } from 'node:crypto';
 
 /** One attempt to deliver a webhook. A redelivery is another attempt with the same `guid`. */
 export type Delivery = {
-  readonly id: number;
+  /** 19 digits, as GitHub's have been since 2026: more than a JavaScript number holds. */
+  readonly id: string;
   readonly guid: string;
   readonly event: string;
   readonly action: string | null;
   readonly installationId: number | null;
   readonly body: string;
-  readonly at: number;
+  /** May be set back, for what happened days ago. */
+  at: number;
   readonly redelivery: boolean;
+  /** GitHub itself lost it: nothing was sent, and it is not on the record that the API shows. */
+  readonly lost: boolean;
   /** What the receiver answered; 0 when it did not answer within 10 s or could not be reached. */
   statusCode: number;
   durationMs: number;
@@ -24,7 +28,7 @@ export type Hooks = {
     readonly redelivery?: boolean;
   }): Promise<Delivery>;
   redeliver(delivery: Delivery): Promise<Delivery>;
-  /** Where webhooks go; null drops them, as a hook that was lost. */
+  /** Where webhooks go; null drops them, as if GitHub had never made them. */
   url: string | null;
 };
 
@@ -46,6 +50,8 @@ export function createHooks(options: {
     const value: unknown = Object.getOwnPropertyDescriptor(payload, 'installation')?.value;
     return typeof value === 'object' && value !== null && 'id' in value && typeof value.id === 'number' ? value.id : null;
   };
+
+  const nextId = (): string => String(3_804_004_000_000_000_000n + BigInt(options.nextId()));
 
   async function post(delivery: Delivery): Promise<void> {
     const started = performance.now();
@@ -79,14 +85,16 @@ export function createHooks(options: {
     url: options.url,
     deliveries: [],
     async send({ event, payload, guid = randomUUID(), redelivery = false }) {
-      const facts = { event, action: text(payload, 'action'), installationId: installation(payload), at: Date.now(), redelivery };
-      const delivery: Delivery = { id: options.nextId(), guid, ...facts, body: JSON.stringify(payload), statusCode: 0, durationMs: 0 };
+      const facts = { event, action: text(payload, 'action'), installationId: installation(payload), redelivery };
+      const when = { at: Date.now(), lost: hooks.url === null };
+      const delivery: Delivery = { id: nextId(), guid, ...facts, ...when, body: JSON.stringify(payload), statusCode: 0, durationMs: 0 };
       hooks.deliveries.push(delivery);
       await post(delivery);
       return delivery;
     },
     async redeliver(earlier) {
-      const delivery: Delivery = { ...earlier, id: options.nextId(), at: Date.now(), redelivery: true, statusCode: 0, durationMs: 0 };
+      const when = { at: Date.now(), lost: hooks.url === null, redelivery: true };
+      const delivery: Delivery = { ...earlier, id: nextId(), ...when, statusCode: 0, durationMs: 0 };
       hooks.deliveries.push(delivery);
       await post(delivery);
       return delivery;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { commit, type Files, initBare, resolve } from './git.ts';
-import { ensureUser, fullName, installationOf, type Repo, type Role } from './state.ts';
+import { type Deployment, ensureUser, fullName, installationOf, type Repo, type Role, type User } from './state.ts';
 import type { Making } from './verbs-pull.ts';
 
 export type NewRepository = {
@@ -58,6 +58,17 @@ export function repositoryVerbs({ state, hooks, payload }: Making, folder: strin
       const push = { ref: `refs/heads/${branch}`, before: before ?? ZEROS, after, files: Object.keys(files), by: repo.owner };
       await hooks.send({ event: 'push', payload: payload.push(repo, push) });
       return after;
+    },
+    /** A deployment as ours are, by our app or by another, that is there without our asking for it. */
+    plantDeployment(repo: Repo, wish: { readonly sha: string; readonly site: string; readonly by: 'us' | 'another app' }): Deployment {
+      const other: User = { id: state.nextId(), login: 'mayfly-two[bot]', type: 'Bot' };
+      const [creator, viaApp] = wish.by === 'us' ? [state.app.bot, state.app.id] : [other, state.app.id + 1];
+      const about = { id: state.nextId(), repository: repo, sha: wish.sha, ref: wish.sha, task: 'deploy', environment: 'preview' };
+      const kind = { description: null, transient: true, production: false, payload: { mayfly: { site: wish.site, pull: 9 } } };
+      const status = { id: state.nextId(), state: 'success', description: '', environmentUrl: '', logUrl: '', createdAt: state.now() };
+      const deployment: Deployment = { ...about, ...kind, creator, viaApp, createdAt: state.now(), statuses: [status] };
+      state.deployments.set(deployment.id, deployment);
+      return deployment;
     },
     setPermission(repo: Repo, login: string, role: Role): void {
       ensureUser(state, login);

@@ -1,9 +1,9 @@
 import { createHmac } from 'node:crypto';
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { hashed } from '../../../../infra/labels.ts';
-import { NO_SEED } from '../../../../infra/preview-local.ts';
-import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import { instanceTag } from '../../../../infra/labels.ts';
+import type { SiteId } from '../../../site/identity.ts';
+import { databaseName, databasePrefix, listDatabases, type SiteDatabase } from './database-names.ts';
 import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
 import { alone } from './database-turns.ts';
 
@@ -17,8 +17,6 @@ export type DatabaseOptions = {
   readonly kept?: Kept;
   readonly log: Logger;
 };
-
-export type SiteDatabase = { readonly name: string; readonly site: SiteId };
 
 /** The sites' own databases: one by site and content of the seed, each with a role of its own. */
 export interface SiteDatabases extends AsyncDisposable {
@@ -38,15 +36,11 @@ export const DATABASE_PORT = 5432;
 /** What a site's role may take. `temp_file_limit` is in kB. */
 const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tempKb: 1_048_576 };
 
-/** A ULID's text takes part in a name as it is: letters and digits. */
-const SITE = /^[0-9A-HJKMNP-TV-Z]{26}$/;
-
 export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteDatabases> {
   const { adminUrl, instance, passwordKey, log } = options;
   const pool = new pg.Pool({ connectionString: adminUrl, max: 4, application_name: 'mayfly-sites', idleTimeoutMillis: 10_000 });
   // A connection that breaks while nobody uses it is replaced by the pool.
   pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
-  const tag = hashed(instance, 8);
   const rights = await readRights(pool).catch(async (error: unknown) => {
     await pool.end();
     throw error;
@@ -54,15 +48,11 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   if (!rights.limitsFiles)
     log.warn('temp_file_limit cannot be set by the role in MAYFLY_PREVIEW_DATABASE_URL: sites’ temporary files have no limit');
   const password = (name: string): string => createHmac('sha256', passwordKey).update(name).digest('base64url');
-  const admin: Admin = { db: pool, adminUrl, tag, rights, password };
+  const admin: Admin = { db: pool, adminUrl, tag: instanceTag(instance), rights, password };
   await closeToPublic(admin, log);
-  const nameOf = (site: SiteId, seed: Seed | null): string => {
-    if (!SITE.test(site)) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
-    return `mf_${tag}_${site.toLowerCase()}_${hashed(seed?.sha256 ?? NO_SEED, 8)}`;
-  };
   return {
     async ensure(site, seed, signal) {
-      const name = nameOf(site, seed);
+      const name = databaseName(instance, site, seed?.sha256 ?? null);
       await alone(admin, { name, others: 'ended' }, async (turn) => {
         signal.throwIfAborted();
         if (await isComplete(turn.db, name)) return setPassword(turn, name);
@@ -74,17 +64,10 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
     },
     exists: (name) => isComplete(pool, name),
     drop: (name) => {
-      if (!name.startsWith(`mf_${tag}_`)) throw new Error(`Not a database of ours: ${JSON.stringify(name)}`);
+      if (!name.startsWith(databasePrefix(instance))) throw new Error(`Not a database of ours: ${JSON.stringify(name)}`);
       return alone(admin, { name, others: 'ended' }, (turn) => dropDatabase(turn.db, name));
     },
-    async list() {
-      const { rows } = await pool.query<{ name: string }>(
-        `select datname as name from pg_database where starts_with(datname, $1)
-         union select rolname from pg_roles where starts_with(rolname, $1)`,
-        [`mf_${tag}_`],
-      );
-      return rows.map(({ name }) => ({ name, site: toSiteId(name.slice(`mf_${tag}_`.length).split('_')[0]?.toUpperCase() ?? '') }));
-    },
+    list: () => listDatabases(pool, instance),
     [Symbol.asyncDispose]: () => pool.end(),
   };
 }

@@ -1,8 +1,7 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
-import { hashed } from '../../../../infra/labels.ts';
 import { secretsIn } from '../../../masking/secret-names.ts';
 import type { Runner, ServiceSpec, Supervisor } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
@@ -10,6 +9,7 @@ import type { Limits, Sandbox } from '../../sandbox.ts';
 import { readAppLog } from './app-log.ts';
 import { openDeclared } from './declared.ts';
 import { createService, type Service } from './service.ts';
+import { removeStraySocket, socketOf, straySockets } from './sockets.ts';
 
 export type SupervisorOptions = {
   readonly sandbox: Sandbox;
@@ -30,8 +30,6 @@ export const APP_LIMITS: Limits = { memoryMb: 1024, processes: 256, cpus: 1, dis
 const HEALTH_MS = 120_000;
 /** User ids of sites' processes: our own range, one each. */
 const UIDS = { first: 210_000, count: 10_000 };
-/** `sun_path`, less the closing zero. */
-const MAX_SOCKET_PATH = 107;
 
 export type LocalSupervisor = Supervisor & Runner & AsyncDisposable;
 
@@ -43,15 +41,12 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
   const services = new Map<string, Service>();
   const postgresOf = (spec: ServiceSpec): string | null => (spec.database === 'postgres' ? options.postgres() : null);
   const create = (spec: ServiceSpec): Service => {
-    const socket = join(options.sockets, `${hashed(spec.name, 16)}.sock`);
-    if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
-      throw new Error(`The path of a socket is longer than ${MAX_SOCKET_PATH} bytes: ${socket}`);
     const service = createService(spec, {
       sandbox: options.sandbox,
       limits: options.limits ?? APP_LIMITS,
       healthMs: options.healthMs ?? HEALTH_MS,
       uid: freeUid(services),
-      socket,
+      socket: socketOf(options.sockets, spec.name),
       logs: join(options.logs, spec.site),
       get postgres() {
         return postgresOf(spec);
@@ -62,14 +57,22 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
     return service;
   };
   for (const spec of await declared.all()) create(spec);
-  await removeStrays(options.sockets, new Set([...services.values()].map(({ socket }) => socket)));
+  for (const name of await straySockets(options.sockets, services.keys())) await removeStraySocket(options.sockets, name, services.keys());
+  /** On their way out: they have their sockets until they are gone. */
+  const leaving = new Set<string>();
   const remove = async (name: string): Promise<void> => {
     const service = services.get(name);
     await declared.forget(name);
+    leaving.add(name);
     services.delete(name);
-    await service?.sleep();
-    if (service) await rm(service.socket, { force: true });
+    try {
+      await service?.sleep();
+      if (service) await rm(service.socket, { force: true });
+    } finally {
+      leaving.delete(name);
+    }
   };
+  const withSockets = (): Iterable<string> => [...services.keys(), ...leaving];
   return {
     async start(spec, watch) {
       const known = services.get(spec.name);
@@ -93,6 +96,14 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
       return readAppLog(join(options.logs, site, 'app.log'), { lines, secrets });
     },
     list: async () => [...services.values()].map((service) => service.state()),
+    async strays() {
+      const sockets = await straySockets(options.sockets, withSockets());
+      return [
+        ...sockets.map((name) => ({ kind: 'socket', name, site: 'nobody' }) as const),
+        ...(await declared.unreadable()).map((name) => ({ kind: 'process', name, site: null }) as const),
+      ];
+    },
+    removeStray: (name) => removeStraySocket(options.sockets, name, withSockets()),
     async reach(name) {
       const service = services.get(name);
       if (!service) throw new Fault('wake-failed', { cause: new Error(`There is no service ${name}`) });
@@ -110,14 +121,6 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
       await Promise.all([...services.values()].map((service) => service.sleep()));
     },
   };
-}
-
-/** What was killed before it was declared leaves its socket behind, of which nobody knows any more. */
-async function removeStrays(folder: string, known: ReadonlySet<string>): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name);
-    if (!known.has(path)) await rm(path, { force: true });
-  }
 }
 
 function freeUid(services: ReadonlyMap<string, Service>): number {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { siteOfStack, stackName } from '../../../../infra/labels.ts';
+import { ownerOfStack, stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
 import { faultPoint } from '../../../fault-points.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
@@ -42,7 +42,7 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     const { isNew, ...declared } = plan;
     const program = { name: 'local', plan: { ...declared, labels: { instance, site }, token: provider.token } } as const;
     const run = { program, attach: `mayfly:${provider.port}`, signal };
-    const stack = stackName('local', site);
+    const stack = stackName('local', { instance, site });
     try {
       await (verb === 'up' ? stacks.up(held, stack, { ...run, isNew }) : stacks.destroy(held, stack, run));
     } catch (error) {
@@ -79,7 +79,7 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
   return {
     async prepare(held, site, { signal }) {
       if (known.has(site)) return;
-      await stacks.init(held, stackName('local', site), signal);
+      await stacks.init(held, stackName('local', { instance, site }), signal);
       await faultPoint('stack-made');
       known.add(site);
     },
@@ -125,16 +125,24 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     },
     appLog: (site, lines) => supervisor.said(site, lines),
     async survey() {
-      const stacksFound = (await stacks.list()).flatMap((name): Found[] => {
-        const site = siteOfStack('local', name);
-        return site === undefined ? [] : [{ kind: 'stack', name, site: toSiteId(site) }];
-      });
+      const names = await stacks.list();
       const processes = (await supervisor.list()).map(({ name, site }): Found => ({ kind: 'process', name, site }));
       const kept = (await databases.list()).map(({ name, site }): Found => ({ kind: 'database', name, site }));
-      return [...stacksFound, ...processes, ...kept];
+      return [...ourStacks(names, instance), ...processes, ...kept, ...(await supervisor.strays())];
+    },
+    async discard({ kind, name }) {
+      if (kind === 'socket') await supervisor.removeStray(name);
     },
   };
 }
+
+/** Of the stacks that there are, those of this Mayfly, and those of which nobody can tell. */
+export const ourStacks = (names: readonly string[], instance: string): readonly Found[] =>
+  [...names].sort().flatMap((name): Found[] => {
+    const owner = ownerOfStack('local', instance, name);
+    if (owner === 'another') return [];
+    return [{ kind: 'stack', name, site: owner === 'unknown' ? null : toSiteId(owner.site) }];
+  });
 
 const serviceName = (site: SiteId, revision: string): string => `${site}/${revision}`;
 

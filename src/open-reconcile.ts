@@ -1,0 +1,104 @@
+import type { Logger } from 'pino';
+import { ulid } from 'ulid';
+import { openIntake } from './app/intake.ts';
+import { createMetrics } from './app/metrics.ts';
+import type { Config } from './config.ts';
+import { type DataDir, InUseError, openDataDir } from './data-dir.ts';
+import { handOn } from './effects.ts';
+import { type Expiry, type ExpiryParts, openExpiry } from './expiry/expiry.ts';
+import type { Deed, Done, Finding } from './expiry/plan.ts';
+import { type Beside, openBeside } from './open-beside.ts';
+import { connectForges, type Forges, openForges } from './open-forges.ts';
+import { openStores } from './open-stores.ts';
+import { openTarget, startGround } from './open-target.ts';
+import { openQueues } from './queues.ts';
+import type { Stock } from './site/ports.ts';
+import type { Store } from './store/store.ts';
+
+type Means = {
+  readonly store: Store;
+  readonly queues: ExpiryParts['queues'];
+  readonly forges: Forges;
+  readonly stocks: readonly Stock[];
+  /** Who has the data dir, and so what lies here: nobody else, or another process. */
+  readonly owner: Beside['owner'];
+};
+
+/** Only who has the data dir can stop what runs; it looks at all of it every minute. */
+const LEFT_TO_OWNER: Deed = { word: 'left to the Mayfly that runs here', run: null };
+/** Each delivery is asked for once, and the door that it would come to is ours. */
+const LEFT_UNTIL_START: Deed = { word: 'left until Mayfly runs', run: null };
+
+const runsSites = ({ roles }: Config): boolean => roles.has('gate') || roles.has('worker');
+
+/** What a reconcile would do now. Nothing is changed anywhere: the database itself refuses it, and the forges are only asked. */
+export async function planReconcile(config: Config, log: Logger): Promise<readonly Finding[]> {
+  await using opening = new AsyncDisposableStack();
+  const { store, stock, owner } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
+  const forges = connectForges(config, log);
+  const stocks = runsSites(config) ? [stock] : [];
+  return await openMeans(config, { store, queues: NO_QUEUES, forges, stocks, owner }, log).plan();
+}
+
+/** Does it once. Where a Mayfly has the data dir, what lies on this machine is left to that one. */
+export async function reconcileOnce(config: Config, log: Logger): Promise<readonly Done[]> {
+  await using opening = new AsyncDisposableStack();
+  const dataDir = await takeDataDir(config.dataDir);
+  const means = await (dataDir ? openAlone(config, { dataDir: opening.use(dataDir), log }, opening) : openWithOwner(config, log, opening));
+  return await openMeans(config, means, log).reconcileNow();
+}
+
+function openMeans(config: Config, { store, queues, forges, stocks, owner }: Means, log: Logger): Expiry {
+  const { links, deliveries } = forges;
+  // Nobody scrapes a process that ends at once.
+  const metrics = createMetrics({ sites: async () => ({}), queues: async () => ({}) });
+  const intake = openIntake({ store, links, policy: { ...config }, word: config.command, running: null, metrics, log });
+  return openExpiry({
+    ...{ store, queues, stocks, links, deliveries, metrics, log },
+    instead: owner === 'nobody' ? (config.roles.has('web') ? { deliveries: LEFT_UNTIL_START } : {}) : { orphans: LEFT_TO_OWNER },
+    lookAtPull: intake.lookAtPull,
+    endIfOutOfReach: intake.endIfOutOfReach,
+    addRepository: intake.addRepository,
+    repositories: config.repositories,
+    dataDir: config.dataDir,
+    maxSites: config.maxSites,
+  });
+}
+
+const refuse = async (): Promise<never> => {
+  throw new Error('A dry run hands nothing on');
+};
+const NO_LANE = { add: refuse, nudge: refuse };
+const NO_QUEUES: ExpiryParts['queues'] = { intake: NO_LANE, provision: NO_LANE, report: NO_LANE };
+
+/** Undefined when another process has it. */
+async function takeDataDir(path: string): Promise<DataDir | undefined> {
+  try {
+    return await openDataDir(path);
+  } catch (error) {
+    if (error instanceof InUseError) return undefined;
+    throw error;
+  }
+}
+
+async function openAlone(
+  config: Config,
+  { dataDir, log }: { readonly dataDir: DataDir; readonly log: Logger },
+  opening: AsyncDisposableStack,
+): Promise<Means> {
+  const ground = runsSites(config) ? startGround(config, { dataDir, log }, opening) : null;
+  const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
+  stores.store.onEffects((site, effects) => handOn(stores, site, effects));
+  const forges = await openForges(config, stores.store, log);
+  const local = ground && (await openTarget(stores, { ...(await ground), log }, opening));
+  const { store, queues } = stores;
+  return { store, queues, forges, stocks: local ? [local.target, local.artefacts] : [], owner: 'nobody' };
+}
+
+async function openWithOwner(config: Config, log: Logger, opening: AsyncDisposableStack): Promise<Means> {
+  const { store, stock, instance, databaseUrl } = await openBeside(config, { purpose: 'to change', log, newId: ulid }, opening);
+  const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
+  store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
+  const forges = await openForges(config, store, log);
+  return { store, queues, forges, stocks: runsSites(config) ? [stock] : [], owner: 'a Mayfly that runs' };
+}

@@ -84,7 +84,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const expiry = openExpiry({
     store,
     queues,
-    stocks: local ? [local.target, local.artefacts] : [],
+    stocks: local ? { target: local.target, artefacts: local.artefacts } : {},
     links: forges.links,
     deliveries: forges.deliveries,
     lookAtPull: intake.lookAtPull,

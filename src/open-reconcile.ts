@@ -12,14 +12,13 @@ import { connectForges, type Forges, openForges } from './open-forges.ts';
 import { openStores } from './open-stores.ts';
 import { openTarget, startGround } from './open-target.ts';
 import { openQueues } from './queues.ts';
-import type { Stock } from './site/ports.ts';
 import type { Store } from './store/store.ts';
 
 type Means = {
   readonly store: Store;
   readonly queues: ExpiryParts['queues'];
   readonly forges: Forges;
-  readonly stocks: readonly Stock[];
+  readonly stocks: ExpiryParts['stocks'];
   /** Who has the data dir, and so what lies here: nobody else, or another process. */
   readonly owner: Beside['owner'];
 };
@@ -36,7 +35,7 @@ export async function planReconcile(config: Config, log: Logger): Promise<readon
   await using opening = new AsyncDisposableStack();
   const { store, stock, owner } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
   const forges = connectForges(config, log);
-  const stocks = runsSites(config) ? [stock] : [];
+  const stocks = runsSites(config) ? { target: stock } : {};
   return await openMeans(config, { store, queues: NO_QUEUES, forges, stocks, owner }, log).plan();
 }
 
@@ -92,7 +91,7 @@ async function openAlone(
   const forges = await openForges(config, stores.store, log);
   const local = ground && (await openTarget(stores, { ...(await ground), log }, opening));
   const { store, queues } = stores;
-  return { store, queues, forges, stocks: local ? [local.target, local.artefacts] : [], owner: 'nobody' };
+  return { store, queues, forges, stocks: local ? { target: local.target, artefacts: local.artefacts } : {}, owner: 'nobody' };
 }
 
 async function openWithOwner(config: Config, log: Logger, opening: AsyncDisposableStack): Promise<Means> {
@@ -100,5 +99,5 @@ async function openWithOwner(config: Config, log: Logger, opening: AsyncDisposab
   const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
   store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
   const forges = await openForges(config, store, log);
-  return { store, queues, forges, stocks: runsSites(config) ? [stock] : [], owner: 'a Mayfly that runs' };
+  return { store, queues, forges, stocks: runsSites(config) ? { target: stock } : {}, owner: 'a Mayfly that runs' };
 }

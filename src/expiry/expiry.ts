@@ -2,12 +2,12 @@ import type { Logger } from 'pino';
 import type { Queues } from '../queues.ts';
 import type { ForgeId, Repository } from '../site/identity.ts';
 import type { Pattern } from '../site/policy.ts';
-import type { Deliveries, Facts, Stock, Voice } from '../site/ports.ts';
+import type { Deliveries, Facts, Voice } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
 import { type Loop, pause } from './clock.ts';
 import { planForge, planNewcomers, planRepository } from './forges.ts';
 import { removeOldLogs } from './old-logs.ts';
-import { planOrphans } from './orphans.ts';
+import { planOrphans, type Stocks } from './orphans.ts';
 import { carryOut, type Deed, type Done, type Finding, NOT_COMPARED } from './plan.ts';
 import { planStrangers } from './reconcile.ts';
 import { planSweep, sweep } from './sweep.ts';
@@ -16,7 +16,7 @@ export type ExpiryParts = {
   readonly store: Store;
   readonly queues: Pick<Queues, 'intake' | 'provision' | 'report'>;
   /** Where things of sites are kept on this host; none where no site is. */
-  readonly stocks: readonly Stock[];
+  readonly stocks: Stocks;
   /** What is told in place of doing it, of what is not for this process to do. */
   readonly instead?: { readonly orphans?: Deed; readonly deliveries?: Deed };
   readonly links: ReadonlyMap<ForgeId, ForgeSide>;
@@ -78,33 +78,22 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const { store, queues, log } = parts;
   const { maxSites } = parts;
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
-  const count = openCount(parts);
-  /** What is to be known before repositories are compared: a new access to one is no reason to end its sites. */
-  const before = async () => [...(await planNewcomers(parts)), ...(await planStrangers(store))];
-  const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null });
-  const carry = async (plan: readonly Finding[], signal?: AbortSignal): Promise<readonly Done[]> =>
-    carryOut(plan, { log, ...(signal && { signal }) });
-  const deliverAgain = async (forge: ForgeId, signal?: AbortSignal): Promise<readonly Done[]> => {
-    const { findings, settle } = await planForge(parts, forge);
-    const done = await carry(findings, signal);
-    const isWhole = done.length === findings.length && done.every(({ outcome }) => outcome === 'done' || outcome === 'not needed');
-    if (isWhole) await settle();
-    return done;
-  };
-  const spread = (repositories: number): number => (FORGE_ROUND_MS - TARGET_EVERY_MS) / repositories;
-  let pace = (repositories: number): number => Math.min(spread(repositories), CATCH_UP_PAUSE_MS);
+  const tell = openTelling(parts);
+  const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null, log });
+  let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
-    count(await carry(await before(), signal));
-    const repositories = await store.repositories.all();
-    for (const repository of repositories) {
-      count(await carry(await planRepository(parts, repository), signal));
-      await pause(pace(repositories.length), signal);
+    for await (const step of forgeSteps(parts)) {
+      tell(await take(step, { signal, log }));
+      await pause(pace(step.of), signal);
       if (signal.aborted) return;
     }
-    // Last: by now the door has been open for a while, and each delivery is asked for once.
-    for (const forge of parts.deliveries.keys()) count(await deliverAgain(forge, signal));
     pace = spread;
   };
+  async function* everyStep(): AsyncGenerator<Step> {
+    yield only(await planSweep(store, wake));
+    yield* forgeSteps(parts);
+    yield only(await orphans());
+  }
   return {
     loops: ({ sweepEveryMs }) => [
       { name: 'sweep', everyMs: sweepEveryMs, run: async () => void (await sweep(store, wake, log)) },
@@ -113,29 +102,58 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
     loopsHere: (storage) => [
-      { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => count(await carry(await orphans(), signal)) },
+      { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => tell(await carryOut(await orphans(), { signal, log })) },
       { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
       { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
       { name: 'strangers', everyMs: TARGET_EVERY_MS, run: async () => tellForgotten(log, await storage?.forgetStrangers()) },
       { name: 'room', everyMs: ROOM_EVERY_MS, run: async () => tellSwept(log, await storage?.makeRoom()) },
     ],
     async plan() {
-      const plan = [...(await planSweep(store, wake)), ...(await before())];
-      for (const repository of await store.repositories.all()) plan.push(...(await planRepository(parts, repository)));
-      for (const forge of parts.deliveries.keys()) plan.push(...(await planForge(parts, forge)).findings);
-      return [...plan, ...(await orphans())];
+      const plan: Finding[] = [];
+      for await (const { findings } of everyStep()) plan.push(...findings);
+      return plan;
     },
     async reconcileNow() {
-      const done = [...(await carry(await planSweep(store, wake))), ...(await carry(await before()))];
-      for (const repository of await store.repositories.all()) done.push(...(await carry(await planRepository(parts, repository))));
-      for (const forge of parts.deliveries.keys()) done.push(...(await deliverAgain(forge)));
-      return [...done, ...(await carry(await orphans()))];
+      const done: Done[] = [];
+      for await (const step of everyStep()) done.push(...(await take(step, { log })));
+      return done;
     },
   };
 }
 
+const spread = (steps: number): number => (FORGE_ROUND_MS - TARGET_EVERY_MS) / steps;
+
+/** One look and what it asks for. */
+type Step = {
+  readonly findings: readonly Finding[];
+  /** How many such share the time of a round; of infinitely many none is followed by a pause. */
+  readonly of: number;
+  /** Called once all of it was done. */
+  readonly settle?: () => Promise<void>;
+};
+const only = (findings: readonly Finding[]): Step => ({ findings, of: Number.POSITIVE_INFINITY });
+
+/** A round over the forges: each look is taken once what the one before asked for was done. */
+async function* forgeSteps(parts: ExpiryParts): AsyncGenerator<Step> {
+  const { store, deliveries } = parts;
+  // Before repositories are compared: a new access to one is no reason to end its sites.
+  yield only([...(await planNewcomers(parts)), ...(await planStrangers(store))]);
+  const repositories = await store.repositories.all();
+  const of = repositories.length + deliveries.size;
+  for (const repository of repositories) yield { findings: await planRepository(parts, repository), of };
+  // Last: by then the door has been open for a while, and each delivery is asked for once.
+  for (const forge of deliveries.keys()) yield { ...(await planForge(parts, forge)), of };
+}
+
+async function take(step: Step, how: Parameters<typeof carryOut>[1]): Promise<readonly Done[]> {
+  const done = await carryOut(step.findings, how);
+  const isWhole = done.length === step.findings.length && done.every(({ outcome }) => outcome === 'done' || outcome === 'not needed');
+  if (isWhole) await step.settle?.();
+  return done;
+}
+
 /** Tells the operator of every difference; of what is left alone once, however often it is seen. */
-function openCount({ metrics, log }: Pick<ExpiryParts, 'metrics' | 'log'>): (done: readonly Done[]) => void {
+function openTelling({ metrics, log }: Pick<ExpiryParts, 'metrics' | 'log'>): (done: readonly Done[]) => void {
   const told = new Set<string>();
   return (done) => {
     for (const { finding, outcome } of done) {
@@ -147,7 +165,9 @@ function openCount({ metrics, log }: Pick<ExpiryParts, 'metrics' | 'log'>): (don
         told.add(key);
       }
       metrics.found(found.kind);
-      log[outcome === 'left' ? 'warn' : 'info']({ finding: found, outcome }, `reconciled: ${deed.word}`);
+      // Of a failure everything is told where it happens.
+      if (outcome === 'left') log.warn({ finding: found }, 'found, and left alone');
+      if (outcome === 'done') log.info({ finding: found }, `found, and ${deed.word}`);
     }
   };
 }

@@ -1,16 +1,20 @@
+import type { Logger } from 'pino';
 import type { SiteId } from '../site/identity.ts';
 import type { Found, Stock } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
-import { type Deed, type Finding, LEFT_ALONE, shared } from './plan.ts';
+import { type Deed, type Finding, LEFT_ALONE, NOT_COMPARED, shared } from './plan.ts';
 
 type Rows = Pick<Store, 'sites' | 'leases'>;
+/** By what an operator calls them. */
+export type Stocks = Readonly<Record<string, Stock>>;
 /** Where things of sites are kept. */
 export type Kept = {
-  readonly stocks: readonly Stock[];
+  readonly stocks: Stocks;
   /** What an operator calls the place. */
   readonly where: string;
   /** In place of removing, where that is for another process to do. */
   readonly instead: Deed | null;
+  readonly log: Logger;
 };
 
 /**
@@ -18,9 +22,17 @@ export type Kept = {
  * operator. Nothing of a site that stands is ever found, and every deed takes the site's lease and looks again, so that a launch is never
  * disturbed.
  */
-export async function planOrphans(store: Rows, { stocks, where, instead }: Kept): Promise<readonly Finding[]> {
+export async function planOrphans(store: Rows, { stocks, where, instead, log }: Kept): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const stock of stocks) findings.push(...(await orphansIn(store, stock, where)));
+  for (const [name, stock] of Object.entries(stocks)) {
+    try {
+      findings.push(...(await orphansIn(store, stock, where)));
+    } catch (error) {
+      // One place that cannot be looked at must not keep the others from being looked at.
+      log.warn({ err: error, place: name }, 'what is kept for sites could not be compared with the rows');
+      findings.push({ kind: 'place', name, where, why: 'an error, see the log', deed: NOT_COMPARED });
+    }
+  }
   return instead === null ? findings : findings.map((finding) => (finding.deed.run === null ? finding : { ...finding, deed: instead }));
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Found } from '../site/ports.ts';
 
-export type FindingKind = Found['kind'] | 'site' | 'pull' | 'repository' | 'deployment' | 'delivery';
+export type FindingKind = Found['kind'] | 'place' | 'site' | 'pull' | 'repository' | 'deployment' | 'delivery';
 
 /** Something that is not as it should be. Finding it changes nothing; its deed does. */
 export type Finding = {

@@ -39,7 +39,8 @@ describe('orphans', () => {
     store = await openTestStore();
   });
   afterAll(() => store[Symbol.asyncDispose]());
-  const plan = (stock: Stock, instead: Finding['deed'] | null = null) => planOrphans(store, { stocks: [stock], where: 'here', instead });
+  const plan = (stock: Stock, instead: Finding['deed'] | null = null) =>
+    planOrphans(store, { stocks: { target: stock }, where: 'here', instead, log: silent });
   const standing = async (): Promise<SiteId> => {
     const applied = await store.applyToPull(placeOf(++made), headSeen(made, headOf(sha('a'))));
     return applied?.site.id ?? toSiteId('none');
@@ -117,6 +118,16 @@ describe('orphans', () => {
     expect(brief(found)).toEqual([
       ['socket one', 'no site has it', 'left to the other'],
       ['stack two', 'nobody can tell whose it is', 'left alone'],
+    ]);
+  });
+
+  test('a place that cannot be looked at does not keep the others from being looked at', async () => {
+    const { stock } = stockOf([{ kind: 'socket', name: 'one', site: 'nobody' }]);
+    const closed: Stock = { ...stock, survey: () => Promise.reject(new Error('away')) };
+    const found = await planOrphans(store, { stocks: { closed, open: stock }, where: 'here', instead: null, log: silent });
+    expect(found.map(({ kind, deed }) => [kind, deed.word])).toEqual([
+      ['place', 'not compared'],
+      ['socket', 'removed'],
     ]);
   });
 

@@ -104,7 +104,7 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
           lookAtPull,
           endIfOutOfReach,
           addRepository,
-          stocks: [target],
+          stocks: { target },
           deliveries: new Map(),
           repositories: EVERY,
           dataDir: '/none',

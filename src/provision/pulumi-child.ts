@@ -5,10 +5,11 @@ import { flushCompileCache } from 'node:module';
 import { LocalWorkspace, type LocalWorkspaceOptions, PulumiCommand, type PulumiFn, Stack } from '@pulumi/pulumi/automation/index.js';
 import { PROJECT } from '../../infra/labels.ts';
 import { previewLocal } from '../../infra/preview-local.ts';
-import { ensureStack, type Place, QUIET, runMending, type StackOrder } from './pulumi-mend.ts';
+import { ensureStack, type Place, runMending, type StackOrder } from './pulumi-mend.ts';
 import type { FromChild, Mend, Order, Program, ToChild } from './pulumi-messages.ts';
 
 const tell = (message: FromChild): void => void process.send?.(message);
+const QUIET = { suppressProgress: true, suppressOutputs: true, color: 'never' } as const;
 const programOf = ({ plan }: Program): PulumiFn => previewLocal(plan);
 
 /**
@@ -46,7 +47,7 @@ async function carryOut(order: Order, given: { command: PulumiCommand; signal: A
   try {
     if (order.verb === 'list') return { stacks: (await workspace.listStacks()).map(({ name }) => name), mended: [] };
     const place = { workspace, signal: given.signal };
-    return { stacks: [], mended: await runMending(order, place, () => run(order, place)) };
+    return { stacks: [], mended: await runMending(order, place, (mended) => run(order, place, mended)) };
   } finally {
     await rm(workspace.workDir, { recursive: true, force: true });
   }
@@ -57,17 +58,18 @@ const variables = (order: StackOrder): Record<string, string> => ({
   ...('attach' in order ? { PULUMI_DEBUG_PROVIDERS: order.attach } : {}),
 });
 
-async function run(order: StackOrder, { workspace, signal }: Place): Promise<void> {
+async function run(order: StackOrder, { workspace, signal }: Place, mended: readonly Mend[]): Promise<void> {
   if (order.verb === 'init' || (order.verb === 'up' && order.isNew)) await ensureStack(order.stack, workspace);
   if (order.verb === 'init') return;
   const stack = await Stack.select(order.stack, workspace);
   switch (order.verb) {
     case 'up':
+      // What was being made when somebody died over it stays pending until a refresh clears it; whether it is there, it finds out.
+      if (mended.includes('lock-broken') && !mended.includes('state-emptied')) await refresh(stack, signal);
       await stack.up({ ...QUIET, signal });
       return;
     case 'refresh':
-      await stack.refresh({ ...QUIET, signal, runProgram: true, clearPendingCreates: true });
-      return;
+      return refresh(stack, signal);
     case 'destroy':
       // The program runs for its provider's sake: the one in the state was configured with a token that opens nothing any more.
       await stack.destroy({ ...QUIET, signal, runProgram: true, continueOnError: true });
@@ -79,6 +81,9 @@ async function run(order: StackOrder, { workspace, signal }: Place): Promise<voi
       return order satisfies never;
   }
 }
+
+const refresh = async (stack: Stack, signal: AbortSignal): Promise<void> =>
+  void (await stack.refresh({ ...QUIET, signal, runProgram: true, clearPendingCreates: true }));
 
 async function main(root: string): Promise<void> {
   const command = withoutAfterthoughts(await PulumiCommand.get({ root }));

@@ -6,7 +6,7 @@ import {
   StackNotFoundError,
 } from '@pulumi/pulumi/automation/index.js';
 import { isLeftByUs, lockedText, locksIn } from './pulumi-lock.ts';
-import type { Mend, Order } from './pulumi-messages.ts';
+import { MENDS, type Mend, type Order } from './pulumi-messages.ts';
 
 export type StackOrder = Exclude<Order, { verb: 'list' }>;
 export type Place = { readonly workspace: LocalWorkspace; readonly signal: AbortSignal };
@@ -25,23 +25,31 @@ export async function ensureStack(name: string, workspace: LocalWorkspace): Prom
 
 /**
  * Runs the order, putting right what a dead holder or an accident left behind: each in one way once, then what fails has failed. We
- * hold the stack's lease, so nobody of ours works on it.
+ * hold the stack's lease, so nobody of ours works on it. `run` is told what was put right so far.
  * @returns what was put right
  */
-export async function runMending(order: StackOrder, place: Place, run: () => Promise<void>): Promise<readonly Mend[]> {
+export async function runMending(
+  order: StackOrder,
+  place: Place,
+  run: (mended: readonly Mend[]) => Promise<void>,
+): Promise<readonly Mend[]> {
   const mended: Mend[] = [];
-  for (;;) {
+  let next: Mend | undefined;
+  for (let round = 1; ; round += 1) {
     try {
-      await run();
+      if (next !== undefined) {
+        await MEND[next](order, place);
+        mended.push(next);
+      }
+      await run(mended);
       return mended;
     } catch (error) {
       if (place.signal.aborted) throw error;
       // A stack that is not there is removed already.
       if (order.verb === 'destroy' && error instanceof StackNotFoundError) return mended;
-      const mend = await findMend(order, place, error);
-      if (mend === undefined || mended.includes(mend)) throw error;
-      await MEND[mend](order, place);
-      mended.push(mend);
+      // Mending may itself need another one first: a state that is cut off is emptied only once its lock is broken.
+      next = await findMend(order, place, error);
+      if (next === undefined || mended.includes(next) || round > MENDS.length * 2) throw error;
     }
   }
 }
@@ -57,11 +65,9 @@ async function findMend(order: StackOrder, { workspace }: Place, error: unknown)
 }
 
 const MEND: Readonly<Record<Mend, (order: StackOrder, place: Place) => Promise<void>>> = {
-  async 'lock-broken'(order, { workspace, signal }) {
+  async 'lock-broken'(order, { workspace }) {
     const stack = await Stack.select(order.stack, workspace);
     await stack.cancel();
-    // What was being made when it died stays pending in the state until a refresh clears it; whether it is there, we find out ourselves.
-    if (order.verb === 'up') await stack.refresh({ ...QUIET, signal, runProgram: true, clearPendingCreates: true });
   },
   'stack-made-anew': (order, { workspace }) => ensureStack(order.stack, workspace),
   async 'state-emptied'(order, { workspace }) {
@@ -71,8 +77,6 @@ const MEND: Readonly<Record<Mend, (order: StackOrder, place: Place) => Promise<v
     if (order.verb === 'destroy') await workspace.removeStack(order.stack, { force: true });
   },
 };
-
-export const QUIET = { suppressProgress: true, suppressOutputs: true, color: 'never' } as const;
 
 /**
  * Whether the state is cut off, or encrypted with a passphrase that is not ours. Asked twice, with a question to the backend in between:

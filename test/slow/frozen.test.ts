@@ -13,7 +13,7 @@ afterEach(() => w.stop());
 afterAll(() => w[Symbol.asyncDispose]());
 
 const points = ['lease-taken', 'launch-started', 'fetched', 'built', 'database-made', 'process-started'] as const;
-const later = ['up-returned', 'launch-succeeded', 'before-settle'] as const;
+const later = ['up-returned', 'launch-succeeded', 'before-settle', 'comment-posted', 'deployment-made'] as const;
 const cases: readonly Freeze[] = [
   ...[...points, ...later].map((point) => ({ point, what: 'alone' }) as const),
   ...(['database-made', 'process-started'] as const).map((point) => ({ point, what: 'with all its children' }) as const),

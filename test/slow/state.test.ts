@@ -6,6 +6,7 @@ import {
   DAMAGES,
   damagedThenLaunched,
   damagedThenRemoved,
+  killedAndCutOff,
   killedInRemoval,
   killedThenLaunched,
   killedThenRemoved,
@@ -23,6 +24,7 @@ describe.each(['database-made', 'process-started'] as const)('T-F01, T-F06: the 
   test('the next launch gets past the lock and clears what is pending', () => killedThenLaunched(w, point));
   test('the site’s removal leaves nothing', () => killedThenRemoved(w, point));
 });
+test('T-F01, T-F09: the engine is killed, and its state is cut off: the next launch succeeds', () => killedAndCutOff(w));
 test('T-F01: the engine is killed while it removes: removing again leaves nothing', () => killedInRemoval(w));
 
 describe.each(DAMAGES)('T-F09: a state that is %s', (damage) => {

@@ -62,15 +62,25 @@ test('a frozen holder is taken over from: its sessions end, its writes are refus
   await stuck.connect();
   await stuck.query('begin');
   await stuck.query('select * from mayfly.sites where id = $1 for update', [site.id]);
+  // And one of its Pulumi's, which bears the epoch.
+  const engine = new pg.Client({ connectionString: frozen.database.url, application_name: `${frozen.leases.sessionName}#${held.epoch}` });
+  const engineEnded = new Promise((resolve) => engine.on('error', resolve));
+  await engine.connect();
 
   await using taken = await takeWhenFree(heir, `site:${site.id}`);
   expect(taken.tookOverFrom).toBe(held.holder);
   expect(taken.epoch).toBeGreaterThan(held.epoch);
-  await ended;
+  await Promise.all([ended, engineEnded]);
   const started = { type: 'launchStarted', launch: toLaunchId('L1'), sha: site.head.sha } as const;
   await heir.apply(site.id, started, { held: taken });
   await expect(frozen.leases.check(held)).rejects.toThrow('lease-lost');
   await expect(frozen.apply(site.id, started, { held })).rejects.toThrow('lease-lost');
+  const launch = { id: toLaunchId('L2'), site: site.id, sha: site.head.sha, queuedMs: 0 };
+  await expect(frozen.launches.start(launch, { held })).rejects.toThrow('lease-lost');
+  await heir.launches.start(launch, { held: taken });
+  await expect(frozen.launches.note(launch.id, { stages: { fetch: 1 } }, { held })).rejects.toThrow('lease-lost');
+  await expect(frozen.launches.finish(launch.id, { outcome: 'failed', reason: null, tail: '' }, { held })).rejects.toThrow('lease-lost');
+  await expect(frozen.reports.save(site.id, await heir.reports.get(site.id), { held })).rejects.toThrow('lease-lost');
   expect((await heir.sites.get(site.id)).version).toBe(2);
 });
 

@@ -94,6 +94,21 @@ export async function killedThenLaunched(w: LocalWorld, point: FaultPoint): Prom
   await expectNothingLeft(w, order);
 }
 
+/** Two accidents at once. */
+export async function killedAndCutOff(w: LocalWorld): Promise<void> {
+  const order = await deployAndKill(w, 'process-started');
+  await cutOff(w, order);
+  expect(await visit(w, await w.target.deploy(hold(), nextRevision(order, {}), watching()))).toBe('after');
+  expect((await stateOf(w, order)).pending_operations).toEqual([]);
+  expect(mendedOf(w, order)).toEqual([['lock-broken', 'state-emptied']]);
+  await w.target.destroy(hold(), order.site, watching());
+  await expectNothingLeft(w, order);
+}
+
+const HALF = `json_build_object('data', encode(substring(decode(data ->> 'data', 'base64') for 2000), 'base64'))`;
+const cutOff = (w: LocalWorld, order: DeployOrder): Promise<unknown> =>
+  onState(w, `update pulumi_state set data = ${HALF} where ${where(w, order)}`);
+
 /** The same, and the site is removed. */
 export async function killedThenRemoved(w: LocalWorld, point: FaultPoint): Promise<void> {
   const order = await deployAndKill(w, point);
@@ -121,8 +136,7 @@ async function deployAndDamage(w: LocalWorld, damage: Damage): Promise<DeployOrd
   if (damage === 'encrypted with another passphrase') await writeFile(file, 'another', { mode: 0o600 });
   await w.target.deploy(hold(), order, watching());
   await writeFile(file, passphrase, { mode: 0o600 });
-  const half = `json_build_object('data', encode(substring(decode(data ->> 'data', 'base64') for 2000), 'base64'))`;
-  if (damage === 'cut off') await onState(w, `update pulumi_state set data = ${half} where ${where(w, order)}`);
+  if (damage === 'cut off') await cutOff(w, order);
   if (damage === 'lost') await onState(w, `delete from pulumi_state where ${where(w, order)}`);
   return order;
 }

@@ -52,8 +52,10 @@ export function decide(
   policy: OperatorPolicy,
 ): Decision {
   const { observation, pull } = facts;
-  if (pull === undefined || pull.state !== 'open')
-    return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged', closedAt: pull?.closedAt ?? null } };
+  if (pull === undefined || pull.state !== 'open') {
+    const { closedAt, head } = pull ?? { closedAt: null, head: null };
+    return { do: 'end', news: { type: 'pullClosed', observation, merged: pull?.state === 'merged', closedAt, head } };
+  }
   if (!isAllowed(policy.repositories, event.repository.name)) return { do: 'nothing', why: 'repository-not-allowed' };
   const config = 'config' in facts.settings ? facts.settings.config : undefined;
   const passed = facts.hasSite || !config ? undefined : reasonAgainst(config, pull, facts.changes);

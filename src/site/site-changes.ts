@@ -157,16 +157,20 @@ function comesBack(site: Extract<Site, { reason: EndReason }>, seen: News<'headS
 export function afterClose(site: Site, event: News<'pullClosed'>): Change {
   if (event.observation <= site.observation) return unchanged(site);
   const { observation, closedAt } = event;
-  const closedAs = event.merged ? 'merged' : 'closed';
+  const closedAs: NonNullable<Common['closedAs']> = event.merged ? 'merged' : 'closed';
   if (site.status === 'absent') return { next: { ...site, observation, closedAs, closedAt, passed: { why: 'closed' } }, effects: [] };
   // Somebody asked for it after this close, which is no news any more: it lives until its end.
   const wasAskedFor = isSameClose(site, closedAt) && (!isOver(site) || (site.status === 'ending' && site.revive));
   if (wasAskedFor) return { next: { ...site, observation, closedAs, closedAt }, effects: [] };
-  return afterEnd(
-    { ...site, observation, closedAs, closedAt, approval: null, wishes: { ...site.wishes, kept: false } },
-    { kind: closedAs },
-  );
+  const ended = { ...site, ...headOf(site, event), observation, closedAs, closedAt, approval: null };
+  return afterEnd({ ...ended, wishes: { ...site.wishes, kept: false } }, { kind: closedAs });
 }
+
+/** What is brought back is the pull's newest commit, also when we heard of it only by the close. */
+const headOf = (site: Site, { head, at }: News<'pullClosed'>): Partial<Pick<Common, 'head' | 'pushedAt' | 'moved'>> => {
+  if (head === null) return {};
+  return head.sha === site.head.sha ? { head } : { head, pushedAt: at, moved: true };
+};
 
 /** Whether we know of this close; of several between two looks only the last one is seen. */
 const isSameClose = (site: Site, closedAt: Date | null): boolean =>

@@ -31,8 +31,14 @@ export type SiteNews =
       readonly region: string;
       readonly passed: PassedOver;
     })
-  /** `closedAt` is the forge's clock; null when there is no such pull any more. */
-  | { readonly type: 'pullClosed'; readonly observation: number; readonly merged: boolean; readonly closedAt: Date | null }
+  /** `closedAt` is the forge's clock. It and the head are null when there is no such pull any more. */
+  | {
+      readonly type: 'pullClosed';
+      readonly observation: number;
+      readonly merged: boolean;
+      readonly closedAt: Date | null;
+      readonly head: Head | null;
+    }
   | { readonly type: 'repositoryRemoved' }
   | { readonly type: 'launchStarted'; readonly launch: LaunchId; readonly sha: Sha }
   | { readonly type: 'stageEntered'; readonly launch: LaunchId; readonly sha: Sha; readonly stage: Stage }

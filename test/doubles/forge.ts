@@ -94,6 +94,8 @@ export function createForge(repository: Repository) {
       commits.set(sha, all);
       return sha;
     },
+    /** What the default branch has for settings now. */
+    settings: (): string => branches.get('main')?.['.mayfly.yml'] ?? '',
     say(number: number, by: 'us' | 'a person', body: string): ForgeComment {
       const comment: ForgeComment = { id: next(), number, ours: by === 'us', body, reactions: [] };
       comments.set(comment.id, comment);

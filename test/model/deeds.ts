@@ -8,8 +8,10 @@ import type { World } from './world.ts';
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
-/** Around the numbers that matter: a lease's life, the pause between launches, a site's life. */
-const WAITS = [SECOND, 6 * SECOND, 16 * SECOND, 10 * MINUTE, 2 * HOUR, 7 * HOUR, 25 * HOUR] as const;
+/** Longer than a lease lives that nobody renews. */
+const LEASE_MS = 16 * SECOND;
+/** Around the numbers that matter: a lease, the pause between launches, the life of a site. */
+const WAITS = [SECOND, 6 * SECOND, LEASE_MS, 10 * MINUTE, 2 * HOUR, 7 * HOUR, 25 * HOUR] as const;
 
 /** Who there is, with what they may do at first. */
 export const PEOPLE: readonly { readonly id: number; readonly role: Permission }[] = [
@@ -36,6 +38,9 @@ const WORDS = [
 /** Every second pull is a fork's. */
 export const PULLS = [1, 2] as const;
 
+/** What the base branch may say. */
+const SETTINGS = { auto: '', command: 'previews: command\n', mistaken: 'prewiews: auto\n' } as const;
+
 const index = fc.nat({ max: 7 });
 const pull = fc.constantFrom(...PULLS);
 const person = fc.constantFrom(...PEOPLE.map(({ id }) => id));
@@ -50,6 +55,8 @@ const onForge = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('draft'), pull }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('deleteFork'), pull }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('say'), pull, by: person, words: fc.constantFrom(...WORDS) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('setUp'), previews: fc.constantFrom('auto', 'command', 'mistaken') }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('access'), isOpen: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('promote'), person, role: fc.constantFrom('none', 'read', 'write', 'maintain') }) },
 );
 
@@ -65,7 +72,10 @@ const inBetween = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('loseEffects'), lost: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('crash'), process: fc.nat({ max: 1 }), again: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('freeze'), process: fc.nat({ max: 1 }), frozen: fc.boolean() }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('takeOver'), which: index, times: fc.integer({ min: 1, max: 40 }) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('forgeAway'), away: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cutAnswer') }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('loseNotices'), lost: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('wait'), ms: fc.constantFrom(...WAITS) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('loop'), kind: fc.constantFrom('sweep', 'reconcile') }) },
 );
@@ -98,7 +108,7 @@ const DOING: Doing = {
       pullChanged(world, world.forge.openPull({ number, author: 'user-901', head }), 'opened');
     } else if (pull.state === 'closed') {
       pull.state = 'open';
-      world.touched(pull, 'reopened');
+      world.changed('reopened', pull);
       pullChanged(world, pull, 'reopened');
     }
   },
@@ -107,7 +117,7 @@ const DOING: Doing = {
     if (pull === undefined || pull.head === null) return;
     world.forge.push(pull);
     if (broken) world.broken.add(pull.sha);
-    world.touched(pull, 'pushed');
+    world.changed('pushed', pull);
     pullChanged(world, pull, 'pushed');
   },
   pushBack(world, { pull: number, back }) {
@@ -115,7 +125,7 @@ const DOING: Doing = {
     const sha = pull && chosen(pull.shas, back);
     if (sha === undefined || sha === pull?.sha || pull?.head === null || pull === undefined) return;
     world.forge.push(pull, sha);
-    world.touched(pull, 'pushed');
+    world.changed('pushed', pull);
     pullChanged(world, pull, 'pushed');
   },
   close(world, { pull: number, as }) {
@@ -123,21 +133,21 @@ const DOING: Doing = {
     if (pull === undefined) return;
     pull.state = as;
     pull.closedAt = new Date(Math.floor(world.clock.now() / SECOND) * SECOND);
-    world.touched(pull, 'closed');
+    world.changed('closed', pull);
     pullChanged(world, pull, 'closed');
   },
   retarget(world, { pull: number }) {
     const pull = openPull(world, number);
     if (pull === undefined) return;
     pull.base = pull.base === 'main' ? 'next' : 'main';
-    world.touched(pull, 'retargeted');
+    world.changed('retargeted', pull);
     pullChanged(world, pull, 'other');
   },
   draft(world, { pull: number }) {
     const pull = openPull(world, number);
     if (pull === undefined) return;
     pull.draft = !pull.draft;
-    world.touched(pull, 'drafted');
+    world.changed('drafted', pull);
     pullChanged(world, pull, 'other');
   },
   deleteFork(world, { pull: number }) {
@@ -145,13 +155,25 @@ const DOING: Doing = {
     if (!pull?.isFork || pull.head === null) return;
     // The forge tells nobody.
     pull.head = null;
-    world.touched(pull, 'fork deleted');
+    world.changed('fork deleted', pull);
   },
   say(world, { pull: number, by, words }) {
     const pull = world.forge.pulls.get(number);
     const author = world.forge.users.get(by);
     if (pull === undefined || author === undefined) return;
     world.say(pull, author, words.replace('SHA', shortSha(pull.sha)));
+  },
+  setUp(world, { previews }) {
+    world.forge.write('main', { '.mayfly.yml': SETTINGS[previews] });
+    world.tell({ type: 'branchPushed', repository: world.repository, branch: 'main', touchesSettings: true });
+  },
+  access(world, { isOpen }) {
+    const { forge, id, access } = world.repository;
+    if (isOpen === world.forge.repo.isOpen) return;
+    world.forge.repo.isOpen = isOpen;
+    world.changed('access');
+    if (isOpen) world.tell({ type: 'repositoriesAdded', repositories: [world.repository] });
+    else world.tell({ type: 'repositoriesRemoved', forge, access, repositories: [id] });
   },
   promote(world, { person: id, role }) {
     const user = world.forge.users.get(id);
@@ -203,8 +225,27 @@ const DOING: Doing = {
     const process = world.processes[which];
     if (process) process.isFrozen = frozen;
   },
+  async takeOver(world, { which, times }) {
+    const it = chosen(
+      going(world).filter(({ job }) => job.kind === 'provision'),
+      which,
+    );
+    const other = world.processes.find((process) => process !== it?.process && !process.isFrozen);
+    if (it === undefined || other === undefined) return;
+    it.process.isFrozen = true;
+    await world.wait(LEASE_MS);
+    const taken = await world.start(it.job, other);
+    for (let count = 0; count < times && !taken.steps.isOver(); count++) await world.advance(taken, 0);
+    it.process.isFrozen = false;
+  },
   forgeAway(world, { away }) {
     world.forge.repo.isAway = away;
+  },
+  cutAnswer(world) {
+    world.forge.repo.cutsNextAnswer = true;
+  },
+  loseNotices(world, { lost }) {
+    world.handing.isDeaf = lost;
   },
   wait: (world, { ms }) => world.wait(ms),
   loop(world, { kind }) {

@@ -65,8 +65,12 @@ function convict(world: World, crimes: readonly string[]): void {
 async function comeToRest(world: World): Promise<void> {
   world.trace.push('— rest —');
   world.handing.isLost = false;
+  world.handing.isDeaf = false;
   world.forge.repo.isAway = false;
-  // Those that stand still come back when the others are done.
+  // Those that stand still come back when the others have taken their work over and done it.
+  await world.drain();
+  await world.wait(ROUND_MS);
+  world.enqueue('sweep', 'sweep');
   await world.drain();
   for (const process of world.processes) process.isFrozen = false;
   let before = '';
@@ -93,21 +97,24 @@ async function atRest(world: World): Promise<readonly string[]> {
   const { store, repository, forge, grounds, clock } = world;
   const found = [...world.crimes];
   const holders = await store.places.holders({ forge: repository.forge, id: repository.id });
+  const isInReach = forge.repo.isOpen && (await store.repositories.find(repository.forge, repository.id)) !== undefined;
   for (const number of PULLS) {
+    const settings = forge.pulls.get(number)?.base === 'main' ? forge.settings() : '';
     const ref = { forge: repository.forge, repository: repository.id, number };
     const site = await store.sites.findByPull(ref);
     const running = [...grounds.services.values()].filter((one) => one.site === site?.id).map(({ artefact }) => artefact.key);
-    const ofPull = <T extends { readonly pull: number }>(all: readonly T[]): readonly T[] => all.filter((one) => one.pull === number);
+    const ofPull = <T extends { readonly pull: number | null }>(all: readonly T[]): readonly T[] =>
+      all.filter((one) => one.pull === number || one.pull === null);
     found.push(
       ...wrongs({
         ...{ pull: forge.pulls.get(number), site, running, commands: await store.commands.ofPull(ref, 500) },
         ...{ said: ofPull(world.said), touches: ofPull(world.touches), demoted: world.demoted, broken: world.broken },
-        ...{ now: clock.now(), hasFreePlace: holders.length < world.maxSites },
+        ...{ now: clock.now(), hasFreePlace: holders.length < world.maxSites, isInReach, settings },
       }),
     );
     const ours = [...forge.comments.values()].filter((one) => one.ours && one.number === number);
     if (ours.length > 1) found.push(`#${number} has ${ours.length} comments of ours`);
-    if (site !== undefined && site.status !== 'absent' && ours.length === 0) found.push(`#${number} has no comment of ours`);
+    if (site !== undefined && site.status !== 'absent' && isInReach && ours.length === 0) found.push(`#${number} has no comment of ours`);
   }
   return [...found, ...(await left(world))];
 }

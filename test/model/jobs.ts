@@ -52,6 +52,7 @@ export type Stage = {
   readonly broken: ReadonlySet<string>;
   readonly allowings: readonly Allowing[];
   readonly crimes: string[];
+  readonly handing: { readonly isDeaf: boolean };
   readonly enqueue: Enqueue;
   readonly queues: Parameters<typeof openExpiry>[0]['queues'];
   readonly maxSites: number;
@@ -122,7 +123,7 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
 }
 
 /** What a job sees of the store; what is written there is told to whoever listens at that moment. */
-function openStoreFor({ ground, repository, crimes, maxSites }: Stage): (seat: Seat) => Store {
+function openStoreFor({ ground, repository, crimes, handing, maxSites }: Stage): (seat: Seat) => Store {
   const { store: raw } = ground;
   const listeners = new Set<(change: SiteChanged | 'resync') => void>();
   const told =
@@ -131,7 +132,7 @@ function openStoreFor({ ground, repository, crimes, maxSites }: Stage): (seat: S
     ) =>
     async (...args: Args): Promise<Done> => {
       const applied = await write(...args);
-      if (!applied?.changed) return applied;
+      if (!applied?.changed || handing.isDeaf) return applied;
       const { id, host, version } = applied.site;
       for (const listener of [...listeners]) listener({ site: id, host, version });
       return applied;

@@ -14,6 +14,10 @@ export type Truth = {
   readonly broken: ReadonlySet<string>;
   readonly now: number;
   readonly hasFreePlace: boolean;
+  /** The repository is open to us, and we know of that. */
+  readonly isInReach: boolean;
+  /** Of its base branch, now. */
+  readonly settings: string;
   /** Commits of the services that run for this site. */
   readonly running: readonly string[];
 };
@@ -22,24 +26,31 @@ export type Truth = {
 export function wrongs(truth: Truth): readonly string[] {
   const { pull, site } = truth;
   if (pull === undefined) return site === undefined ? [] : ['a site without a pull'];
-  const wrong = pull.state === 'open' ? wrongOfOpen(truth, pull) : wrongOfClosed(truth);
+  const wrong = !truth.isInReach ? wrongOfGone(truth) : pull.state === 'open' ? wrongOfOpen(truth, pull) : wrongOfClosed(truth);
   const text = wrong ?? wrongOfRunning(truth);
   return text === undefined ? [] : [`#${pull.number} (${pull.state}) is ${site?.status ?? 'without a site'}: ${text}`];
 }
 
-/** The newest command about its life that was carried out. */
-function newestLife({ commands, said }: Truth): SaidByPeople | undefined {
+const isByCommand = ({ settings }: Truth): boolean => settings.includes('previews: command');
+/** The newest command about its life that was carried out since the repository was last taken from us: that forgets what came before. */
+function newestLife({ commands, said, touches }: Truth): SaidByPeople | undefined {
   const done = commands.filter(({ answer }) => answer === null || ['done', 'waits-for-approval'].includes(answer.code));
   const written = said.filter(
     ({ id, words }) => /^(deploy|rebuild|stop)$/.test(words) && done.some(({ comment }) => comment === String(id)),
   );
-  return written.toSorted((a, b) => b.id - a.id)[0];
+  const gone = touches.findLast(({ how }) => how === 'access')?.at ?? 0;
+  return written.filter(({ id }) => id > gone).toSorted((a, b) => b.id - a.id)[0];
 }
+
+/** The repository is no longer ours to look at. */
+const wrongOfGone = ({ site }: Truth): string | undefined =>
+  site === undefined || site.status === 'ended' || site.status === 'absent' ? undefined : 'its repository is gone';
 
 function wrongOfOpen(truth: Truth, pull: ForgePull): string | undefined {
   const { site, now } = truth;
-  if (site === undefined || site.status === 'absent') return 'it should have one';
-  const isStopped = newestLife(truth)?.words === 'stop';
+  const life = newestLife(truth)?.words;
+  if (site === undefined || site.status === 'absent') return isByCommand(truth) && life === undefined ? undefined : 'it should have one';
+  const isStopped = life === 'stop';
   if (site.status === 'ended') {
     if (site.reason.kind === 'stopped') return isStopped ? undefined : 'nobody stopped it';
     if (site.reason.kind !== 'expired') return `it ended because of ${site.reason.kind}`;
@@ -61,6 +72,7 @@ function wrongOfStatus(truth: Truth, { site, pull }: { readonly site: Site; read
       if (!mayBuild) return 'nobody approved it';
       return site.live.sha === pull.sha && !truth.broken.has(pull.sha) ? undefined : `live at ${site.live.sha}`;
     case 'failed':
+      if (site.code === 'config-invalid') return truth.settings.includes('prewiews') ? undefined : 'its settings are well';
       return truth.broken.has(pull.sha) ? undefined : `failed with ${site.code}`;
     case 'queued':
       return site.place === 'taken' || truth.hasFreePlace ? 'it waits for nothing' : undefined;
@@ -78,7 +90,7 @@ function wasApproved({ commands, said, touches, demoted }: Truth, pull: ForgePul
       !demoted.has(by) &&
       commands.some(({ comment, answer }) => comment === String(id) && answer?.code === 'done'),
   );
-  return given.some(({ id }) => !touches.some(({ pull: number, at }) => number === pull.number && at > id));
+  return given.some(({ id }) => !touches.some(({ pull: number, at }) => (number === pull.number || number === null) && at > id));
 }
 
 function wrongOfClosed(truth: Truth): string | undefined {
@@ -86,7 +98,9 @@ function wrongOfClosed(truth: Truth): string | undefined {
   if (site === undefined || site.status === 'ended' || site.status === 'absent') return undefined;
   const closedAt = touches.findLast(({ pull: number, how }) => number === pull?.number && how === 'closed')?.at ?? 0;
   const life = newestLife(truth);
-  if (life === undefined || life.words === 'stop' || life.id < closedAt) return 'nobody asked for it after the close';
+  // Forges write times in whole seconds: within one, which of the two was the last word is not to be told.
+  const isBefore = life !== undefined && life.id < closedAt && life.at < (pull?.closedAt?.getTime() ?? 0);
+  if (life === undefined || life.words === 'stop' || isBefore) return 'nobody asked for it after the close';
   return pull && wrongOfStatus(truth, { site, pull });
 }
 

@@ -11,17 +11,19 @@ import { type Steps, startSteps } from './steps.ts';
 type Pending = { readonly kind: JobKind; readonly id: string; readonly dueAt: number };
 type Active = { readonly job: Pending; readonly steps: Steps; readonly process: Process };
 type Mail = { readonly id: string; readonly event: ForgeEvent };
-/** What somebody wrote, and what the head was then. Its id is later than whatever happened before. */
+/** What somebody wrote, `at` which whole second, and what the head was then. Its id is later than whatever happened before. */
 export type SaidByPeople = {
   readonly id: number;
+  readonly at: number;
   readonly pull: number;
   readonly by: number;
   readonly words: string;
   readonly sha: string;
 };
 export type Touch = {
-  readonly pull: number;
-  readonly how: 'pushed' | 'closed' | 'reopened' | 'retargeted' | 'drafted' | 'fork deleted';
+  /** Null: of all. */
+  readonly pull: number | null;
+  readonly how: 'access' | 'pushed' | 'closed' | 'reopened' | 'retargeted' | 'drafted' | 'fork deleted';
   readonly at: number;
 };
 /** More than that comes of nothing: it turns in circles. */
@@ -45,8 +47,8 @@ export async function openWorld(ground: Ground, { maxSites }: { readonly maxSite
   const pending: Pending[] = [];
   const active: Active[] = [];
   const mail: Mail[] = [];
-  /** Whether what a change asks for is handed on; a crash right after a commit loses it. */
-  const handing = { isLost: false };
+  /** Whether what a change asks for is lost, as in a crash right after the commit; whether nobody hears of changes as they come. */
+  const handing = { isLost: false, isDeaf: false };
   const log = listening(crimes);
   await raw.repositories.ensureForge(github);
   // Told when the app was installed.
@@ -62,7 +64,7 @@ export async function openWorld(ground: Ground, { maxSites }: { readonly maxSite
     if (!handing.isLost) await handOn({ store: raw, queues }, site, effects);
   });
 
-  const run = createJobs({ ground, repository, forge, grounds, broken, allowings, crimes, enqueue, queues, maxSites, log });
+  const run = createJobs({ ground, handing, repository, forge, grounds, broken, allowings, crimes, enqueue, queues, maxSites, log });
   const processes: Process[] = [openProcess(ground, log), openProcess(ground, log)];
 
   const failed = (job: Pending, error: unknown): void => {
@@ -128,18 +130,19 @@ export async function openWorld(ground: Ground, { maxSites }: { readonly maxSite
     demoted: new Set<number>(),
     said: [] as SaidByPeople[],
     touches: [] as Touch[],
-    /** A pull was changed on the forge. */
-    touched(pull: ForgePull, how: Touch['how']): void {
-      this.touches.push({ pull: pull.number, how, at: forge.next() });
+    /** Something was changed on the forge. */
+    changed(how: Touch['how'], pull?: ForgePull): void {
+      this.touches.push({ pull: pull?.number ?? null, how, at: forge.next() });
     },
     /** Somebody writes a comment with one command. */
     say(pull: ForgePull, author: ForgeUser, words: string): void {
       const comment = forge.say(pull.number, 'a person', `${WORD} ${words}`);
-      this.said.push({ id: comment.id, pull: pull.number, by: author.id, words, sha: pull.sha });
       if (words.startsWith('approve'))
         allowings.push({ pull: pull.number, by: author.id, shas: words === 'approve' ? [...pull.shas] : [pull.sha] });
       // Forges write times in whole seconds.
-      const writtenAt = new Date(Math.floor(clock.now() / 1_000) * 1_000).toISOString().replace('.000Z', 'Z');
+      const at = Math.floor(clock.now() / 1_000) * 1_000;
+      const writtenAt = new Date(at).toISOString().replace('.000Z', 'Z');
+      this.said.push({ id: comment.id, at, pull: pull.number, by: author.id, words, sha: pull.sha });
       const event = { type: 'commentWritten', repository, number: pull.number } as const;
       const { id, login } = author;
       const told = {

@@ -96,7 +96,7 @@ test.each([
 ] as const)('a pull that is %s ends its site, whatever the event was and whoever is allowed', (_, pull, merged) => {
   expect(told('opened', facts({}, { pull }), { repositories: [] })).toEqual({
     do: 'end',
-    news: { type: 'pullClosed', observation: 9, merged, closedAt: null },
+    news: { type: 'pullClosed', observation: 9, merged, closedAt: null, head: pull?.head ?? null },
   });
 });
 

@@ -30,7 +30,7 @@ type Truth = { open: true; head: Head; reopened: boolean } | { open: false; merg
 const asNews = (truth: Truth, observation: number): SiteNews =>
   truth.open
     ? { type: 'headSeen', observation, head: truth.head, terms: TERMS, region: 'europe-west3', reopened: truth.reopened }
-    : { type: 'pullClosed', observation, merged: truth.merged, closedAt: null };
+    : { type: 'pullClosed', observation, merged: truth.merged, closedAt: null, head: null };
 
 /** Any of the looks in any order, some lost, some told more than once, and the newest of them somewhere. */
 const toldLooks = truths.chain((all) => {

@@ -43,9 +43,9 @@ const TABLE: readonly Row[] = [
   ['headSeen', 'an older look', () => look(PUSHED, { observation: 5 }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
   ['passedOver', '', () => ({ type: 'passedOver', observation: 6, head: PUSHED, terms: TERMS, region: 'europe-west3', passed: { why: 'draft' } }), '-', '-', '-', '-', '-', '-', '-', '-', '= r'],
   ['passedOver', 'an older look', () => ({ type: 'passedOver', observation: 5, head: PUSHED, terms: TERMS, region: 'europe-west3', passed: { why: 'draft' } }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
-  ['pullClosed', 'closed', () => ({ type: 'pullClosed', observation: 6, merged: false, closedAt: null }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '=', '=', '='],
-  ['pullClosed', 'merged', () => ({ type: 'pullClosed', observation: 6, merged: true, closedAt: null }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '='],
-  ['pullClosed', 'an older look', () => ({ type: 'pullClosed', observation: 5, merged: true, closedAt: null }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
+  ['pullClosed', 'closed', () => ({ type: 'pullClosed', observation: 6, merged: false, closedAt: null, head: null }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '=', '=', '='],
+  ['pullClosed', 'merged', () => ({ type: 'pullClosed', observation: 6, merged: true, closedAt: null, head: null }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '='],
+  ['pullClosed', 'an older look', () => ({ type: 'pullClosed', observation: 5, merged: true, closedAt: null, head: null }), '-', '-', '-', '-', '-', '-', '-', '-', '-'],
   ['repositoryRemoved', '', () => ({ type: 'repositoryRemoved' }), 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', 'ending pr', '= r', '= r', '-'],
   ['launchStarted', 'of the head', () => ({ type: 'launchStarted', launch: NEXT, sha: HEAD.sha }), '-', 'building r', '= r', 'building r', '-', '-', '-', '-', '-'],
   ['launchStarted', 'told twice', () => ({ type: 'launchStarted', ...OF_LAUNCH }), '-', 'building r', '-', '-', '-', '-', '-', '-', '-'],
@@ -137,7 +137,7 @@ describe('every status and every event', () => {
 
 const through = (site: Site, ...news: readonly SiteNews[]): Site =>
   news.reduce((now, one, index) => transition(now, { ...one, at: later((index + 1) * 1000) }).next, site);
-const closed = (observation: number): SiteNews => ({ type: 'pullClosed', observation, merged: false, closedAt: null });
+const closed = (observation: number): SiteNews => ({ type: 'pullClosed', observation, merged: false, closedAt: null, head: null });
 const stopped: SiteNews = { type: 'stopped', by: 'ada', order: null };
 const gone: SiteNews = { type: 'removalFinished' };
 

@@ -23,7 +23,7 @@ const look = (head: Site['head'], reopened = false): SiteNews => ({
   region: 'europe-west3',
   reopened,
 });
-const closed = (): SiteNews => ({ type: 'pullClosed', observation: ++looked, merged: false, closedAt: null });
+const closed = (): SiteNews => ({ type: 'pullClosed', observation: ++looked, merged: false, closedAt: null, head: null });
 const launched = (site: Site): readonly SiteNews[] => [
   { type: 'launchStarted', launch: LAUNCH, sha: site.head.sha },
   { type: 'launchSucceeded', launch: LAUNCH, sha: site.head.sha, live: { url: LIVE.url, served: LIVE.served, idleMs: 1 } },
@@ -110,8 +110,13 @@ describe('a closed pull', () => {
     expect(through(SITES.ready, closed(), deployed, closed(), gone).status).toBe('queued');
   });
 
+  test('whose newest commit we heard of by the close comes back at that commit', () => {
+    const pushed: SiteNews = { type: 'pullClosed', observation: ++looked, merged: false, closedAt: null, head: { ...HEAD, sha: sha('b') } };
+    expect(through(SITES.ready, pushed, gone, deployed)).toMatchObject({ status: 'queued', head: { sha: sha('b') }, moved: true });
+  });
+
   test('that was closed once more, with nothing seen in between, ends', () => {
-    const at = (ms: number): SiteNews => ({ ...closed(), closedAt: later(ms) }) as SiteNews;
+    const at = (ms: number): SiteNews => ({ type: 'pullClosed', observation: ++looked, merged: false, closedAt: later(ms), head: null });
     const back = through(SITES.ready, at(1_000), gone, deployed, at(1_000));
     expect(back.status).toBe('queued');
     expect(through(back, at(2_000))).toMatchObject({ status: 'ending', reason: { kind: 'closed' } });

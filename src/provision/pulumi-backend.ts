@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { PROJECT } from '../../infra/labels.ts';
 import type { Held } from '../site/ports.ts';
-import { openPulumiState, pulumiSession } from '../store/pulumi-state.ts';
+import { lookAtStacks, openPulumiState, pulumiSession } from '../store/pulumi-state.ts';
 import { OUR_HOST } from './pulumi-lock.ts';
 
 /** Where Pulumi keeps its state. */
@@ -22,7 +22,7 @@ export interface PulumiBackend extends AsyncDisposable {
 
 /** @param given as configured: PostgreSQL, or what else Pulumi takes (`s3://…`), which has no fence */
 export async function openPulumiBackend(given: string, log: Logger): Promise<PulumiBackend> {
-  const isPostgres = /^postgres(?:ql)?:/.test(given);
+  const isPostgres = isPostgresUrl(given);
   const state = isPostgres ? await openPulumiState({ url: given, project: PROJECT, ourHost: OUR_HOST, log }) : null;
   const { password } = new URL(given);
   return {
@@ -38,6 +38,12 @@ export async function openPulumiBackend(given: string, log: Logger): Promise<Pul
     },
   };
 }
+
+/** Names of our stacks, and nothing is changed; null where Pulumi has to be asked. */
+export const lookAtBackend = async (given: string): Promise<readonly string[] | null> =>
+  isPostgresUrl(given) ? lookAtStacks({ url: given, project: PROJECT }) : null;
+
+const isPostgresUrl = (given: string): boolean => /^postgres(?:ql)?:/.test(given);
 
 function withParameters(backendUrl: string, session?: string): string {
   const url = new URL(backendUrl);

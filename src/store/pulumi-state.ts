@@ -42,12 +42,10 @@ export async function openPulumiState({ url, log, ...options }: PulumiStateOptio
   const pool = new pg.Pool({ connectionString: url, max: 2, idleTimeoutMillis: 10_000 });
   // A connection that breaks while nobody uses it is replaced by the pool.
   pool.on('error', (error) => log.warn({ err: error }, 'a connection to the state of Pulumi was lost'));
-  const table = new URL(url).searchParams.get('table') ?? 'pulumi_state';
+  const table = tableIn(url);
   try {
     const isFenced = await putUpFence(pool, table, log);
-    // Pulumi takes the address's path, which names the database, for a folder as well.
-    const folder = `${decodeURIComponent(new URL(url).pathname).replace(/^\/+|\/+$/g, '')}/.pulumi`;
-    return stateOf({ ...options, pool, table: pg.escapeIdentifier(table), folder, isFenced });
+    return stateOf({ ...options, pool, table: pg.escapeIdentifier(table), folder: folderIn(url), isFenced });
   } catch (error) {
     await pool.end();
     throw error;
@@ -84,13 +82,37 @@ function stateOf({ pool, table, folder, project, ourHost, isFenced }: Parts): Pu
       const places = [`${states}${stack}.json`, ...['history', 'backups'].map((kind) => `${folder}/${kind}/${project}/${stack}/`)];
       await pool.query(`delete from ${table} where ${places.map(below).join(' or ')}`);
     },
-    async stacks() {
-      const { rows } = await pool.query<{ key: string }>(`select key from ${table} where ${below(states)}`);
-      return rows.flatMap(({ key }) => STATE_FILE.exec(key.slice(states.length))?.[1] ?? []);
-    },
+    stacks: () => stacksIn(pool, { table, states }),
     [Symbol.asyncDispose]: () => pool.end(),
   };
 }
+
+/** Names of the project's stacks, from a session that cannot change anything. None where Pulumi never was. */
+export async function lookAtStacks({ url, project }: Pick<PulumiStateOptions, 'url' | 'project'>): Promise<readonly string[]> {
+  const client = new pg.Client({ connectionString: url, options: '-c default_transaction_read_only=on' });
+  // The statement that is under way throws.
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const table = pg.escapeIdentifier(tableIn(url));
+    const { rows } = await client.query<{ isThere: boolean }>('select to_regclass($1) is not null as "isThere"', [table]);
+    return rows[0]?.isThere ? await stacksIn(client, { table, states: `${folderIn(url)}/stacks/${project}/` }) : [];
+  } finally {
+    await client.end();
+  }
+}
+
+async function stacksIn(
+  db: Pick<pg.ClientBase, 'query'>,
+  { table, states }: { readonly table: string; readonly states: string },
+): Promise<readonly string[]> {
+  const { rows } = await db.query<{ key: string }>(`select key from ${table} where ${below(states)}`);
+  return rows.flatMap(({ key }) => STATE_FILE.exec(key.slice(states.length))?.[1] ?? []);
+}
+
+const tableIn = (url: string): string => new URL(url).searchParams.get('table') ?? 'pulumi_state';
+/** Pulumi takes the address's path, which names the database, for a folder as well. */
+const folderIn = (url: string): string => `${decodeURIComponent(new URL(url).pathname).replace(/^\/+|\/+$/g, '')}/.pulumi`;
 
 /** As a literal: Pulumi's index serves a prefix that the planner can see. */
 const below = (prefix: string): string => `key like ${pg.escapeLiteral(`${prefix.replace(/[\\%_]/g, '\\$&')}%`)}`;
@@ -125,12 +147,13 @@ const makeTable = (table: string): string => `
   )`;
 /**
  * A key names its stack as a folder or as a file. Whoever writes holds the stack's row shared until the write is through, so that raising
- * the epoch waits for it. Sessions without an epoch are people's.
+ * the epoch waits for it. Sessions without an epoch are people's. The schema must not be named as a role may be: Pulumi would find its
+ * table in it by "$user".
  */
 const FENCES = `
-  create schema if not exists mayfly;
-  create table if not exists mayfly.fences (stack text primary key, epoch bigint not null);
-  create or replace function mayfly.fence() returns trigger language plpgsql as $$
+  create schema if not exists mayfly_fence;
+  create table if not exists mayfly_fence.epochs (stack text primary key, epoch bigint not null);
+  create or replace function mayfly_fence.check_epoch() returns trigger language plpgsql as $$
   declare
     own bigint := substring(current_setting('application_name') from '#([0-9]+)$');
     written text := case tg_op when 'DELETE' then old.key else new.key end;
@@ -138,7 +161,7 @@ const FENCES = `
   begin
     if own is not null then
       select max(epoch) into newest from (
-        select epoch from mayfly.fences
+        select epoch from mayfly_fence.epochs
         where stack in (select split_part(part, '.', 1) from unnest(string_to_array(written, '/')) as part) for share
       ) as fence;
       if newest > own then
@@ -148,7 +171,7 @@ const FENCES = `
     return case tg_op when 'DELETE' then old else new end;
   end $$`;
 const makeTrigger = (table: string): string =>
-  `create trigger mayfly_fence before insert or update or delete on ${table} for each row execute function mayfly.fence()`;
+  `create trigger mayfly_fence before insert or update or delete on ${table} for each row execute function mayfly_fence.check_epoch()`;
 const RAISE = `
-  insert into mayfly.fences as known (stack, epoch) values ($1, $2)
+  insert into mayfly_fence.epochs as known (stack, epoch) values ($1, $2)
   on conflict (stack) do update set epoch = excluded.epoch where known.epoch <= excluded.epoch`;

@@ -5,5 +5,6 @@ test('T-F01, T-F18: in whatever order things come, are lost or die in the middle
   timeout: 300_000,
 }, async () => {
   await using model = await openModel();
-  await model.check(200);
+  // Always the same ones, so that a change is what makes it fail; others every time are in test/slow.
+  await model.check(200, { seed: 20_261_126 });
 });

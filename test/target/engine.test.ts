@@ -42,12 +42,15 @@ async function processesOf(stack: string): Promise<readonly string[]> {
 test('T-F01, T-F03, T-F06: a child killed in the middle leaves no Pulumi process, and the next launch gets past its stale lock', async () => {
   const order = orderOf({ artefact: await w.artefact({ 'server.js': HANGS }) });
   const stack = stackName('local', { instance: w.instance, site: order.site });
+  let isKilled = false;
   const failed = expect(
     w.target.deploy(
       hold(),
       order,
       watching({
         log: async () => {
+          if (isKilled) return;
+          isKilled = true;
           const { pid } = JSON.parse(await readFile(join(w.folder, 'pulumi/running', stack), 'utf8'));
           expect(await processesOf(stack)).not.toEqual([]);
           process.kill(pid, 'SIGKILL');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Found } from '../../../site/ports.ts';
 import { lookAtArtefacts } from '../../artefact-users.ts';
+import { lookAtBackend } from '../../pulumi-backend.ts';
 import { openStacks } from '../../stack.ts';
 import { lookAtDatabases } from './database-names.ts';
 import { readDeclared } from './declared.ts';
@@ -66,9 +67,11 @@ const madeAt = (path: string): Promise<number | undefined> =>
     () => undefined,
   );
 
-/** Pulumi's own answer, by a child of ours that has a folder of its own: the data dir's may be in use. */
+/** Elsewhere than in PostgreSQL Pulumi's own answer, by a child of ours that has a folder of its own: the data dir's may be in use. */
 async function stackNames({ pulumiUrl, log }: LookOptions): Promise<readonly string[]> {
   if (pulumiUrl === null) return [];
+  const seen = await lookAtBackend(pulumiUrl);
+  if (seen !== null) return seen;
   const folder = await mkdtemp(join(tmpdir(), 'mayfly-look-'));
   try {
     // Names are not encrypted, so no passphrase is asked for.

@@ -57,7 +57,6 @@ export async function openSupervisor(options: SupervisorOptions): Promise<LocalS
     return service;
   };
   for (const spec of await declared.all()) create(spec);
-  for (const name of await straySockets(options.sockets, services.keys())) await removeStraySocket(options.sockets, name, services.keys());
   /** On their way out: they have their sockets until they are gone. */
   const leaving = new Set<string>();
   const remove = async (name: string): Promise<void> => {

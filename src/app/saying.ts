@@ -59,10 +59,21 @@ async function sayComment({ voice, place, view, now, said }: Saying): Promise<Sa
   const comment = digest(renderComment(view, view.site.createdAt));
   if (said.commentId !== null && said.comment === comment) return said;
   const marker = commentMarker(view.site.id);
-  const { id, url } = await voice.ensureComment(place, { marker, body: renderComment(view, now), known: said.commentId });
-  await faultPoint('comment-posted');
-  return { ...said, commentId: id, commentUrl: url, comment };
+  const isPassing = said.commentId !== null && isOnItsWay(view.site);
+  try {
+    const { id, url } = await voice.ensureComment(place, { marker, body: renderComment(view, now), known: said.commentId, isPassing });
+    await faultPoint('comment-posted');
+    return { ...said, commentId: id, commentUrl: url, comment };
+  } catch (error) {
+    // The next state says more, and its turn is worth more.
+    if (isPassing && error instanceof Fault && error.code === 'forge-limited') return said;
+    throw error;
+  }
 }
+
+/** On the way to another state by itself, and nobody has asked anything. */
+const isOnItsWay = ({ status, notice }: SiteView['site']): boolean =>
+  notice === null && (status === 'queued' || status === 'building' || status === 'deploying');
 
 async function sayCheck({ voice, place, view, now, said }: Saying): Promise<Said> {
   const { site } = view;

@@ -59,10 +59,13 @@ export type Deployment = {
 
 /** What is said on the forge. `known` is the id that an earlier call returned; a stale or missing one is searched for. */
 export interface Voice {
-  /** Creates or edits the one comment that bears `marker` and is ours; the oldest if there are several. Returns its id and address. */
+  /**
+   * Creates or edits the one comment that bears `marker` and is ours; the oldest if there are several. Returns its id and address. What is
+   * said in passing is refused with `forge-limited` sooner, so that other words keep their share of what the forge allows.
+   */
   ensureComment(
     place: Place,
-    comment: { readonly marker: string; readonly body: string; readonly known: string | null },
+    comment: { readonly marker: string; readonly body: string; readonly known: string | null; readonly isPassing?: boolean },
   ): Promise<{ readonly id: string; readonly url: string }>;
   /** Creates or updates the check `mayfly` of that commit. */
   ensureCheck(place: Place, check: Check, known: string | null): Promise<{ readonly id: string; readonly url: string }>;

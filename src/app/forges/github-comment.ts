@@ -33,8 +33,8 @@ export function githubComment(caller: Caller, us: Us): Pick<Voice, 'ensureCommen
   }
 
   /** Undefined when it is no longer there. */
-  async function edit(place: Place, id: number, body: string): Promise<Ours | undefined> {
-    const answer = await caller.write(place.repository, 'content', (octokit, named) =>
+  async function edit(place: Place, id: number, body: string, kind: 'content' | 'passing' = 'content'): Promise<Ours | undefined> {
+    const answer = await caller.write(place.repository, kind, (octokit, named) =>
       octokit.rest.issues.updateComment({ ...named, comment_id: id, body }),
     );
     return answer.kind === 'found' ? answer.data : undefined;
@@ -50,10 +50,10 @@ export function githubComment(caller: Caller, us: Us): Pick<Voice, 'ensureCommen
   }
 
   return {
-    async ensureComment(place, { marker, body, known }) {
+    async ensureComment(place, { marker, body, known, isPassing }) {
       const text = capped(body.startsWith(marker) ? body : `${marker}\n${body}`, MAX_COMMENT);
       const told = (one: Ours) => ({ id: String(one.id), url: one.html_url });
-      const remembered = known === null ? undefined : await edit(place, Number(known), text);
+      const remembered = known === null ? undefined : await edit(place, Number(known), text, isPassing ? 'passing' : 'content');
       if (remembered) return told(remembered);
 
       const before = await keepOldest(place, await ours(place, marker));

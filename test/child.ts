@@ -45,6 +45,7 @@ export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
 /** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
 const CONVERGED_MS = 90_000;
+const OUTLIVED_MS = 5_000;
 /** How often a process that is about to die is asked what it has started. */
 const LOOK_EVERY_MS = 50;
 
@@ -222,6 +223,14 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     /** What runs with this text in its command line, e.g. the path of a data dir. */
     naming: async (text: string): Promise<readonly Known[]> => (await processes()).filter(({ command }) => command.includes(text)),
     alive,
+    /** Nothing of what a killed one had started may outlive it by more than the kernel and the wrappers take. */
+    async allDie(had: readonly Known[]): Promise<void> {
+      await until('what it had started to be gone', async () => (await alive(had)).length === 0, OUTLIVED_MS).catch(
+        async (error: unknown) => {
+          throw new Error(`still there: ${JSON.stringify(await alive(had))}`, { cause: error });
+        },
+      );
+    },
     descendants: () => descendantsOf(current().process.pid ?? 0),
     async site(pull: Pull): Promise<SiteAnswer | undefined> {
       const answer = await fetch(`${web()}/api/v1/sites?pull=${pull.number}`, { headers: { authorization: `Bearer ${token}` } });

@@ -10,7 +10,15 @@ export type GitCall = {
   /** Sent with requests to this server alone. */
   readonly authorization?: { readonly origin: string; readonly value: string } | null;
   readonly signal?: AbortSignal;
+  /** `setpriv` unless given. */
+  readonly leash?: Leash;
 };
+/**
+ * How git is kept from outliving us when we are killed. What talks to a server does so through helpers, which know nothing of their
+ * parent's death and wait for the server by themselves: a process namespace ends with all that is in it. Without bubblewrap only git
+ * itself ends with us, and its helpers when the server has been silent for half a minute.
+ */
+export type Leash = 'bubblewrap' | 'setpriv';
 
 /** Most that is kept of what git answers; a listing of 100,000 files is about 10 MiB. */
 const MAX_OUT = 64 * 1024 * 1024;
@@ -37,10 +45,16 @@ const SETTINGS: Readonly<Record<string, string>> = {
   'uploadpack.packObjectsHook': '',
 };
 
+const LEASHES = {
+  bubblewrap: ['bwrap', '--unshare-pid', '--die-with-parent', '--dev-bind', '/', '/', '--proc', '/proc', '--'],
+  setpriv: ['setpriv', '--pdeathsig', 'KILL', '--'],
+} as const satisfies Record<Leash, readonly [string, ...string[]]>;
+
 /** Runs git in a bare repository with an environment of its own. Resolves with its exit code; rejects when it can't run or is aborted. */
 export function git(call: GitCall): Promise<GitResult> {
   call.signal?.throwIfAborted();
-  const child = spawn('git', ['--git-dir', call.folder, ...call.args], {
+  const [program, ...args] = LEASHES[call.leash ?? 'setpriv'];
+  const child = spawn(program, [...args, 'git', '--git-dir', call.folder, ...call.args], {
     cwd: call.workTree ?? call.folder,
     env: environment(call),
     detached: true,

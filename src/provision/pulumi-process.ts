@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { OUR_HOST } from './pulumi-lock.ts';
 import { type FromChild, type Order, parseFromChild, type ToChild } from './pulumi-messages.ts';
@@ -9,6 +10,8 @@ import { type FromChild, type Order, parseFromChild, type ToChild } from './pulu
 export type Launcher = {
   readonly environment: Readonly<Record<string, string>>;
   readonly cliRoot: string;
+  /** In which each child has a folder of its own for what it makes meanwhile. */
+  readonly temporary: string;
   /** With bubblewrap the child is the first of a process namespace, which ends whole with us or with it. */
   readonly wrap: 'bubblewrap' | 'setpriv';
 };
@@ -39,13 +42,19 @@ function commandLine({ wrap, cliRoot }: Launcher): readonly string[] {
 /** Starts a child and waits until it has loaded everything (measured: about 0.9 s). */
 export async function openPulumiProcess(launcher: Launcher): Promise<PulumiProcess> {
   const [file = '', ...args] = commandLine(launcher);
-  const child = spawn(file, args, { env: launcher.environment, stdio: ['ignore', 'ignore', 'pipe', 'ipc'], detached: true });
+  const own = await mkdtemp(join(launcher.temporary, 'child-'));
+  const child = spawn(file, args, {
+    env: { ...launcher.environment, TMPDIR: own },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    detached: true,
+  });
   const stderr: string[] = [];
   child.stderr?.on('data', (chunk: Buffer) => stderr.splice(0, stderr.length - 20, chunk.toString()));
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
-  });
+    // One that was killed did not tidy up; what cannot be removed goes at the next start.
+  }).then(() => rm(own, { recursive: true, force: true }).catch(() => undefined));
   await heard(child, ended, stderr);
   const pid = child.pid ?? 0;
   const state = { uses: 0 };

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Repository, Sha } from '../site/identity.ts';
 import type { Source } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { type GitCall, type GitResult, git } from './git.ts';
+import { type GitCall, type GitResult, git, type Leash } from './git.ts';
 import { orDiskFull, refuseIfFull, saysDiskFull, touch } from './storage/disk.ts';
 
 const ATTEMPTS = 3;
@@ -46,8 +46,15 @@ export interface Sources {
   keepOnly(repositories: readonly Pick<Repository, 'forge' | 'id'>[]): Promise<number>;
 }
 
+export type SourcesOptions = {
+  readonly dataDir: string;
+  /** For what talks to a server. */
+  readonly leash?: Leash;
+  readonly log: (line: string) => void;
+};
+
 /** Opens the bare caches in `<dataDir>/sources`, one a repository, known by its id: a rename changes nothing. What a crash left of dropped ones is removed. */
-export async function openSources(options: { readonly dataDir: string; readonly log: (line: string) => void }): Promise<Sources> {
+export async function openSources(options: SourcesOptions): Promise<Sources> {
   const root = join(options.dataDir, 'sources');
   await mkdir(root, { recursive: true, mode: 0o700 });
   for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
@@ -70,7 +77,9 @@ export async function openSources(options: { readonly dataDir: string; readonly 
       const timeout = AbortSignal.timeout(order.limitMs ?? LIMIT_MS);
       const signal = AbortSignal.any([order.signal, timeout]);
       try {
-        await inTurn(folder, () => orDiskFull(() => ensureCommit(folder, { ...order, signal }, options.log)));
+        await inTurn(folder, () =>
+          orDiskFull(() => ensureCommit(folder, { ...order, signal, leash: options.leash ?? 'setpriv' }, options.log)),
+        );
       } catch (error) {
         if (timeout.aborted && !order.signal.aborted) {
           throw new Fault('fetch-timeout', { details: { limit: `${Math.round((order.limitMs ?? LIMIT_MS) / 1000)} s` } });
@@ -89,7 +98,9 @@ export async function openSources(options: { readonly dataDir: string; readonly 
   };
 }
 
-async function ensureCommit(folder: string, order: FetchOrder, log: (line: string) => void): Promise<void> {
+type Fetch = FetchOrder & { readonly leash: Leash };
+
+async function ensureCommit(folder: string, order: Fetch, log: (line: string) => void): Promise<void> {
   // Before it is used: from here on nobody who makes room takes it.
   await touch(folder);
   if (await holds(folder, order.sha)) return;
@@ -138,7 +149,7 @@ async function holds(folder: string, sha: Sha): Promise<boolean> {
 }
 
 /** @returns null when it worked, otherwise git's last words */
-async function fetchOnce(folder: string, order: FetchOrder): Promise<string | null> {
+async function fetchOnce(folder: string, order: Fetch): Promise<string | null> {
   const { url, authorization } = await reachable(order);
   const wanted = [order.sha, ...(order.ref === undefined ? [] : [order.ref])];
   let cause = '';
@@ -157,6 +168,7 @@ async function fetchOnce(folder: string, order: FetchOrder): Promise<string | nu
       args: ['fetch', ...options, '--end-of-options', url, `${want}:refs/heads/${order.sha}`],
       authorization,
       signal: order.signal,
+      leash: order.leash,
     });
     if (result.code === 0) return null;
     // At once, since half a pack may be what fills the disk.
@@ -176,12 +188,12 @@ async function reachable(order: FetchOrder) {
 }
 
 /** Whether the server answers for this repository at all. git's exit code is the same for every failure, its words are not for us. */
-async function answers(folder: string, order: FetchOrder): Promise<boolean> {
+async function answers(folder: string, order: Fetch): Promise<boolean> {
   const { url, authorization } = await reachable(order);
   await ensureCache(folder);
-  return (
-    (await git({ folder, args: ['ls-remote', '--quiet', '--end-of-options', url, 'HEAD'], authorization, signal: order.signal })).code === 0
-  );
+  const { signal, leash } = order;
+  const args = ['ls-remote', '--quiet', '--end-of-options', url, 'HEAD'];
+  return (await git({ folder, args, authorization, signal, leash })).code === 0;
 }
 
 function refuseFullDisk(result: GitResult): void {

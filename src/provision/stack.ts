@@ -109,7 +109,6 @@ function environment({ passphraseFile, folder }: StackOptions, backendUrl: strin
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     HOME: join(folder, 'home'),
-    TMPDIR: join(folder, 'tmp'),
     LANG: 'C.UTF-8',
     PULUMI_HOME: join(folder, 'home'),
     PULUMI_BACKEND_URL: backendUrl,
@@ -136,7 +135,7 @@ function environment({ passphraseFile, folder }: StackOptions, backendUrl: strin
 
 /** Children wait warmed for the next order; there is always one, and never more than `SPARES`. */
 function openPool(options: StackOptions, backendUrl: string) {
-  const launcher: Launcher = { ...options, environment: environment(options, backendUrl) };
+  const launcher: Launcher = { ...options, temporary: join(options.folder, 'tmp'), environment: environment(options, backendUrl) };
   const all = new Set<PulumiProcess>();
   let isOpen = true;
   const warm = (): Promise<PulumiProcess> => {

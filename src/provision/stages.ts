@@ -55,7 +55,7 @@ export async function openStages(
 ): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage & Forgetting }> {
   const { dataDir, sandbox, log } = options;
   const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
-  const sources = await openSources({ dataDir, log });
+  const sources = await openSources({ dataDir, leash: sandbox.kind === 'bubblewrap' ? 'bubblewrap' : 'setpriv', log });
   const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
   const users = options.artefacts;
   const storage = openStorage({ dataDir, users });

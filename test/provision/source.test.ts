@@ -24,7 +24,7 @@ beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'mayfly-source-'));
   said = [];
   server.seen.length = 0;
-  sources = await openSources({ dataDir, log: (line) => void said.push(line) });
+  sources = await openSources({ dataDir, leash: 'bubblewrap', log: (line) => void said.push(line) });
 });
 afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
@@ -62,7 +62,7 @@ test('what a crash left of dropped caches goes at the next start, what it left o
   const half = join(cache(), 'objects', 'pack', 'tmp_pack_x7');
   for (const folder of [gone, dirname(half)]) await mkdir(folder, { recursive: true });
   await writeFile(half, 'half');
-  sources = await openSources({ dataDir, log: (line) => void said.push(line) });
+  sources = await openSources({ dataDir, leash: 'bubblewrap', log: (line) => void said.push(line) });
   await fetchCommit(sha);
   expect([existsSync(gone), existsSync(half), said]).toEqual([false, false, []]);
 });

@@ -2,7 +2,6 @@ import { afterAll, afterEach, beforeAll, test } from 'vitest';
 import { type ChildWorld, createChildWorld } from '../child.ts';
 import { expectClosed, expectConverged, pullOpener } from '../converged.ts';
 import { frozenAndThawed } from '../frozen.ts';
-import { until } from '../world.ts';
 import { storedApp } from './apps.ts';
 
 // One of each kind, with a worker that is a process of its own; every moment is in test/slow.
@@ -22,7 +21,7 @@ test('T-F01: the worker alone is killed when an app has just been started: the n
   await w.start({ point: 'process-started' });
   const pull = await open(storedApp('survived'), storedApp('main'));
   const { had } = await w.died();
-  await until('what it had started to be gone', async () => (await w.alive(had)).length === 0);
+  await w.allDie(had);
   await w.start();
   await expectConverged(w, pull, 'survived');
   await expectClosed(w, pull);

@@ -3,7 +3,6 @@ import { FAULT_POINTS, type FaultPoint } from '../../src/fault-points.ts';
 import { type ChildWorld, createChildWorld } from '../child.ts';
 import { expectClosed, expectConverged, expectGone, pullOpener } from '../converged.ts';
 import { storedApp } from '../scenarios/apps.ts';
-import { until } from '../world.ts';
 
 /** What a killed Mayfly may take to converge, beyond the work itself. */
 const WITHIN_MS = 60_000;
@@ -36,7 +35,7 @@ describe.each([
 
   const dieAndRise = async (): Promise<void> => {
     const { had } = await w.died();
-    await until('what it had started to be gone', async () => (await w.alive(had)).length === 0);
+    await w.allDie(had);
     await w.start();
   };
 

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type ChildWorld, createChildWorld } from '../child.ts';
 import { expectClosed, expectConverged, pullOpener } from '../converged.ts';
 import { storedApp } from '../scenarios/apps.ts';
-import { until } from '../world.ts';
 
 const LAUNCHES = 20;
 /** Longer than a launch of this app takes on a machine that has nothing else to do. */
@@ -25,7 +24,7 @@ test('killed at random moments of twenty launches: each converges, with one comm
     moments.push(Math.round(Math.random() * LATEST_MS));
     await delay(moments.at(-1));
     const { had } = await w.end('SIGKILL');
-    await until('what it had started to be gone', async () => (await w.alive(had)).length === 0);
+    await w.allDie(had);
     await w.start();
     await expectConverged(w, pull, String(launch)).catch((error: unknown) => {
       throw new Error(`killed after these milliseconds, the last in vain: ${moments.join(', ')}`, { cause: error });

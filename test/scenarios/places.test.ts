@@ -9,11 +9,15 @@ const open = (w: World, repo: Repo, text: string): Promise<Pull> => w.github.ope
 test('8. more pulls than places: who has them is named, and the longest waiter gets the next that is free', async () => {
   await using w = await createWorld({ MAYFLY_MAX_SITES: '2' });
   const repo = await repository(w, 'acme/full');
-  const [one, two] = [await open(w, repo, 'one'), await open(w, repo, 'two')];
-  await Promise.all([w.reaches(one, 'ready'), w.reaches(two, 'ready')]);
-  const [three, four] = [await open(w, repo, 'three'), await open(w, repo, 'four')];
   const waits = (pull: Pull) => until(`#${pull.number} to wait`, () => w.github.ourComment(pull)?.body.includes('As many previews'));
+  // One after the other: deliveries that come at the same time are handled in any order.
+  const one = await open(w, repo, 'one');
+  await w.reaches(one, 'ready');
+  const two = await open(w, repo, 'two');
+  await w.reaches(two, 'ready');
+  const three = await open(w, repo, 'three');
   await waits(three);
+  const four = await open(w, repo, 'four');
   await waits(four);
   expect(
     w
@@ -24,8 +28,8 @@ test('8. more pulls than places: who has them is named, and the longest waiter g
       .replaceAll(/, until .*|http:[^)]*/g, '…'),
   ).toMatchInlineSnapshot(`
     "As many previews of this repository stand as may: 2. It starts by itself when one of them ends: \`/preview stop\` there, or closing that pull request, frees its place.
-    - [pull request 2](…)…
-    - [pull request 1](…)…"
+    - [pull request 1](…)…
+    - [pull request 2](…)…"
   `);
   expect(await (await w.api(`/sites?pull=${three.number}`)).json()).toMatchObject({
     sites: [{ status: 'queued', reason: 'waits for a place' }],

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { armFaultPoints } from '../../src/fault-points.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
 import { hold, type LocalWorld, openLocalWorld, visit } from '../target/local.ts';
 import {
   DAMAGES,
   damagedThenLaunched,
   damagedThenRemoved,
+  freezeFirstAt,
   killedAndCutOff,
   killedInRemoval,
   killedThenLaunched,
@@ -35,21 +35,13 @@ describe.each(DAMAGES)('T-F09: a state that is %s', (damage) => {
 test('T-F02: what an engine goes on writing after its lease went to another is not taken', async () => {
   const order = await wish(w, 'older');
   const newer = nextRevision(order, { live: null, artefact: await w.artefact({ 'server.js': answering('newer') }) });
-  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
-  const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
-  let isFirst = true;
-  using _armed = armFaultPoints(async (point) => {
-    if (point !== 'process-started' || !isFirst) return;
-    isFirst = false;
-    reach();
-    await frozen;
-  });
+  using freeze = freezeFirstAt('process-started');
   // Nobody ever tells this one that its lease is over: the fence alone keeps its engine out, which tries for a minute.
   const first = w.target.deploy(hold(1), order, watching()).catch((error: unknown) => error);
-  await reached;
+  await freeze.reached;
   expect(await visit(w, await w.elsewhere.deploy(hold(2), newer, watching()))).toBe('newer');
   const before = await stateOf(w, order);
-  thaw();
+  freeze.thaw();
   expect(await first).toMatchObject({ code: 'deploy-failed' });
   expect(await stateOf(w, order)).toEqual(before);
 });

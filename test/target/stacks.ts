@@ -64,6 +64,20 @@ export async function expectNothingLeft(w: LocalWorld, order: DeployOrder): Prom
   expect([await foundOf(w, order), await linesOf(w, order)]).toEqual([[], []]);
 }
 
+/** Whoever meets the point first stands still there until it is thawed; others go by. */
+export function freezeFirstAt(point: FaultPoint): Disposable & { readonly reached: Promise<void>; readonly thaw: () => void } {
+  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
+  const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
+  let isFirst = true;
+  const armed = armFaultPoints(async (here) => {
+    if (here !== point || !isFirst) return;
+    isFirst = false;
+    reach();
+    await frozen;
+  });
+  return { reached, thaw, [Symbol.dispose]: () => armed[Symbol.dispose]() };
+}
+
 /** Kills the engine's child, and all it started, when the point is met. */
 function killEngineAt(w: LocalWorld, point: FaultPoint, order: DeployOrder): Disposable {
   return armFaultPoints(async (here) => {

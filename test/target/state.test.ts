@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { stackName } from '../../infra/labels.ts';
-import { armFaultPoints } from '../../src/fault-points.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
 import { CLI_ROOT, hold, type LocalWorld, openLocalWorld, visit } from './local.ts';
 import {
   damagedThenLaunched,
   damagedThenRemoved,
+  freezeFirstAt,
   killedThenLaunched,
   killedThenRemoved,
   linesOf,
@@ -77,22 +77,14 @@ test('T-F06: the lock of a Pulumi that is at work elsewhere is never broken; onc
 test('T-F02: a holder that is late finds its successor’s state untouched, and starts nothing any more', async () => {
   const order = await wish(w, 'older');
   const newer = nextRevision(order, { live: null, artefact: await w.artefact({ 'server.js': answering('newer') }) });
-  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
-  const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
-  let isFirst = true;
-  using _armed = armFaultPoints(async (point) => {
-    if (point !== 'process-started' || !isFirst) return;
-    isFirst = false;
-    reach();
-    await frozen;
-  });
+  using freeze = freezeFirstAt('process-started');
   const late = hold(1);
   const first = w.target.deploy(late, order, watching()).catch((error: unknown) => error);
-  await reached;
+  await freeze.reached;
   // A lock of ours is stale because the lease is over, whether its owner knows that or not.
   expect(await visit(w, await w.elsewhere.deploy(hold(2), newer, watching()))).toBe('newer');
   const before = await stateOf(w, order);
-  thaw();
+  freeze.thaw();
   late.lose(new Fault('lease-lost'));
   expect(await first).toMatchObject({ code: 'lease-lost' });
   expect(await stateOf(w, order)).toEqual(before);

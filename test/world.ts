@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import { pino } from 'pino';
 import { expect, inject } from 'vitest';
 import { loadConfig } from '../src/config.ts';
@@ -105,6 +106,17 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
         const said = await mayfly.store.reports.get(site.id);
         return said.version >= site.version && site;
       });
+    },
+    /** The site's time is up from now on, however long anything before this took. */
+    async letTimeBeUp(site: Site): Promise<void> {
+      const client = new pg.Client(database.url);
+      await client.connect();
+      try {
+        const { rowCount } = await client.query('update mayfly.sites set ends_at = clock_timestamp() where id = $1', [site.id]);
+        expect(rowCount).toBe(1);
+      } finally {
+        await client.end();
+      }
     },
     /** What a visitor of the pull's site gets. */
     async visit(pull: Pull, path = '/', headers: Readonly<Record<string, string>> = {}): Promise<Answer> {

@@ -99,9 +99,10 @@ test('one hour before its end the comment says so, once, and extending takes tha
 });
 
 test('expiry while it builds ends it', async () => {
-  await using w = await createWorld({ MAYFLY_TTL: '3s', MAYFLY_MAX_TTL: '1h' });
+  await using w = await createWorld();
   const pull = await w.github.openPull(await repository(w, 'acme/slow'), { files: slowBuild('never') });
   const site = await w.reaches(pull, 'building');
+  await w.letTimeBeUp(site);
   await w.reaches(pull, 'ended');
   expect(w.comment(pull)).toContain('Its time was up.');
   expect((await w.mayfly.target?.survey())?.filter((found) => found.site === site.id)).toEqual([]);

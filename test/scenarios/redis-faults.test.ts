@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { createRedis } from '../redis.ts';
 import { createRedisWorld } from '../redis-world.ts';
-import { until } from '../world.ts';
 import { nodeApp } from './apps.ts';
 
 /** How Redis refuses what changes something, and how it is talked into it and out of it. */
@@ -37,12 +36,12 @@ test.each(REFUSALS)(
 );
 
 test('T-F11: a site whose time is up while Redis is full, and empty after it, ends when it is back', async () => {
-  await using it = await createRedisWorld({ MAYFLY_TTL: '8s' });
+  await using it = await createRedisWorld();
   const { w, redis } = it;
   const pull = await it.open('brief');
   const site = await w.reaches(pull, 'ready');
   await redis.run('CONFIG SET maxmemory 1');
-  await until('its time to be up', () => Date.now() > site.endsAt.getTime());
+  await w.letTimeBeUp(site);
   await redis.stop();
   await redis.start();
   await w.reaches(pull, 'ended');

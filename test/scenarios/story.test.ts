@@ -161,9 +161,10 @@ test('10. after `/preview stop` a push changes nothing but the commit; `/preview
 });
 
 test('7. its time is up: the site ends, and a push brings it back', async () => {
-  await using w = await createWorld({ MAYFLY_TTL: '4s', MAYFLY_MAX_TTL: '1h' });
+  await using w = await createWorld();
   const repo = await w.github.createRepository({ name: 'acme/brief', files: nodeApp('main') });
   const pull = await w.github.openPull(repo, { files: nodeApp('one') });
+  await w.letTimeBeUp(await w.reaches(pull, 'ready'));
   await w.reaches(pull, 'ended');
   expect(w.comment(pull)).toContain('### ⚪ Preview has ended');
   const sha = await w.github.push(pull, nodeApp('two'));

@@ -22,8 +22,8 @@ export type Answer = {
 export type World = Awaited<ReturnType<typeof createWorld>>;
 
 const LOOK_EVERY_MS = 20;
-/** Longest that anything in these worlds may take before the test is told what it waited for. */
-const PATIENCE_MS = 45_000;
+/** Longest that anything in these worlds may take, on a busy machine, before the test is told what it waited for. */
+const PATIENCE_MS = 90_000;
 
 /** Waits until `look` returns something other than undefined or false. */
 export async function until<Seen>(

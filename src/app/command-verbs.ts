@@ -65,7 +65,7 @@ const VERBS: { readonly [T in Command['type']]: Verb<T> } = {
     const { endsAt, terms, clockStart } = applied.site;
     if (isOver(applied.site)) return came(backOrGone(applied.site));
     const until = clockTime(endsAt, await parts.store.now());
-    if (!applied.changed) return applied.fresh ? came('at-limit', { until }) : came('done');
+    if (applied.fresh && !applied.changed) return came('at-limit', { until });
     const isAtLimit = endsAt.getTime() === clockStart.getTime() + terms.maxTtlMs;
     return isAtLimit ? came('capped-at-limit', { until, limit: inWords(terms.maxTtlMs) }) : came('done');
   },
@@ -119,16 +119,16 @@ async function bringUp(parts: CommandParts, { event, given }: Asking, wanted: Wa
   if (site === undefined) return came('pull-gone');
   if (site.status === 'absent') return came('pull-closed');
   if (isOver(site) && site.reason.kind === 'removed') return came('repository-gone');
-  if (wasClosedAfter(site, event.comment.writtenAt)) return came('closed-since');
+  if (site.closedAs !== null && wasClosedAfter(site, event.comment.writtenAt)) return came('closed-since');
   const news = { ...wanted, by: given.by.login, order: orderOf(given) };
   const applied = await carryOut(parts, { site, given }, news);
   if (isLater(applied, 'life', given)) return came('overtaken');
   return applied.site.status === 'held' ? came('waits-for-approval', { sha: shortSha(applied.site.head.sha) }) : came('done');
 }
 
-/** Whether the last word is the close, whichever of the two we heard of first. Forges write times in whole seconds. */
-function wasClosedAfter({ closedAs, closedAt }: Site, writtenAt: string): boolean {
-  if (closedAs === null || closedAt === null) return false;
+/** Whether the pull was closed later, also when it is open again, and whichever of the two we heard of first. Forges write times in whole seconds. */
+function wasClosedAfter({ closedAt }: Site, writtenAt: string): boolean {
+  if (closedAt === null) return false;
   return Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(closedAt.getTime() / SECOND_MS);
 }
 
@@ -179,6 +179,7 @@ async function approve(parts: CommandParts, { event, given }: Asking, command: {
   if (command.sha !== null && !head.sha.startsWith(command.sha)) return came('not-newest', { ...newest, asked: command.sha.slice(0, 12) });
   if (site.status !== 'held')
     return came(head.trust === 'untrusted' && isApproved(head, site.approval) ? 'approved-already' : 'not-waiting');
+  if (wasClosedAfter(site, event.comment.writtenAt)) return came('closed-meanwhile', newest);
   if (command.sha === null && !wasNewestAt(site, event.comment.writtenAt)) return came('which-commit', newest);
   const { id, login } = given.by;
   const approval = { sha: head.sha, repository: head.repository, base: head.base, by: { id, login } };

@@ -37,7 +37,10 @@ export async function handleComment(parts: CommandParts, event: Comment, deliver
 type Answered = { readonly said: readonly Said[]; readonly log: Notice['log'] };
 type Typed = { readonly event: Comment; readonly lines: readonly TypedLine[]; readonly permission: Permission };
 
-/** Carries the lines out in their order. Those that an earlier try of the same delivery came to are left as they are. */
+/**
+ * Carries the lines out in their order. Those that an earlier try of the same delivery answered are left as they are; what it noted
+ * without coming to an answer is gone through again, and changes the row no second time.
+ */
 async function answerLines(parts: CommandParts, { event, lines, permission }: Typed): Promise<Answered> {
   const { commands } = parts.store;
   const earlier = await commands.ofComment(event.repository.forge, event.comment.id);
@@ -48,9 +51,9 @@ async function answerLines(parts: CommandParts, { event, lines, permission }: Ty
       ...{ forge: event.repository.forge, comment: event.comment.id, line, pull: pullOf(event) },
       ...{ typed, by: event.author, permission },
     };
-    const before = earlier.find((one) => one.line === line);
-    const came = before ? { answer: before.answer ?? answer('done') } : await answerLine(parts, { event, given }, meant);
-    if (before?.answer == null) await commands.answered(given, came.answer);
+    const before = earlier.find((one) => one.line === line)?.answer;
+    const came = before ? { answer: before } : await answerLine(parts, { event, given }, meant);
+    if (!before) await commands.answered(given, came.answer);
     said.push({ typed, by: event.author.login, answer: came.answer });
     log = 'log' in came && came.log ? came.log : log;
   }

@@ -34,6 +34,10 @@ export const ANSWERS = {
     sentence:
       'a push came about when that was written, so it is not clear which commit is meant. `{word} approve {sha}` allows the newest.',
   },
+  'closed-meanwhile': {
+    outcome: 'refused',
+    sentence: 'the {pull} was closed after that was written, which takes approvals back. `{word} approve {sha}` allows the newest commit.',
+  },
   'no-live': { outcome: 'refused', sentence: 'nothing runs here yet.' },
   'only-files': { outcome: 'done', sentence: 'the preview is made of files alone: nothing of it runs.' },
   asleep: { outcome: 'done', sentence: 'it sleeps. The next visitor wakes it.' },

@@ -44,9 +44,7 @@ async function succeed(rig: Rig, pull: Pull): Promise<void> {
   await rig.store.apply(id, { type: 'launchSucceeded', launch, sha: head.sha, live });
 }
 
-test('T-F15: many pulls at once on one installation: within GitHub’s limits, every last word is said, and another installation is served', {
-  timeout: 120_000,
-}, async () => {
+test('T-F15: many pulls at once on one installation: within GitHub’s limits, every last word is said, and another installation is served', async () => {
   vi.spyOn(Date, 'now').mockImplementation(() => machine() + ahead);
   await using rig = await createRig();
   const repo = await rig.github.createRepository({ name: 'many/shop' });

@@ -31,43 +31,63 @@ const givenIn = async (pull: Pull): Promise<readonly unknown[]> => {
   return ((await (await w.api(`/sites/${site?.id}/commands`)).json()) as { commands: unknown[] }).commands;
 };
 
-/** From now on the connection dies as soon as a delivery is marked as handled, for as many times. */
-async function dieBeforeHandled(times: number): Promise<void> {
+async function onDatabase<Seen>(run: (client: pg.Client) => Promise<Seen>): Promise<Seen> {
   const client = new pg.Client({ connectionString: w.database.url });
   await client.connect();
   try {
-    // A sequence counts on when its transaction is rolled back.
-    await client.query(`
-      create sequence public.deaths;
-      create function public.die() returns trigger language plpgsql security definer as $$
-      begin
-        if nextval('public.deaths') <= ${times} then
-          perform pg_terminate_backend(pg_backend_pid());
-          perform pg_sleep(10);
-        end if;
-        return new;
-      end $$;
-      create trigger die before update on mayfly.deliveries for each row
-        when (new.handled_at is not null and old.handled_at is null) execute function public.die();`);
+    return await run(client);
   } finally {
     await client.end();
   }
 }
 
+/** What may be the last that a connection ever did. */
+const MOMENTS = {
+  'its delivery is handled': { table: 'deliveries', when: 'new.handled_at is not null and old.handled_at is null' },
+  'its answer is noted': { table: 'commands', when: 'new.answer is not null' },
+} as const;
+
+/** From now on the connection dies just before this moment, for as many times. @returns how often it came to it */
+async function dieBefore(moment: keyof typeof MOMENTS, times: number): Promise<() => Promise<number>> {
+  const { table, when } = MOMENTS[moment];
+  const name = `deaths_${table}`;
+  // A sequence counts on when its transaction is rolled back.
+  await onDatabase((client) =>
+    client.query(`
+      create sequence public.${name};
+      create function public.die_${table}() returns trigger language plpgsql security definer as $$
+      begin
+        if nextval('public.${name}') <= ${times} then
+          perform pg_terminate_backend(pg_backend_pid());
+          perform pg_sleep(10);
+        end if;
+        return new;
+      end $$;
+      create trigger die before update on mayfly.${table} for each row when (${when}) execute function public.die_${table}();`),
+  );
+  return async () => (await onDatabase((client) => client.query(`select last_value::int as met from public.${name}`))).rows[0].met;
+}
+
 test('the handling of a command dies after the row changed and before its delivery is handled: it is carried out once', async () => {
   const { pull } = await standing();
   const before = await endsAt(pull);
-  await dieBeforeHandled(2);
+  const met = await dieBefore('its delivery is handled', 2);
   const comment = await w.github.comment(pull, 'ada', '/preview extend 1d');
   expect(await verdict(comment)).toBe('+1');
   await handled();
   expect((await endsAt(pull)) - before).toBe(DAY_MS);
   expect(await givenIn(pull)).toMatchObject([{ typed: '/preview extend 1d', outcome: 'done' }]);
-  const client = new pg.Client({ connectionString: w.database.url });
-  await client.connect();
-  const { rows } = await client.query(`select last_value::int as deaths from public.deaths`);
-  await client.end();
-  expect(rows[0].deaths).toBeGreaterThanOrEqual(3);
+  expect(await met()).toBeGreaterThanOrEqual(3);
+});
+
+test('it dies before its answer is noted: what it came to is told all the same', async () => {
+  const { pull } = await standing();
+  const met = await dieBefore('its answer is noted', 2);
+  await w.github.comment(pull, 'ada', '/preview extend 365d');
+  await until('the answer', () => w.comment(pull).includes('it ends at the limit'));
+  await handled();
+  expect(await givenIn(pull)).toMatchObject([{ typed: '/preview extend 365d', outcome: 'done' }]);
+  expect(await met()).toBeGreaterThanOrEqual(3);
 });
 
 test('GitHub is away when a command arrives: it is carried out when GitHub is back, once', async () => {

@@ -21,7 +21,6 @@ const groupsOf = async (pid: number): Promise<readonly string[]> => {
   const names = await Promise.all(['', 'memory', 'pids', 'cpu'].map((part) => readdir(join('/sys/fs/cgroup', part)).catch(() => [])));
   return names.flat().filter((name) => name.startsWith(`mayfly-${pid}-`));
 };
-const MINUTES_2 = 120_000;
 
 describe('Mayfly is killed', () => {
   let w: ChildWorld;
@@ -41,7 +40,7 @@ describe('Mayfly is killed', () => {
     await w.start();
     expect(await groupsOf(pid)).toEqual([]);
   };
-  test('while it fetches: the next start fetches again', { timeout: MINUTES_2 }, async () => {
+  test('while it fetches: the next start fetches again', async () => {
     w.github.fail({ match: isPack, answer: 'hang' });
     const pull = await open(nodeApp('fetched'));
     await until('the fetch', () => w.github.requests.some(isPack));
@@ -50,7 +49,7 @@ describe('Mayfly is killed', () => {
     await expectClosed(w, pull);
   });
 
-  test('while it builds: the next start builds again', { timeout: MINUTES_2 }, async () => {
+  test('while it builds: the next start builds again', async () => {
     const pull = await open(unhurried('built'));
     await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
     await crash();
@@ -58,7 +57,7 @@ describe('Mayfly is killed', () => {
     await expectClosed(w, pull);
   });
 
-  test('while Pulumi is in `up`: the stack is not stuck', { timeout: MINUTES_2 }, async () => {
+  test('while Pulumi is in `up`: the stack is not stuck', async () => {
     const pull = await open(nodeApp('up'));
     await w.reaches(pull, 'deploying');
     await crash();
@@ -66,7 +65,7 @@ describe('Mayfly is killed', () => {
     await expectClosed(w, pull);
   });
 
-  test('right after ready: the site is there again, asleep until its first visitor', { timeout: MINUTES_2 }, async () => {
+  test('right after ready: the site is there again, asleep until its first visitor', async () => {
     const pull = await open(nodeApp('still here'));
     await w.reaches(pull, 'ready');
     await crash();
@@ -74,7 +73,7 @@ describe('Mayfly is killed', () => {
     await expectClosed(w, pull);
   });
 
-  test('while a site ends: it ends', { timeout: MINUTES_2 }, async () => {
+  test('while a site ends: it ends', async () => {
     const pull = await open(nodeApp('brief'));
     await w.reaches(pull, 'ready');
     await w.github.close(pull);
@@ -83,9 +82,7 @@ describe('Mayfly is killed', () => {
     await expectGone(w, pull);
   });
 
-  test('T-A10: between the answer and the work, and while pulls open, close and move: all of it is caught up with', {
-    timeout: MINUTES_2,
-  }, async () => {
+  test('T-A10: between the answer and the work, and while pulls open, close and move: all of it is caught up with', async () => {
     const [closes, moves] = [await open(nodeApp('closes')), await open(nodeApp('moves'))];
     await Promise.all([w.reaches(closes, 'ready'), w.reaches(moves, 'ready')]);
     const answered = await open(nodeApp('answered')); // the webhook was answered; hardly anything was done yet
@@ -146,9 +143,7 @@ describe('starting where one cannot', () => {
     expect(refused.errors).not.toContain('    at ');
   });
 
-  test('T-F03: builds, sites, the engine and embedded PostgreSQL die with a Mayfly that is killed, and its data is there again', {
-    timeout: MINUTES_2,
-  }, async () => {
+  test('T-F03: builds, sites, the engine and embedded PostgreSQL die with a Mayfly that is killed, and its data is there again', async () => {
     const open = pullOpener(w, 'embedded');
     const pull = await open(nodeApp('kept'));
     await w.reaches(pull, 'ready');

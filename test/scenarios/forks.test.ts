@@ -85,6 +85,24 @@ test('T-B04: an approval that was written before the push that we see does not a
   expect(fetched(repo)).toBe(false);
 });
 
+test('T-B07: an approval that was written before a close and a reopening, and is heard after them, approves nothing', async () => {
+  const { repo, pull } = await held();
+  w.github.sendWebhooksTo(null);
+  const comment = await w.github.comment(pull, 'ada', `/preview approve ${pull.sha}`);
+  const [late] = w.github.deliveries.slice(-1);
+  await nextSecond();
+  w.github.sendWebhooksTo(w.webhooks());
+  await w.github.close(pull);
+  await w.reaches(pull, 'ended');
+  await w.github.reopen(pull);
+  await w.reaches(pull, 'held');
+  if (late) await w.github.redeliver(late);
+  expect(await verdict(comment)).toBe('-1');
+  await until('the reason', () => w.comment(pull).includes('closed after that was written, which takes approvals back'));
+  expect((await w.siteOf(pull))?.status).toBe('held');
+  expect(fetched(repo)).toBe(false);
+});
+
 test('T-B07: closed and reopened, moved to another base, made a draft, made anew: it waits again', async () => {
   const { repo, pull } = await held();
   await w.github.pushToBranch(repo, 'next', { 'README.md': 'next' });

@@ -7,7 +7,6 @@ import { until } from '../world.ts';
 import { builtApp, nodeApp, slowBuild } from './apps.ts';
 
 const STOPPED_WITHIN_MS = 10_000;
-const MINUTES_2 = 120_000;
 const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('/git-upload-pack');
 /** Starts and never answers: its deploy goes on for as long as an app may take. */
 const neverAnswers = (): Files => ({ ...nodeApp(''), 'server.js': 'setInterval(() => {}, 1_000);' });
@@ -40,7 +39,7 @@ async function stop(): Promise<void> {
   expect(await heldLeases()).toEqual([]);
 }
 
-test('T-F05: during a fetch: the next start resumes', { timeout: MINUTES_2 }, async () => {
+test('T-F05: during a fetch: the next start resumes', async () => {
   w.github.fail({ match: isPack, answer: 'hang' });
   const pull = await open(nodeApp('fetched'));
   await until('the fetch', () => w.github.requests.some(isPack));
@@ -50,7 +49,7 @@ test('T-F05: during a fetch: the next start resumes', { timeout: MINUTES_2 }, as
   await expectClosed(w, pull);
 });
 
-test('T-F05: during a build: the next start resumes', { timeout: MINUTES_2 }, async () => {
+test('T-F05: during a build: the next start resumes', async () => {
   const pull = await open(slowBuild('never'));
   await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
   await stop();
@@ -61,7 +60,7 @@ test('T-F05: during a build: the next start resumes', { timeout: MINUTES_2 }, as
   await expectClosed(w, pull);
 });
 
-test('T-F05: during an `up`: the next start resumes', { timeout: MINUTES_2 }, async () => {
+test('T-F05: during an `up`: the next start resumes', async () => {
   const pull = await open(neverAnswers());
   await until('the app', async () => (await w.descendants()).some(({ command }) => command.includes('server.js')));
   await stop();
@@ -72,7 +71,7 @@ test('T-F05: during an `up`: the next start resumes', { timeout: MINUTES_2 }, as
   await expectClosed(w, pull);
 });
 
-test('T-F05: during a removal: the next start finishes it', { timeout: MINUTES_2 }, async () => {
+test('T-F05: during a removal: the next start finishes it', async () => {
   const pull = await open(nodeApp('brief'));
   await w.reaches(pull, 'ready');
   await w.github.close(pull);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp, Octokit } from '../probot.ts';
-import { createLimits, limited, type WriteKind } from './github-limit.ts';
+import { createLimits, limited, type RequestKind, type WriteKind } from './github-limit.ts';
 import { drop, type Gone, type Learnt } from './gone.ts';
 
 /** What `octokit` throws for an answer of 400 and more, and for none at all. */
@@ -75,8 +75,8 @@ export interface Caller {
   write<T>(repository: Repository, kind: WriteKind, ask: Ask<T>): Promise<Answer<T>>;
   /** As GitHub names it now, asked for by its id; undefined when it is out of reach. */
   locate(repository: Pick<Repository, 'forge' | 'id' | 'access'> & { readonly name?: string }): Promise<Repository | undefined>;
-  /** Any request of the installation; errors become Faults. */
-  guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T>;
+  /** Any one request of the installation, within GitHub's limits on its kind, a read unless told; errors become Faults. */
+  guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>, kind?: RequestKind): Promise<T>;
   /** Names, and of a whole access its token, pause and limits. */
   forget(gone: Gone): void;
   /** Any request of the app itself, `/app/…`. */
@@ -93,10 +93,13 @@ export function createCaller(github: GitHubApp): Caller {
   const names = new Map<string, Learnt<string>>();
   const nameOf = ({ id, name }: Pick<Repository, 'id' | 'name'>): string => names.get(`${id} ${name}`)?.value ?? name;
 
-  async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>): Promise<T> {
+  async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>, kind: RequestKind = 'read'): Promise<T> {
     const installation = Number(access);
     if (!Number.isSafeInteger(installation) || installation <= 0) throw new Fault('access-gone');
-    return paused(installation, () => run(github.forInstallation(installation)));
+    return paused(installation, async () => {
+      await limits.take(installation, kind);
+      return run(github.forInstallation(installation));
+    });
   }
 
   async function paused<T>(installation: number, run: () => Promise<T>): Promise<T> {
@@ -137,9 +140,9 @@ export function createCaller(github: GitHubApp): Caller {
     return { forge, id, access, name };
   }
 
-  async function once<T>(repository: Repository, ask: Ask<T>): Promise<{ readonly kind: 'found' } & Replied<T>> {
+  async function once<T>(repository: Repository, ask: Ask<T>, kind: RequestKind): Promise<{ readonly kind: 'found' } & Replied<T>> {
     const name = nameOf(repository);
-    const answer = await guarded(repository.access, (octokit) => ask(octokit, split(name)));
+    const answer = await guarded(repository.access, (octokit) => ask(octokit, split(name)), kind);
     if (answer.status >= 300 && answer.status < 400) throw new Moved(name);
     return { kind: 'found', ...answer };
   }
@@ -147,10 +150,11 @@ export function createCaller(github: GitHubApp): Caller {
   async function read<T>(
     repository: Repository,
     ask: Ask<T>,
+    kind: RequestKind = 'read',
   ): Promise<({ readonly kind: 'found' } & Replied<T>) | { readonly kind: 'missing' }> {
     const asked = nameOf(repository);
     try {
-      return await once(repository, ask);
+      return await once(repository, ask, kind);
     } catch (error) {
       if (!(error instanceof Moved) && !isMissing(error)) throw error;
       // Not there under this name: renamed, out of reach, or only the thing itself is missing.
@@ -159,7 +163,7 @@ export function createCaller(github: GitHubApp): Caller {
       if (today.name === asked) return { kind: 'missing' };
     }
     try {
-      return await once(repository, ask);
+      return await once(repository, ask, kind);
     } catch (error) {
       if (isMissing(error)) return { kind: 'missing' };
       throw error;
@@ -170,7 +174,7 @@ export function createCaller(github: GitHubApp): Caller {
     guarded,
     asApp: (run) => paused(APP, async () => run(await github.asApp())),
     locate,
-    read,
+    read: (repository, ask) => read(repository, ask),
     forget(gone) {
       drop(names, gone);
       if (gone.id !== 'all') return;
@@ -186,12 +190,6 @@ export function createCaller(github: GitHubApp): Caller {
         if (!/rel="next"/.test(answer.headers.link ?? '')) return { kind: 'found', data: all };
       }
     },
-    async write(repository, kind, ask) {
-      const installation = Number(repository.access);
-      return read(repository, async (octokit, named) => {
-        await limits.takeWrite(installation, kind);
-        return ask(octokit, named);
-      });
-    },
+    write: (repository, kind, ask) => read(repository, ask, kind),
   };
 }

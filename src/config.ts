@@ -20,7 +20,8 @@ export type GitLabConfig = {
   readonly url: string;
   readonly token: string;
   readonly webhookSecret: string | null;
-  readonly signingToken: string | null;
+  /** Several while one takes the place of another. */
+  readonly signingTokens: readonly string[];
 };
 
 export type Config = {
@@ -136,12 +137,11 @@ function checkTogether(reader: Reader, config: Config): void {
       example: 'MAYFLY_PREVIEW_DATABASE_URL=postgres://admin:…@previews-db.acme.dev/postgres',
     });
   }
-  if (config.gitlab !== null) {
-    reader.problem({ name: 'GITLAB_URL', wrong: 'is set, and GitLab is not in this version', example: 'unset GITLAB_URL' });
-  }
   const anyProblem = (names: RegExp): boolean => reader.problems.some(({ name }) => names.test(name));
   if (config.github === null && config.gitlab === null && !anyProblem(/^(APP_ID|PRIVATE_KEY|WEBHOOK_SECRET|GITLAB_)/)) {
-    const wrong = 'is missing: no forge is configured; Mayfly needs a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET)';
+    const apps = 'a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET)';
+    const tokens = 'a GitLab (GITLAB_URL, GITLAB_TOKEN, GITLAB_WEBHOOK_SECRET or GITLAB_SIGNING_TOKEN)';
+    const wrong = `is missing: no forge is configured; Mayfly needs ${apps}, ${tokens}, or both`;
     reader.problem({ name: 'APP_ID', wrong, example: 'APP_ID=123456' });
   }
 }

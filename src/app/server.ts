@@ -121,7 +121,7 @@ function createApp({ api, metrics, ready, log }: ServerParts): Hono<{ Bindings: 
     return c.json({ status: allReady ? 'ready' : 'not ready', ...told }, allReady ? 200 : 503);
   });
   app.get('/metrics', async (c) => c.body(await metrics.text(), 200, { 'Content-Type': metrics.contentType }));
-  app.get('/', (c) => c.text('Mayfly: preview sites for pull requests. It is running; every site is linked from its pull request.\n'));
+  app.get('/', (c) => c.text('Mayfly: preview sites for pull and merge requests. It is running; every site is linked from its request.\n'));
   app.route('/api/v1', api);
   app.notFound((c) => problem(c, 'not-found'));
   app.onError(async (error, c) => {

@@ -11,6 +11,7 @@ import { hookRoutes, type Signing } from './gitlab/api-hooks.ts';
 import { noteRoutes } from './gitlab/api-notes.ts';
 import { type DiffLimits, pullRoutes } from './gitlab/api-pulls.ts';
 import { statusRoutes } from './gitlab/api-statuses.ts';
+import { treeRoutes } from './gitlab/api-trees.ts';
 import { bad, type Env, type World } from './gitlab/door.ts';
 import { gitRoutes } from './gitlab/git-http.ts';
 import { createHooks } from './gitlab/hooks.ts';
@@ -88,7 +89,7 @@ export async function createGitLab(options: Options = {}) {
   api.use(apiDoor({ state, base, unknown }));
   if (options.rateLimit !== undefined) api.use(rateLimit(options.rateLimit));
   const routes = [factRoutes(world), pullRoutes(world, limits), noteRoutes(world), statusRoutes(world), environmentRoutes(world)];
-  for (const part of [...routes, hookRoutes(world, signing)]) api.route('/', part);
+  for (const part of [...routes, treeRoutes(world), hookRoutes(world, signing)]) api.route('/', part);
   app.use(watching(requests, failures, { state, base }));
   app.route(`${base}/api/v4`, api);
   app.route(

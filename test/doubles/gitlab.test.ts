@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,7 +69,7 @@ test('webhooks bear the token and a signature over their bytes; one that is rese
     expect(headers['x-gitlab-token']).toBe(gitlab.webhookSecret);
     expect(headers['idempotency-key']).toBe(delivery.guid);
     expect(headers['webhook-id']).toBe(delivery.guid);
-    expect(headers['x-gitlab-instance']).toBe(gitlab.url);
+    expect(headers['x-gitlab-instance']).toBe(new URL(gitlab.url).origin);
     expect(headers['x-gitlab-webhook-uuid']).toBe(delivery.hook.uuid);
   }
   expect(delivery.statusCode).toBe(200);
@@ -301,4 +301,114 @@ test('too many requests in a minute get 429 with the time to wait', async () => 
   expect((await ask(w.gitlab, 'GET', '/user')).headers.get('ratelimit-remaining')).toBe('0');
   const refused = await ask(w.gitlab, 'GET', '/user');
   expect([refused.status, Number(refused.headers.get('retry-after')) > 0]).toEqual([429, true]);
+});
+
+/** The bodies that the double sent, the oldest first. */
+const bodies = (gitlab: GitLab) => gitlab.deliveries.map(({ body }) => JSON.parse(body));
+
+test('what happens to a merge request is told as GitLab tells it', async () => {
+  await using w = await openShop();
+  const { gitlab, pull } = w;
+  const first = pull.sha;
+  await gitlab.push(pull, { 'a.txt': 'more' });
+  await gitlab.draft(pull);
+  await gitlab.retarget(pull, 'next');
+  await gitlab.close(pull);
+  const told = bodies(gitlab).filter(({ object_kind }) => object_kind === 'merge_request');
+  expect(told.map(({ object_attributes }) => object_attributes.action)).toEqual(['open', 'update', 'update', 'update', 'close']);
+  expect(told.map(({ object_attributes }) => object_attributes.oldrev)).toEqual([undefined, first, undefined, undefined, undefined]);
+  expect(told[2].changes).toMatchObject({ draft: { previous: false, current: true }, title: { current: 'Draft: Change 1' } });
+  expect(told[3].changes).toMatchObject({ target_branch: { previous: 'main', current: 'next' } });
+  const stored = JSON.parse(await readFile(new URL('../payloads/gitlab/merge_request.open.json', import.meta.url), 'utf8'));
+  expect(Object.keys(told[0].object_attributes)).toEqual(Object.keys(stored.object_attributes));
+});
+
+test('what is pushed to a closed merge request becomes its head once it is reopened', async () => {
+  await using w = await openShop();
+  const head = w.pull.sha;
+  await w.gitlab.close(w.pull);
+  const pushed = await w.gitlab.push(w.pull, { 'a.txt': 'later' });
+  expect(w.pull.sha).toBe(head);
+  await w.gitlab.reopen(w.pull);
+  expect(w.pull.sha).toBe(pushed);
+});
+
+test('a push of many commits shows the newest twenty, with their files', async () => {
+  await using w = await openShop();
+  await w.gitlab.pushCommits(w.repo, 'main', [
+    { '.mayfly.yml': 'root: .' },
+    ...Array.from({ length: 21 }, (_, i) => ({ 'README.md': `${i}` })),
+  ]);
+  const push = bodies(w.gitlab).at(-1);
+  expect([push.total_commits_count, push.commits.length, push.commits[0].modified]).toEqual([22, 20, ['README.md']]);
+  await w.gitlab.deleteBranch(w.repo, w.pull.branch);
+  const [gone, closed] = bodies(w.gitlab).slice(-2);
+  expect([gone.after, gone.checkout_sha, gone.commits]).toEqual(['0'.repeat(40), null, []]);
+  expect(closed.object_attributes).toMatchObject({ action: 'close', state: 'closed' });
+});
+
+test('a fork is another project, and its deletion closes what came from it', async () => {
+  await using w = await openShop();
+  const pull = await w.gitlab.openPull(w.repo, { from: 'stranger' });
+  const shown = async () => (await ask(w.gitlab, 'GET', `${w.project}/merge_requests/${pull.number}`)).json;
+  const { source_project_id: source, target_project_id: target } = await shown();
+  expect([source === target, target]).toEqual([false, w.repo.id]);
+  expect((await ask(w.gitlab, 'GET', `/projects/${source}`)).status).toBe(404);
+  await w.gitlab.deleteFork(pull);
+  expect(await shown()).toMatchObject({ state: 'closed', source_project_id: null });
+});
+
+test('members have their level and state; who is blocked, awaits a seat or has Minimal Access can do nothing', async () => {
+  await using w = await openShop();
+  const { gitlab, repo } = w;
+  const of = async (login: string) => {
+    const id = gitlab.state.users.get(login)?.id;
+    const { json } = await ask(gitlab, 'GET', `${w.project}/members/all/${id}`);
+    const seen = await ask(gitlab, 'GET', w.project, { token: gitlab.mintToken({ login }).token });
+    return [json.access_level, json.state, json.membership_state, seen.status];
+  };
+  gitlab.setPermission(repo, 'dev', 'write');
+  gitlab.setPermission(repo, 'planner', 15);
+  gitlab.setPermission(repo, 'minimal', 5);
+  gitlab.setPermission(repo, 'waiting', 'maintain');
+  gitlab.awaitSeat(repo, 'waiting');
+  gitlab.setPermission(repo, 'blocked', 'admin');
+  gitlab.block('blocked');
+  expect(await of('acme')).toEqual([50, 'active', 'active', 200]);
+  expect(await of('dev')).toEqual([30, 'active', 'active', 200]);
+  expect(await of('planner')).toEqual([15, 'active', 'active', 200]);
+  expect(await of('minimal')).toEqual([5, 'active', 'active', 404]);
+  expect(await of('waiting')).toEqual([40, 'active', 'awaiting', 404]);
+  expect(await of('blocked')).toEqual([50, 'blocked', 'active', 403]);
+  expect((await ask(gitlab, 'GET', `/users/${gitlab.us.id}`)).json).toMatchObject({ bot: true, state: 'active' });
+});
+
+test('a hook made through the API is heard, tested and forgotten', async () => {
+  await using receiver = await openReceiver(200);
+  await using gitlab = await createGitLab();
+  const repo = await gitlab.createRepository({ name: 'acme/shop', hook: 'none' });
+  const hooks = `/projects/${repo.id}/hooks`;
+  const wish = { url: receiver.url, token: 'secret', signing_token: SIGNING_TOKEN, note_events: true, push_events: false };
+  const { json: hook } = await ask(gitlab, 'POST', hooks, { body: wish });
+  expect(hook).toMatchObject({ note_events: true, push_events: false, token_present: true, signing_token_present: true });
+  expect(JSON.stringify(hook)).not.toMatch(/whsec_|"secret"/);
+  const pull = await gitlab.openPull(repo);
+  await gitlab.comment(pull, 'ann', 'hello');
+  expect((await ask(gitlab, 'POST', `${hooks}/${hook.id}/test/push_events`)).json).toEqual({ message: '201 Created' });
+  expect(receiver.received.map(({ headers }) => headers['x-gitlab-event'])).toEqual(['Note Hook', 'Push Hook']);
+  const moved = { url: 'http://127.0.0.1:9/' };
+  expect((await ask(gitlab, 'PUT', `${hooks}/${hook.id}`, { body: moved })).json).toMatchObject({ token_present: false });
+  expect((await ask(gitlab, 'DELETE', `${hooks}/${hook.id}`)).status).toBe(204);
+  expect((await ask(gitlab, 'GET', hooks)).json).toEqual([]);
+});
+
+test('our own note comes back as a webhook', async () => {
+  await using receiver = await openReceiver(200);
+  await using w = await openShop({ webhookUrl: receiver.url });
+  await ask(w.gitlab, 'POST', w.notes, { body: { body: 'ours' } });
+  await expect.poll(() => receiver.received.at(-1)?.headers['x-gitlab-event']).toBe('Note Hook');
+  expect(JSON.parse(receiver.received.at(-1)?.body ?? '')).toMatchObject({
+    user: { id: w.gitlab.us.id },
+    object_attributes: { note: 'ours' },
+  });
 });

@@ -78,7 +78,9 @@ export async function createGitLab(options: Options = {}) {
   const app = new Hono<Env>();
   const server = stack.use(await listen(app));
   const url = `http://127.0.0.1:${server.port}${base}`;
-  const hooks = createHooks({ instance: url, nextId: state.nextId });
+  // `X-Gitlab-Instance` is the origin alone, whatever the base path (`Settings.gitlab.base_url`).
+  const failed = (why: unknown) => void unknownRequests.push(`a webhook that the double could not send: ${why}`);
+  const hooks = createHooks({ instance: new URL(url).origin, nextId: state.nextId, failed });
   stack.defer(() => hooks.stop());
   const payload = payloads(state, url);
   const unknown = (what: string) => void unknownRequests.push(what);

@@ -105,9 +105,9 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
     wakeHooks(): void {
       for (const hook of all()) if (hook.disabledUntil !== null) hook.disabledUntil = Date.now() - 1;
     },
-    /** Where the planted hooks lead from now on; null: GitLab loses every event. */
+    /** Where the planted hooks lead from now on; null: GitLab loses every event. One that sleeps after failures sleeps on. */
     sendWebhooksTo(url: string | null): void {
-      hooks.lost = url === null;
+      hooks.lost = url === null ? 'everybody’s' : 'nobody’s';
       options.hook.url = url;
       for (const hook of all()) if (hook.planted && url !== null) hook.url = url;
     },

@@ -122,6 +122,8 @@ export type Common = {
   readonly closedAs: 'closed' | 'merged' | null;
   /** When it last was, by the forge's clock; null when that is not known. */
   readonly closedAt: Date | null;
+  /** When it was last seen to stand otherwise, its commit apart: another base, head repository or draft state, a reopening; null: never. */
+  readonly turnedAt: Date | null;
   /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
   readonly approval: Approval | null;
   readonly wishes: Wishes;
@@ -178,6 +180,7 @@ export type Change = { readonly next: Site; readonly effects: readonly Effect[] 
 export const FRESH = {
   closedAs: null,
   closedAt: null,
+  turnedAt: null,
   approval: null,
   wishes: NO_WISHES,
   place: 'none',

@@ -85,21 +85,55 @@ test('T-B04: an approval that was written before the push that we see does not a
   expect(fetched(repo)).toBe(false);
 });
 
-test('T-B07: an approval that was written before a close and a reopening, and is heard after them, approves nothing', async () => {
+/** What takes an approval back, and a commit that stays the same. */
+const TURNS: Readonly<Record<string, (repo: Repo, pull: Pull) => Promise<void>>> = {
+  'a close and a reopening': async (_, pull) => {
+    await w.github.close(pull);
+    await w.reaches(pull, 'ended');
+    await w.github.reopen(pull);
+  },
+  'a move to another base': async (repo, pull) => {
+    await w.github.pushToBranch(repo, 'next', { 'README.md': 'next' });
+    await w.github.retarget(pull, 'next');
+    await until('the news', async () => (await w.siteOf(pull))?.head.base === 'next');
+  },
+  'a draft': async (_, pull) => {
+    await w.github.draft(pull);
+    await until('the news', async () => (await w.siteOf(pull))?.head.draft === true);
+  },
+};
+
+test.each(Object.keys(TURNS))('T-B07: an approval that was written before %s, and is heard after it, approves nothing', async (turn) => {
   const { repo, pull } = await held();
   w.github.sendWebhooksTo(null);
   const comment = await w.github.comment(pull, 'ada', `/preview approve ${pull.sha}`);
   const [late] = w.github.deliveries.slice(-1);
   await nextSecond();
   w.github.sendWebhooksTo(w.webhooks());
-  await w.github.close(pull);
-  await w.reaches(pull, 'ended');
-  await w.github.reopen(pull);
+  await TURNS[turn]?.(repo, pull);
   await w.reaches(pull, 'held');
   if (late) await w.github.redeliver(late);
   expect(await verdict(comment)).toBe('-1');
-  await until('the reason', () => w.comment(pull).includes('closed after that was written, which takes approvals back'));
+  await until('the reason', () => w.comment(pull).includes('which takes approvals back'));
   expect((await w.siteOf(pull))?.status).toBe('held');
+  expect(fetched(repo)).toBe(false);
+});
+
+test('some digits of a commit approve no other commit that has the same, pushed after that was written', async () => {
+  const { repo, pull } = await held();
+  await w.github.push(pull, nodeApp('the one that was looked at'));
+  await w.reaches(pull, 'held', pull.sha);
+  await nextSecond();
+  w.github.sendWebhooksTo(null);
+  const comment = await w.github.comment(pull, 'ada', '/preview approve 0000000');
+  const [late] = w.github.deliveries.slice(-1);
+  await nextSecond();
+  w.github.sendWebhooksTo(w.webhooks());
+  const sha = await w.github.push(pull, nodeApp('the one that was not'));
+  await w.reaches(pull, 'held', sha);
+  // As if the seven digits were those of both.
+  if (late) await w.github.redeliver({ ...late, body: late.body.replace('approve 0000000', `approve ${sha.slice(0, 7)}`) });
+  expect(await verdict(comment)).toBe('-1');
   expect(fetched(repo)).toBe(false);
 });
 

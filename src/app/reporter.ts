@@ -98,7 +98,8 @@ async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<P
   if (site.status !== 'queued') return { place: null, holders: null };
   if (site.place === 'taken') return { place: 1 + (await store.places.before(site)), holders: null };
   const placed = await store.places.holders({ forge: site.pull.forge, id: site.pull.repository });
-  if (placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
+  // One that was refused may be read between a place's coming free and its being given to whoever has waited longest.
+  if (site.place === 'none' && placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
   return { place: null, holders: placed.map(({ pull: { number }, endsAt }) => ({ number, endsAt })) };
 }
 

@@ -172,8 +172,8 @@ export const STATUSES = [
   'ended',
 ] as const satisfies readonly Status[];
 
-/** What has to be done because a site changed: each becomes a job after the commit. */
-export type Effect = 'provision' | 'report' | 'vacate';
+/** What has to be done because a site changed, after the commit. `vacate`: its place is free; `occupy`: it waited for one, and has it. */
+export type Effect = 'provision' | 'report' | 'vacate' | 'occupy';
 export type Change = { readonly next: Site; readonly effects: readonly Effect[] };
 
 /** What nobody has asked for, decided or said yet; also what a row of an earlier version has not. */
@@ -223,8 +223,9 @@ export function transition(site: Site, event: SiteEvent): Change {
   if (change.next === site) return change;
   const hasTime = change.next.endNears && isFar(change.next.endsAt, event.at);
   const next = hasTime ? { ...change.next, endNears: false } : change.next;
-  const isVacated = site.place === 'taken' && next.place !== 'taken';
-  return { next, effects: isVacated ? [...change.effects, 'vacate'] : change.effects };
+  if (site.place === 'taken' && next.place !== 'taken') return { next, effects: [...change.effects, 'vacate'] };
+  if (site.place === 'refused' && next.place === 'taken') return { next, effects: [...change.effects, 'occupy'] };
+  return { next, effects: change.effects };
 }
 
 function changed(site: Site, event: SiteEvent): Change {

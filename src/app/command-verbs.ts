@@ -119,18 +119,17 @@ async function bringUp(parts: CommandParts, { event, given }: Asking, wanted: Wa
   if (site === undefined) return came('pull-gone');
   if (site.status === 'absent') return came('pull-closed');
   if (isOver(site) && site.reason.kind === 'removed') return came('repository-gone');
-  if (site.closedAs !== null && wasClosedAfter(site, event.comment.writtenAt)) return came('closed-since');
+  if (site.closedAs !== null && isAfter(site.closedAt, event.comment.writtenAt)) return came('closed-since');
+  if (isAfter(site.ruledAt, event.comment.writtenAt)) return came('overtaken');
   const news = { ...wanted, by: given.by.login, order: orderOf(given) };
   const applied = await carryOut(parts, { site, given }, news);
   if (isLater(applied, 'life', given)) return came('overtaken');
   return applied.site.status === 'held' ? came('waits-for-approval', { sha: shortSha(applied.site.head.sha) }) : came('done');
 }
 
-/** Whether the pull was closed later, also when it is open again, and whichever of the two we heard of first. Forges write times in whole seconds. */
-function wasClosedAfter({ closedAt }: Site, writtenAt: string): boolean {
-  if (closedAt === null) return false;
-  return Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(closedAt.getTime() / SECOND_MS);
-}
+/** Whether it happened after the comment was written, whichever of the two we heard of first. Forges write times in whole seconds. */
+const isAfter = (at: Date | null, writtenAt: string): boolean =>
+  at !== null && Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(at.getTime() / SECOND_MS);
 
 /** What brings back what has ended. */
 const backOrGone = (site: Extract<Site, { status: 'ending' | 'ended' | 'absent' }>): AnswerCode =>
@@ -180,7 +179,7 @@ async function approve(parts: CommandParts, { event, given }: Asking, command: {
   if (site.status !== 'held')
     return came(head.trust === 'untrusted' && isApproved(head, site.approval) ? 'approved-already' : 'not-waiting');
   const { writtenAt } = event.comment;
-  if (wasClosedAfter(site, writtenAt) || hasTurnedSince(site, writtenAt)) return came('turned-since', newest);
+  if (isAfter(site.closedAt, writtenAt) || hasTurnedSince(site, writtenAt)) return came('turned-since', newest);
   if (command.sha !== head.sha && !wasNewestAt(site, { writtenAt, isNamed: command.sha !== null })) return came('which-commit', newest);
   const { id, login } = given.by;
   const approval = { sha: head.sha, repository: head.repository, base: head.base, by: { id, login } };

@@ -18,9 +18,9 @@ export const isOver = (site: Site): site is Extract<Site, { status: 'ending' | '
 /** The fields of `Common` alone, so that no field of the status before lingers. */
 export function common(site: Site): Common {
   const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version } = site;
-  const { closedAs, closedAt, turnedAt, approval, wishes, place, rebuild, endNears, notice } = site;
+  const { closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice } = site;
   const own = { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version };
-  return { ...own, closedAs, closedAt, turnedAt, approval, wishes, place, rebuild, endNears, notice };
+  return { ...own, closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice };
 }
 
 /** Whether the head may be built: code of the repository's own, or a commit of a fork that was approved as it stands. */

@@ -124,6 +124,8 @@ export type Common = {
   readonly closedAt: Date | null;
   /** When it was last seen to stand otherwise, its commit apart: another base, head repository or draft state, a reopening; null: never. */
   readonly turnedAt: Date | null;
+  /** When it was last ended from outside the pull, which no comment comes after by its number; null: never. */
+  readonly ruledAt: Date | null;
   /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
   readonly approval: Approval | null;
   readonly wishes: Wishes;
@@ -181,6 +183,7 @@ export const FRESH = {
   closedAs: null,
   closedAt: null,
   turnedAt: null,
+  ruledAt: null,
   approval: null,
   wishes: NO_WISHES,
   place: 'none',

@@ -154,8 +154,21 @@ describe('a group', () => {
   test.each(['APP_ID', 'PRIVATE_KEY', 'WEBHOOK_SECRET'])('without %s is half set', (name) => {
     expect(named({ ...github, [name]: undefined })).toEqual([name]);
   });
+  test('of either forge is enough, and GitLab is known by either of its secrets', () => {
+    const { GITLAB_WEBHOOK_SECRET: _, ...signed } = { ...gitlab, GITLAB_URL: 'https://acme.dev/gitlab/' };
+    expect(loadConfig(gitlab)).toMatchObject({ github: null, gitlab: { webhookSecret: SECRET, signingTokens: [] } });
+    const config = loadConfig({ ...signed, GITLAB_SIGNING_TOKEN: `whsec_${KEY}  whsec_${KEY}` });
+    expect(config.gitlab).toEqual({
+      ...{ url: 'https://acme.dev/gitlab', token: 'glpat-1', webhookSecret: null, signingTokens: [`whsec_${KEY}`, `whsec_${KEY}`] },
+    });
+    expect(loadConfig({ ...github, ...gitlab })).toMatchObject({ github: { appId: 7 }, gitlab: { token: 'glpat-1' } });
+  });
   test('that is not there at all stops the start', () => {
-    expect(problemsOf({})).toMatchObject([{ name: 'APP_ID', wrong: expect.stringContaining('no forge is configured') }]);
+    expect(problemsOf({}).map(({ name, wrong }) => `${name} ${wrong}`)).toMatchInlineSnapshot(`
+      [
+        "APP_ID is missing: no forge is configured; Mayfly needs a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET), a GitLab (GITLAB_URL, GITLAB_TOKEN, GITLAB_WEBHOOK_SECRET or GITLAB_SIGNING_TOKEN), or both",
+      ]
+    `);
   });
 });
 

@@ -202,7 +202,7 @@ export interface Repositories {
   seen(repository: Repository): Promise<void>;
   find(forge: ForgeId, id: RepositoryId): Promise<Repository | undefined>;
   all(): Promise<readonly Repository[]>;
-  /** The repositories of one GitHub installation. */
+  /** The repositories that one access opens. */
   ofAccess(forge: ForgeId, access: string): Promise<readonly Repository[]>;
   forget(forge: ForgeId, id: RepositoryId): Promise<void>;
   /** The next number of a look at the forge; see `Site.observation`. */

@@ -169,6 +169,22 @@ test('T-B02, T-B03, T-B09, T-B12: strangers, readers, bots and edits change noth
   await handledAll(rig);
 });
 
+test('people without write access have so many answers an hour, and those who have it are answered all the same', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig);
+  rig.github.setPermission(repo, 'ada', 'write');
+  const asked = [];
+  for (let n = 0; n < 62; n++) asked.push(await rig.github.comment(pull, 'stranger', '/preview stop'));
+  await rig.settle();
+  const answered = asked.map(({ id }) => reactions(rig, id));
+  expect(answered.slice(0, 60)).toEqual(Array(60).fill(['-1']));
+  expect(answered.slice(60)).toEqual([[], []]);
+  const comment = await rig.github.comment(pull, 'ada', '/preview extend 1h');
+  await rig.settle();
+  expect(reactions(rig, comment.id)).toEqual(['+1']);
+  await handledAll(rig);
+});
+
 test('I4: a deploy that was typed before the close brings nothing back, also when it is heard of later', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig);

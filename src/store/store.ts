@@ -62,6 +62,8 @@ export interface Commands {
   answered(given: CommandGiven, answer: Answer): Promise<void>;
   /** Newest first. */
   ofPull(pull: PullRef, limit: number): Promise<readonly CommandDone[]>;
+  /** How many other comments of people without write access were answered in the repository within the last hour. */
+  ofOthersLately(about: Pick<CommandGiven, 'forge' | 'comment'> & { readonly repository: RepositoryId }): Promise<number>;
 }
 
 /** Why a site is written and by whom: kept in its history. */

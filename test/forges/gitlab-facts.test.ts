@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { type GitLabWorld, openGitLabWorld } from '../contract/gitlab-world.ts';
+import { git } from '../doubles/git/git.ts';
 
 const idOf = (w: GitLabWorld, login: string): number => w.gitlab.state.users.get(login)?.id ?? 0;
 const permission = (w: GitLabWorld, login: string) => w.facts.permission(w.repository, { id: idOf(w, login), login });
@@ -92,4 +93,15 @@ test('titles of commits are asked for once', async () => {
   w.forget({ access: w.repository.access, id: w.repository.id });
   await w.facts.openPulls(w.repository);
   expect(commits()).toBe(2);
+});
+
+test('a file is read from the branch, whatever a tag of the same name leads to', async () => {
+  await using w = await openGitLabWorld();
+  await w.gitlab.pushToBranch(w.repo, 'main', { '.mayfly.yml': 'ttl: 1d\n' });
+  const other = await w.gitlab.pushToBranch(w.repo, 'feat/other', { '.mayfly.yml': 'ttl: 9d\n' });
+  await git(w.repo.git ?? '', ['update-ref', 'refs/tags/main', other]);
+  const at = (ref: string) => w.facts.file(w.repository, { ref, path: '.mayfly.yml', maxBytes: 100 });
+  expect([await at('main'), await at('feat/other'), await at(other)]).toEqual(['ttl: 1d\n', 'ttl: 9d\n', 'ttl: 9d\n']);
+  // The double gives branches their due by itself; GitLab is asked for the branch's commit, and for the file at that.
+  expect(w.gitlab.requests.filter(({ path }) => path.includes('/repository/branches/'))).toHaveLength(2);
 });

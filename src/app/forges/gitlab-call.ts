@@ -1,4 +1,5 @@
 import {
+  Branches,
   Commits,
   Deployments,
   Environments,
@@ -41,6 +42,7 @@ function openApi({ url, token, access, timeoutMs }: Connection, limits: Paramete
   // Its own timeout would be one for all pages of a list, its own limits know nothing of ours.
   const options = { host: url, token, requesterFn, queryTimeout: null, rateLimits: {} };
   return {
+    branches: new Branches(options),
     commits: new Commits(options),
     deployments: new Deployments(options),
     emojis: new MergeRequestNoteAwardEmojis(options),

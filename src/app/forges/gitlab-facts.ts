@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseRepositoryId, type Repository } from '../../site/identity.ts';
+import { parseRepositoryId, parseSha, type Repository } from '../../site/identity.ts';
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import { type Caller, isForbidden, isInUse, isRevoked, projectAnswer } from './gitlab-call.ts';
@@ -34,6 +34,7 @@ const PAGE = { perPage: 100 } as const;
 /** Its type knows the second alone. */
 const AS_STREAM = { asStream: true, showExpanded: false } as const;
 const bytesAnswer = z.custom<ReadableStream<Uint8Array> | null>((value) => value === null || value instanceof ReadableStream);
+const branchAnswer = z.object({ commit: z.object({ id: z.string() }) });
 const treeAnswer = z.array(z.object({ path: z.string(), mode: z.string() }));
 const LINK_MODE = '120000';
 const diffsAnswer = z.array(z.object({ old_path: z.string(), new_path: z.string() }));
@@ -59,6 +60,13 @@ export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
     return tree.kind === 'found' && tree.data.some((entry) => entry.path === path && entry.mode === LINK_MODE);
   }
 
+  /** A tag may bear the name of a branch, and git takes the tag: the branch's own commit is what is meant. */
+  async function commitOf(repository: Repository, ref: string): Promise<string> {
+    if (parseSha(ref) !== undefined) return ref;
+    const branch = await caller.read(repository, branchAnswer, (api, project) => api.branches.show(project, ref));
+    return branch.kind === 'found' ? branch.data.commit.id : ref;
+  }
+
   return {
     async permission(repository, user) {
       const answer = await caller.read(repository, memberAnswer, (api, project) =>
@@ -70,7 +78,8 @@ export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
       return permission === 'none' || (await isBarred(repository, user.id)) ? 'none' : permission;
     },
 
-    async file(repository, { ref, path, maxBytes }) {
+    async file(repository, { ref: named, path, maxBytes }) {
+      const ref = await commitOf(repository, named);
       const answer = await caller.read(repository, bytesAnswer, (api, project) => api.files.showRaw(project, path, ref, AS_STREAM));
       if (answer.kind === 'missing') return undefined;
       const text = (await readUpTo(answer.data, maxBytes)).toString('utf8');

@@ -1,4 +1,4 @@
-import { readGitHub, readGitLab } from './config-forges.ts';
+import { readGitHub, readGitHubAddresses, readGitLab } from './config-forges.ts';
 import { type ConfigProblem, type Environment, openReader, type Reader } from './config-reader.ts';
 import { readAddresses, readApiToken, readLimits, readPlaces, readRunning, readSecretKey, readStores } from './config-settings.ts';
 import type { Terms } from './site/deadline.ts';
@@ -16,6 +16,8 @@ export type GitHubConfig = {
   readonly apiUrl: string;
   readonly serverUrl: string;
 };
+/** Where GitHub is, whether or not an App is configured. */
+export type GitHubAddresses = Pick<GitHubConfig, 'apiUrl' | 'serverUrl'>;
 export type GitLabConfig = {
   readonly url: string;
   readonly token: string;
@@ -49,6 +51,7 @@ export type Config = {
   readonly databaseUrl: string | null;
   readonly redisUrl: string | null;
   readonly github: GitHubConfig | null;
+  readonly githubAddresses: GitHubAddresses;
   readonly gitlab: GitLabConfig | null;
   readonly pulumiBackendUrl: string | null;
   readonly logLevel: string;
@@ -102,13 +105,15 @@ export function loadConfig(environment: Environment = process.env): Config {
     const example = near === undefined ? `unset ${name}` : `${near}=…`;
     reader.problem({ name, wrong: `is not a setting of Mayfly${near === undefined ? '' : `; did you mean ${near}?`}`, example });
   }
+  const githubAddresses = readGitHubAddresses(reader);
   const config: Config = {
     ...readAddresses(reader),
     ...readRunning(reader),
     ...readLimits(reader),
     ...readPlaces(reader),
     ...readStores(reader),
-    github: readGitHub(reader),
+    githubAddresses,
+    github: readGitHub(reader, githubAddresses),
     gitlab: readGitLab(reader),
     apiToken: readApiToken(reader),
     secretKey: readSecretKey(reader),
@@ -138,10 +143,5 @@ function checkTogether(reader: Reader, config: Config): void {
   }
   if (config.gitlab !== null) {
     reader.problem({ name: 'GITLAB_URL', wrong: 'is set, and GitLab is not in this version', example: 'unset GITLAB_URL' });
-  }
-  const anyProblem = (names: RegExp): boolean => reader.problems.some(({ name }) => names.test(name));
-  if (config.github === null && config.gitlab === null && !anyProblem(/^(APP_ID|PRIVATE_KEY|WEBHOOK_SECRET|GITLAB_)/)) {
-    const wrong = 'is missing: no forge is configured; Mayfly needs a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET)';
-    reader.problem({ name: 'APP_ID', wrong, example: 'APP_ID=123456' });
   }
 }

@@ -8,7 +8,6 @@ import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import type { ForgeId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
-import type { Store } from './store/store.ts';
 
 /** What is configured of forges, each with its ports and its door. */
 export type Forges = {
@@ -18,16 +17,9 @@ export type Forges = {
   readonly doors: readonly Door[];
 };
 
-/** Opens every forge that is configured, and tells the store of it. */
-export async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
-  const forges = connectForges(config, log);
-  for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
-  return forges;
-}
-
-/** The same, and nothing is written anywhere. */
+/** Every forge that is configured. */
 export function connectForges(config: Config, log: Logger): Forges {
-  if (config.github === null) throw new Error('No forge is configured');
+  if (config.github === null) return { links: new Map(), sources: new Map(), deliveries: new Map(), doors: [] };
   const app = openGitHub(config.github, { log });
   const { facts, voice, source, deliveries, forget } = createGitHubForge(app);
   const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;

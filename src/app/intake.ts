@@ -24,6 +24,8 @@ export interface Intake {
   addRepository(repository: Repository): Promise<void>;
   /** Ends the sites of a repository that the forge no longer opens to us. It stays known: it may be opened again, and nobody tell us. */
   endIfOutOfReach(repository: Repository): Promise<void>;
+  /** Ends all sites of a forge and forgets its repositories, without asking it: it is being disconnected, or knows us no more. */
+  leaveForge(forge: ForgeId): Promise<void>;
 }
 
 /** With a forge that is away these are hours; reconcile brings in what a dead delivery would have. */
@@ -38,6 +40,13 @@ export function openIntake(parts: IntakeParts): Intake {
     addRepository: (repository) => repositoryAdded(parts, repository),
     async endIfOutOfReach(repository) {
       if (!(await isInReach(parts, repository))) await endSitesOf(parts, repository);
+    },
+    async leaveForge(forge) {
+      for (const repository of await parts.store.repositories.all()) {
+        if (repository.forge !== forge) continue;
+        await endSitesOf(parts, repository);
+        await parts.store.repositories.forget(forge, repository.id);
+      }
     },
     async handleDelivery(delivery) {
       const { inbox } = parts.store;

@@ -48,8 +48,8 @@ export function readGitLab(reader: Reader): GitLabConfig | null {
   const token = reader.secret({ name: 'GITLAB_TOKEN', example: 'GITLAB_TOKEN=glpat-…' }, 1);
   const example = `GITLAB_WEBHOOK_SECRET=${SECRET_EXAMPLE}`;
   const webhookSecret = reader.secret({ name: 'GITLAB_WEBHOOK_SECRET', example }, WEBHOOK_SECRET_LENGTH);
-  const signingToken = readSigningToken(reader);
-  return url === '' || token === null ? null : { url, token, webhookSecret, signingToken };
+  const signingTokens = readSigningTokens(reader);
+  return url === '' || token === null ? null : { url, token, webhookSecret, signingTokens };
 }
 
 /** A variable that the group needs, once any of the group is set. */
@@ -65,15 +65,23 @@ function readAddress(reader: Reader, name: string, fallback: string): string {
   });
 }
 
-function readSigningToken(reader: Reader): string | null {
+/** One, or several with spaces between them. */
+function readSigningTokens(reader: Reader): readonly string[] {
   const example = 'GITLAB_SIGNING_TOKEN=whsec_$(openssl rand -base64 32)';
-  const token = reader.secret({ name: 'GITLAB_SIGNING_TOKEN', example }, 1);
-  if (token === null) return null;
-  const key = Buffer.from(token.replace(/^whsec_/, ''), 'base64');
-  if (token.startsWith('whsec_') && key.length >= SIGNING_KEY_BYTES) return token;
-  const wrong = `is not whsec_ and the base64 of at least ${SIGNING_KEY_BYTES} bytes`;
+  const all = reader.secret({ name: 'GITLAB_SIGNING_TOKEN', example }, 1);
+  if (all === null) return [];
+  const tokens = all.split(/\s+/);
+  if (tokens.every(isSigningToken)) return tokens;
+  const wrong = `is not whsec_ and the base64 of at least ${SIGNING_KEY_BYTES} bytes, or several such with spaces between them`;
   reader.problem({ name: 'GITLAB_SIGNING_TOKEN', wrong, example });
-  return null;
+  return [];
+}
+
+function isSigningToken(token: string): boolean {
+  const base64 = token.replace(/^whsec_/, '');
+  // Node's decoder leaves out what is no base64, and would make a shorter key of a mistyped one.
+  const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(base64);
+  return token.startsWith('whsec_') && isBase64 && Buffer.from(base64, 'base64').length >= SIGNING_KEY_BYTES;
 }
 
 /** From `PRIVATE_KEY` (PEM, its line ends maybe written `\n`, or base64 of it) or the file that `PRIVATE_KEY_PATH` names. */

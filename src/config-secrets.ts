@@ -12,7 +12,7 @@ export function secretsOf(config: Config): readonly string[] {
     github?.clientSecret,
     gitlab?.token,
     gitlab?.webhookSecret,
-    gitlab?.signingToken,
+    ...(gitlab?.signingTokens ?? []),
   ];
   return [...forge, apiToken, secretKey?.toString('base64'), ...passwords].filter(
     (secret): secret is string => typeof secret === 'string' && secret !== '',

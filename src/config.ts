@@ -22,7 +22,8 @@ export type GitLabConfig = {
   readonly url: string;
   readonly token: string;
   readonly webhookSecret: string | null;
-  readonly signingToken: string | null;
+  /** Several while one takes the place of another. */
+  readonly signingTokens: readonly string[];
 };
 
 export type Config = {
@@ -140,8 +141,5 @@ function checkTogether(reader: Reader, config: Config): void {
       wrong,
       example: 'MAYFLY_PREVIEW_DATABASE_URL=postgres://admin:…@previews-db.acme.dev/postgres',
     });
-  }
-  if (config.gitlab !== null) {
-    reader.problem({ name: 'GITLAB_URL', wrong: 'is set, and GitLab is not in this version', example: 'unset GITLAB_URL' });
   }
 }

@@ -98,7 +98,7 @@ const onlyOf = (config: Config, kind: ForgeKind): Config => ({
 
 /** The door for the webhooks on which GitLab ignored our signing token. */
 function unsigned(config: Config, { unsignedSecret }: NonNullable<Stored['gitlab']>, log: Logger): readonly Door[] {
-  const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingToken: null };
+  const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingTokens: [] };
   return connectForges({ ...config, github: null, gitlab }, log).doors;
 }
 

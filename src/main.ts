@@ -28,7 +28,7 @@ import { makeRoomIn, type Storage } from './provision/storage/storage.ts';
 import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
-import { pullAddress } from './site/report-words.ts';
+import { pullAddress, pullWord } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
 import type { Store } from './store/store.ts';
 import { takingPort } from './taking-port.ts';
@@ -137,16 +137,17 @@ type Parts = {
 
 async function startGate({ config, stores, log }: Parts, { runner }: Running, opening: AsyncDisposableStack): Promise<number> {
   const { store, dataDir } = stores;
-  const pullUrl = async (site: Site): Promise<string | null> => {
+  const pull = async (site: Site) => {
     const repository = await store.repositories.find(site.pull.forge, site.pull.repository);
     const forge = (await store.repositories.forges()).find(({ id }) => id === site.pull.forge);
-    return repository && forge ? pullAddress({ forge, repository: repository.name }, site.pull.number) : null;
+    const url = repository && forge ? pullAddress({ forge, repository: repository.name }, site.pull.number) : null;
+    return { word: pullWord({ forge: forge ?? { kind: 'github', address: '' } }), url };
   };
   const { gatePort: port, previewUrl, trustedProxies, command } = config;
   const routes = { find: store.sites.findByHost, onChange: store.onChange };
   const gate = opening.use(
     await takingPort('MAYFLY_GATE_PORT', port, () =>
-      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pullUrl, log }),
+      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pull, log }),
     ),
   );
   log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');

@@ -1,13 +1,19 @@
 import type { Logger } from 'pino';
 import { createGitHubForge } from './app/forges/github.ts';
 import { GITHUB } from './app/forges/github-events.ts';
+import { createGitLabForge } from './app/forges/gitlab.ts';
+import { GITLAB } from './app/forges/gitlab-events.ts';
 import { githubDoor } from './app/github-door.ts';
+import { gitlabDoor } from './app/gitlab-door.ts';
 import { openGitHub } from './app/probot.ts';
 import type { ForgeLink } from './app/pulls.ts';
 import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import type { ForgeId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
+
+/** What the access to a project of the configured GitLab is called: the token of the environment. */
+const GITLAB_TOKEN = 'token';
 
 /** What is configured of forges, each with its ports and its door. */
 export type Forges = {
@@ -17,18 +23,34 @@ export type Forges = {
   readonly doors: readonly Door[];
 };
 
+/** One of them, opened. */
+type Opened = ForgeLink & { readonly source: Source; readonly deliveries: Deliveries; readonly door: Door };
+
 /** Every forge that is configured. */
 export function connectForges(config: Config, log: Logger): Forges {
-  if (config.github === null) return { links: new Map(), sources: new Map(), deliveries: new Map(), doors: [] };
-  const app = openGitHub(config.github, { log });
-  const { facts, voice, source, deliveries, forget } = createGitHubForge(app);
-  const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
+  const opened = [...connectGitHub(config, log), ...connectGitLab(config)];
+  const byId = <T>(part: (one: Opened) => T): ReadonlyMap<ForgeId, T> => new Map(opened.map((one) => [one.forge.id, part(one)]));
   return {
-    links: new Map([[GITHUB, { forge, facts, voice, forget }]]),
-    sources: new Map([[GITHUB, source]]),
-    deliveries: new Map([[GITHUB, deliveries]]),
-    doors: [githubDoor(app)],
+    links: byId(({ forge, facts, voice, forget }) => ({ forge, facts, voice, forget })),
+    sources: byId(({ source }) => source),
+    deliveries: byId(({ deliveries }) => deliveries),
+    doors: opened.map(({ door }) => door),
   };
+}
+
+function connectGitHub({ github }: Config, log: Logger): readonly Opened[] {
+  if (github === null) return [];
+  const app = openGitHub(github, { log });
+  const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
+  return [{ forge, ...createGitHubForge(app), door: githubDoor(app) }];
+}
+
+function connectGitLab({ gitlab, publicUrl }: Config): readonly Opened[] {
+  if (gitlab === null) return [];
+  const side = { forge: GITLAB, access: GITLAB_TOKEN };
+  const hookUrl = new URL('/api/gitlab/webhooks', publicUrl).href;
+  const forge = { id: GITLAB, kind: 'gitlab', address: gitlab.url } as const;
+  return [{ forge, ...createGitLabForge({ ...side, ...gitlab, hookUrl }), door: gitlabDoor(side, gitlab) }];
 }
 
 /** @throws Error when the forge is not configured any more */

@@ -93,7 +93,7 @@ async function giveNotice(
 function reactor(link: ForgeLink, event: Comment, log: Logger): (reaction: Reaction) => Promise<void> {
   return async (reaction) => {
     try {
-      await link.voice.react(event.repository, event.comment.id, reaction);
+      await link.voice.react(event, event.comment.id, reaction);
     } catch (error) {
       if (!(error instanceof Fault)) throw error;
       // The comment may be deleted, the pull locked, the forge away: a receipt is not worth doing the command again, or not at all.

@@ -7,6 +7,7 @@ export function githubDoor(app: Pick<GitHubApp, 'verify'>): Door {
   return {
     kind: 'github',
     forge: GITHUB,
+    odd: 'refused',
     verify: (headers, rawBody) => app.verify(rawBody, headers['x-hub-signature-256']),
     delivery: (headers) => headers['x-github-delivery'],
     translate: (headers, payload) => toForgeEvent(headers['x-github-event'] ?? '', payload),

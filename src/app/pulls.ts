@@ -1,6 +1,15 @@
 import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
-import { type Forge, type ForgeId, hostLabel, type PullRef, type Repository, type RepositoryId, type Sha } from '../site/identity.ts';
+import {
+  type Forge,
+  type ForgeId,
+  hostLabel,
+  type PullRef,
+  pullName,
+  type Repository,
+  type RepositoryId,
+  type Sha,
+} from '../site/identity.ts';
 import type { Facts, PullNow, Voice } from '../site/ports.ts';
 import { MENDED_BY_SETTINGS } from '../site/problem.ts';
 import { askSettings, parseRepoConfig, type Settings, settingsDigest } from '../site/repo-config.ts';
@@ -92,7 +101,8 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
   );
   const because: Because = look.delivery === undefined ? {} : { delivery: look.delivery };
   if (decision.do === 'nothing') {
-    parts.log.debug({ pull: `${repository.name}#${number}`, why: decision.why }, 'no site for this pull');
+    const pull = `${repository.name}${pullName(getLink(parts.links, repository.forge).forge, number)}`;
+    parts.log.debug({ pull, why: decision.why }, 'no site for this pull');
     if (look.delivery !== undefined) await parts.store.inbox.handled(look.delivery);
     return;
   }
@@ -153,7 +163,7 @@ async function apply(parts: PullParts, { repository, ref, news, because }: Step)
   if (applied?.changed === true) {
     const { id, status, head } = applied.site;
     parts.log.info(
-      { site: id, sha: head.sha, status, news: news.type, pull: `${repository.name}#${ref.number}` },
+      { site: id, sha: head.sha, status, news: news.type, pull: `${repository.name}${pullName(forge, ref.number)}` },
       'the pull changed its site',
     );
   }

@@ -20,7 +20,9 @@ export type Door = {
   /** Whether the sender knows our secret. Over the raw bytes, in constant time; never throws. */
   readonly verify: (headers: DoorHeaders, rawBody: Buffer) => boolean;
   /** The delivery's id, the same when it is sent again. */
-  readonly delivery: (headers: DoorHeaders) => string | undefined;
+  readonly delivery: (headers: DoorHeaders, rawBody: Buffer) => string | undefined;
+  /** What a sender is told that knows the secret and sends what makes no sense. */
+  readonly odd: 'refused' | 'accepted';
   /** Undefined when the event is not wanted, or not of its shape. */
   readonly translate: (headers: DoorHeaders, payload: unknown) => ForgeEvent | undefined;
 };
@@ -100,12 +102,13 @@ async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessag
   if (typeof body === 'string') return refused('refused', body);
   const headers = doorHeaders(incoming);
   if (!door.verify(headers, body)) return refused('bad-signature', 'signature-invalid');
-  const id = door.delivery(headers);
-  if (id === undefined || !DELIVERY_ID.test(id)) return refused('bad-request', 'delivery-missing');
+  const odd = (problem: HttpProblem): Outcome => (door.odd === 'refused' ? refused('bad-request', problem) : accepted('bad-request'));
+  const id = door.delivery(headers, body);
+  if (id === undefined || !DELIVERY_ID.test(id)) return odd('delivery-missing');
   const payload = parseJson(body);
-  if (payload === undefined) return refused('bad-request', 'not-json');
+  if (payload === undefined) return odd('not-json');
   const event = translated(door, { headers, payload: payload.value, log: parts.log });
-  if (event === 'unreadable') return refused('bad-request', 'payload-unreadable');
+  if (event === 'unreadable') return odd('payload-unreadable');
   if (event === undefined || (event.type === 'branchPushed' && !event.touchesSettings)) return accepted('unwanted');
   const wanted = allowedPart(event, parts.repositories);
   if (wanted === undefined) {

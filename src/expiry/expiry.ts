@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Queues } from '../queues.ts';
-import type { ForgeId, Repository } from '../site/identity.ts';
+import type { Forge, ForgeId, Repository } from '../site/identity.ts';
 import type { Pattern } from '../site/policy.ts';
 import type { Deliveries, Facts, Voice } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
@@ -37,6 +37,7 @@ export type ExpiryParts = {
 };
 
 export type ForgeSide = {
+  readonly forge: Pick<Forge, 'kind'>;
   readonly facts: Pick<Facts, 'openPulls' | 'accesses' | 'repositories'>;
   readonly voice: Pick<Voice, 'deployedPlaces' | 'removeDeployments'>;
 };

@@ -53,8 +53,8 @@ export async function planRepository(parts: ExpiryParts, repository: Repository)
   const side = parts.links.get(repository.forge);
   if (side === undefined) return [];
   try {
-    const pulls = await planPulls(parts.store, repository, { facts: side.facts, lookAtPull: parts.lookAtPull });
-    return [...pulls, ...(await planDeployments(parts.store, repository, side.voice))];
+    const pulls = await planPulls(parts.store, repository, { ...side, lookAtPull: parts.lookAtPull });
+    return [...pulls, ...(await planDeployments(parts.store, repository, side))];
   } catch (error) {
     if (error instanceof Fault && error.code === 'access-gone') return await outOfReach(parts, repository);
     // One repository that its forge refuses to talk about must not keep the others from being looked at.

@@ -1,4 +1,4 @@
-import { type Repository, type SiteId, shortSha } from '../site/identity.ts';
+import { type Forge, pullName, type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, PullNow } from '../site/ports.ts';
 import { CAUSED_BY_FORGE, CAUSED_BY_SETTINGS } from '../site/problem.ts';
 import type { Site } from '../site/site.ts';
@@ -11,6 +11,7 @@ const PAGE = 500;
 type Rows = Pick<Store, 'sites' | 'apply'>;
 
 export type ForgeTruth = {
+  readonly forge: Pick<Forge, 'kind'>;
   readonly facts: Pick<Facts, 'openPulls'>;
   /** Looks at one pull as if the forge had just told of it. */
   readonly lookAtPull: (repository: Repository, number: number) => Promise<void>;
@@ -56,7 +57,7 @@ type Compared = { readonly number: number; readonly site: Site | undefined; read
 type Parts = { readonly store: Rows; readonly repository: Repository; readonly truth: ForgeTruth };
 
 function planPull({ store, repository, truth }: Parts, { number, site, pull }: Compared): readonly Finding[] {
-  const about = { kind: 'pull', name: `#${number}`, where: repository.name } as const;
+  const about = { kind: 'pull', name: pullName(truth.forge, number), where: repository.name } as const;
   const look = async (): Promise<boolean> => {
     await truth.lookAtPull(repository, number);
     // The look decides: a pull may have no site because its settings want none.

@@ -5,7 +5,7 @@ import { type AccessLog, openAccessLog } from './access-log.ts';
 import type { Exchange } from './exchange.ts';
 import { siteLabel, toRequestTarget } from './host.ts';
 import type { Log } from './log.ts';
-import { malformed, overloaded, unknownHost } from './pages.ts';
+import { malformed, overloaded, type PullOnForge, unknownHost } from './pages.ts';
 import { openRoutes, type RoutesOptions, TooManyLookups } from './routes.ts';
 import { answerNotice, answerRobots, type ServeOptions, serveSite } from './serve.ts';
 import { listenAsGate } from './server.ts';
@@ -25,8 +25,8 @@ export type GateOptions = {
   readonly command: string;
   readonly routes: RoutesOptions;
   readonly runner: Runner;
-  /** The pull's own page on the forge; null when it is not known any more. */
-  readonly pullUrl: (site: Site) => Promise<string | null>;
+  /** What the site's forge calls its pull, and the page there; null when it is not known any more. */
+  readonly pull: (site: Site) => Promise<PullOnForge>;
   readonly log: Log;
   readonly metrics?: GateMetrics;
   readonly times?: Partial<typeof TIMES>;

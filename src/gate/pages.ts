@@ -11,15 +11,19 @@ const WAKING = 2;
 const nothing = { lines: [], link: null, refresh: null, retryAfter: null };
 const working = { tone: 'working', status: 503, refresh: SOON, retryAfter: SOON } as const;
 
-const toLink = (url: string | null): Notice['link'] => (url === null ? null : { href: url, text: 'To the pull request' });
+/** The pull as its forge calls it, and its page there where that is known. */
+export type PullOnForge = { readonly word: string; readonly url: string | null };
+
+const toLink = ({ word, url }: PullOnForge): Notice['link'] => (url === null ? null : { href: url, text: `To the ${word}` });
 
 /** What is shown for a site that has nothing to show itself. */
-export function noticeOf(site: Site, { command, pullUrl }: { readonly command: string; readonly pullUrl: string | null }): Notice {
-  const link = toLink(pullUrl);
+export function noticeOf(site: Site, { command, pull }: { readonly command: string; readonly pull: PullOnForge }): Notice {
+  const link = toLink(pull);
+  const around = { command, word: pull.word, link };
   const commit = `Commit \`${shortSha(site.head.sha)}\``;
   switch (site.status) {
     case 'held':
-      return held(site, { command, link });
+      return held(site, around);
     case 'queued':
       return {
         ...nothing,
@@ -47,7 +51,7 @@ export function noticeOf(site: Site, { command, pullUrl }: { readonly command: s
         tone: 'failed',
         status: 503,
         title: `This preview failed ${DURING[site.during]}`,
-        lines: [sentence(site.code, site.details).replace('The log below', 'The log'), `${commit}. The pull request has the log.`],
+        lines: [sentence(site.code, site.details).replace('The log below', 'The log'), `${commit}. The ${pull.word} has the log.`],
         link,
         refresh: LATER,
         retryAfter: LATER,
@@ -55,9 +59,9 @@ export function noticeOf(site: Site, { command, pullUrl }: { readonly command: s
     case 'absent':
       return unknownHost();
     case 'ending':
-      return site.revive ? returning(link) : ended(site.reason, command, link);
+      return site.revive ? returning(link) : ended(site.reason, around);
     case 'ended':
-      return ended(site.reason, command, link);
+      return ended(site.reason, around);
     default:
       return site satisfies never;
   }
@@ -77,17 +81,17 @@ const DURING = {
   check: 'while being checked',
 } as const satisfies Record<Stage, string>;
 
-type Around = { readonly command: string; readonly link: Notice['link'] };
+type Around = { readonly command: string; readonly word: string; readonly link: Notice['link'] };
 
-const held = (site: Site, { command, link }: Around): Notice => ({
+const held = (site: Site, { command, word, link }: Around): Notice => ({
   ...nothing,
   code: 'held',
   tone: 'waiting',
   status: 503,
   title: 'This preview waits for approval',
   lines: [
-    'The pull request comes from a fork, so none of its code runs before a maintainer has approved the commit.',
-    `Who may: \`${command} approve ${shortSha(site.head.sha)}\` in a comment on the pull request.`,
+    `The ${word} comes from a fork, so none of its code runs before a maintainer has approved the commit.`,
+    `Who may: \`${command} approve ${shortSha(site.head.sha)}\` in a comment on the ${word}.`,
   ],
   link,
   refresh: LATER,
@@ -103,19 +107,20 @@ const returning = (link: Notice['link']): Notice => ({
   link,
 });
 
-function ended(reason: EndReason, command: string, link: Notice['link']): Notice {
-  const deploy = `\`${command} deploy\` in a comment on the pull request`;
-  return { ...nothing, code: 'ended', tone: 'gone', status: 410, title: 'This preview has ended', lines: whyEnded(reason, deploy), link };
+function ended(reason: EndReason, { command, word, link }: Around): Notice {
+  const deploy = `\`${command} deploy\` in a comment on the ${word}`;
+  const lines = whyEnded(reason, { deploy, word });
+  return { ...nothing, code: 'ended', tone: 'gone', status: 410, title: 'This preview has ended', lines, link };
 }
 
-function whyEnded(reason: EndReason, deploy: string): readonly string[] {
+function whyEnded(reason: EndReason, { deploy, word }: { readonly deploy: string; readonly word: string }): readonly string[] {
   switch (reason.kind) {
     case 'closed':
-      return ['Its pull request was closed.', `Reopening it brings the preview back; so does ${deploy}.`];
+      return [`Its ${word} was closed.`, `Reopening it brings the preview back; so does ${deploy}.`];
     case 'merged':
-      return ['Its pull request was merged.', `To see it once more: ${deploy}.`];
+      return [`Its ${word} was merged.`, `To see it once more: ${deploy}.`];
     case 'expired':
-      return ['Its time was up.', `To bring it back: ${deploy}, a push, or reopening the pull request.`];
+      return ['Its time was up.', `To bring it back: ${deploy}, a push, or reopening the ${word}.`];
     case 'stopped':
       return ['It was stopped by hand.', `To bring it back: ${deploy}.`];
     case 'removed':
@@ -131,7 +136,7 @@ export const unknownHost = (): Notice => ({
   tone: 'gone',
   status: 404,
   title: 'There is no preview here',
-  lines: ['Look for the address in the comment on the pull request.'],
+  lines: ['Look for the address in the comment on the pull or merge request.'],
 });
 
 export const notFound = (): Notice => ({

@@ -7,7 +7,7 @@ import { serveFile } from './files.ts';
 import { ROBOTS } from './headers.ts';
 import type { Log } from './log.ts';
 import { type Notice, renderNotice } from './notice.ts';
-import { appBroken, appLate, appWaking, methodNotAllowed, notFound, noticeOf, wakeFailed } from './pages.ts';
+import { appBroken, appLate, appWaking, methodNotAllowed, notFound, noticeOf, type PullOnForge, wakeFailed } from './pages.ts';
 import { forward } from './proxy.ts';
 
 export type ServeOptions = {
@@ -16,8 +16,8 @@ export type ServeOptions = {
   readonly log: Log;
   readonly dataDir: string;
   readonly command: string;
-  /** The pull's own page on the forge, for a link. */
-  readonly pullUrl: (site: Site) => Promise<string | null>;
+  /** What the site's forge calls its pull, and the page there, for a link. */
+  readonly pull: (site: Site) => Promise<PullOnForge>;
   readonly answerMs: number;
   readonly wakePatienceMs: number;
   /** The site as its row has it now. */
@@ -53,7 +53,7 @@ const liveOf = (site: Site): Live | null => (isOver(site) ? null : site.live);
 export async function serveSite(site: Site, exchange: Exchange, options: ServeOptions): Promise<void> {
   const live = liveOf(site);
   if (!live) {
-    if (!answerRobots(exchange)) answerNotice(exchange, noticeOf(site, { command: options.command, pullUrl: await options.pullUrl(site) }));
+    if (!answerRobots(exchange)) answerNotice(exchange, noticeOf(site, { command: options.command, pull: await options.pull(site) }));
     return;
   }
   if (live.served.kind === 'process') {

@@ -76,7 +76,7 @@ export class SandboxError extends Error {
   constructor(complaint: string) {
     super(
       `bubblewrap does not work here (${complaint}). Install it (Debian: apt-get install bubblewrap) and allow user namespaces. ` +
-        `With MAYFLY_SANDBOX=none ${WITHOUT_SANDBOX}, so use it only where every pull request's author is trusted with this machine.`,
+        `With MAYFLY_SANDBOX=none ${WITHOUT_SANDBOX}, so use it only where everybody who opens a pull or merge request is trusted with this machine.`,
     );
     this.name = 'SandboxError';
   }

@@ -137,11 +137,12 @@ async function mustBeApproved(parts: Parts, { site }: Run, repository: Repositor
 
 function fetchCommit(parts: Parts, { site, watch }: Run, repository: Repository): Promise<Snapshot> {
   const { forge, number } = site.pull;
+  const source = parts.source(forge);
   return parts.sources.fetch({
     repository,
-    address: () => parts.source(forge).address(repository),
+    address: () => source.address(repository),
     sha: site.head.sha,
-    ref: `refs/pull/${number}/head`,
+    ref: source.headRef(number),
     signal: watch.signal,
   });
 }

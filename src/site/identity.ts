@@ -51,6 +51,9 @@ export type ForgeKind = 'github' | 'gitlab';
 /** `address` is the web address people use, e.g. `https://github.com`. */
 export type Forge = { readonly id: ForgeId; readonly kind: ForgeKind; readonly address: string };
 
+/** As people of that forge write it: `#12`, `!12`. */
+export const pullName = ({ kind }: Pick<Forge, 'kind'>, number: number): string => `${kind === 'github' ? '#' : '!'}${number}`;
+
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 /** RFC 1035 §2.3.4. */
 const MAX_LABEL = 63;

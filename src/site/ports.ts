@@ -39,6 +39,9 @@ export interface Facts {
 /** Where on the forge a site speaks. */
 export type Place = { readonly repository: Repository; readonly number: number; readonly site: SiteId };
 
+/** Where something deployed stands. `site` is null on a forge that has no room to note it: there it is the pull's site. */
+export type DeployedPlace = Omit<Place, 'site'> & { readonly site: SiteId | null };
+
 export type Check = {
   readonly sha: Sha;
   readonly status: 'queued' | 'inProgress' | 'success' | 'failure' | 'neutral' | 'cancelled';
@@ -67,22 +70,24 @@ export interface Voice {
     place: Place,
     comment: { readonly marker: string; readonly body: string; readonly known: string | null; readonly isPassing?: boolean },
   ): Promise<{ readonly id: string; readonly url: string }>;
-  /** Creates or updates the check `mayfly` of that commit. */
+  /** Creates or updates the check `mayfly` of that commit. Returns its id and the page that shows it. */
   ensureCheck(place: Place, check: Check, known: string | null): Promise<{ readonly id: string; readonly url: string }>;
   /** Creates the commit's deployment or gives it a new state; when it is `success`, the pull's older ones are made inactive. */
   ensureDeployment(place: Place, deployment: Deployment, known: string | null): Promise<{ readonly id: string }>;
   /** Makes every deployment that we made for this site inactive, and deletes it. */
-  removeDeployments(place: Place): Promise<void>;
+  removeDeployments(place: DeployedPlace): Promise<void>;
   /** Every place for which a deployment of ours stands in the repository, whatever the site has come to. */
-  deployedPlaces(repository: Repository): Promise<readonly Place[]>;
+  deployedPlaces(repository: Repository): Promise<readonly DeployedPlace[]>;
   /** 👀 👍 👎 😕 on a comment; the earlier of ours on it gives way. */
-  react(repository: Repository, comment: string, reaction: 'taken' | 'done' | 'refused' | 'confused'): Promise<void>;
+  react(at: Omit<Place, 'site'>, comment: string, reaction: 'taken' | 'done' | 'refused' | 'confused'): Promise<void>;
 }
 
 /** How git reaches a repository. */
 export interface Source {
   /** `url` never holds a secret; `authorization` is the value of that header, minted for this call. */
   address(repository: Repository): Promise<{ readonly url: string; readonly authorization: string | null }>;
+  /** The reference in the repository that leads to a pull's newest commit, of a fork's pull too. */
+  headRef(number: number): string;
 }
 
 /** A webhook that the forge could not bring to us: none of its attempts succeeded. */

@@ -79,6 +79,9 @@ export const WHILE = { fetch: 'fetching', build: 'building', deploy: 'deploying'
 /** What the forge calls a pull. */
 export const pullWord = (view: Pick<SiteView, 'forge'>): string => (view.forge.kind === 'github' ? 'pull request' : 'merge request');
 
+/** What is to be seen on the check's page: GitLab's has no room for a log. */
+export const checkWord = (view: Pick<SiteView, 'forge'>): string => (view.forge.kind === 'github' ? 'log' : 'status');
+
 /** The pull's own page on the forge. */
 export function pullAddress(of: Pick<SiteView, 'forge' | 'repository'>, number: number): string {
   return `${repositoryAddress(of)}/${of.forge.kind === 'github' ? 'pull' : '-/merge_requests'}/${number}`;

@@ -6,6 +6,7 @@ import { afterWords, endedWords, passedOverWords } from './report-endings.ts';
 import { notice } from './report-notice.ts';
 import type { LaunchView, PlaceHolder, SiteView } from './report-view.ts';
 import {
+  checkWord,
   clockTime,
   commitLink,
   counted,
@@ -103,7 +104,7 @@ function queued(view: SiteView, now: Date): string {
 /** Nothing is taken from anybody silently: who has the places is named, and how one is freed. */
 function noPlace(view: SiteView, holders: readonly PlaceHolder[], now: Date): string {
   const shown = holders.slice(0, HOLDERS_MAX).map(({ number, endsAt }) => {
-    const name = `[${view.forge.kind === 'github' ? 'pull' : 'merge'} request ${number}](${pullAddress(view, number)})`;
+    const name = `[${pullWord(view)} ${number}](${pullAddress(view, number)})`;
     return `- ${name}, until ${moment(endsAt, now)}`;
   });
   const more = holders.length > shown.length ? [`- and ${holders.length - shown.length} more`] : [];
@@ -179,7 +180,7 @@ function launched(view: SiteView): string {
   const times = launch && launchTimes(launch);
   const took = times ? `${view.site.status === 'ready' ? 'Launched in' : 'Failed after'} ${times.total}: ${times.parts}` : '';
   const cache = view.site.status === 'ready' ? FROM_CACHE[launch?.notes.cache ?? 'none'] : '';
-  const log = view.checkUrl === null ? '' : `[log](${view.checkUrl})`;
+  const log = view.checkUrl === null ? '' : `[${checkWord(view)}](${view.checkUrl})`;
   return [took, cache, log].filter((part) => part !== '').join(' · ');
 }
 

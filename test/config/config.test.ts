@@ -15,6 +15,7 @@ const { privateKey: PEM } = generateKeyPairSync('rsa', {
 const SECRET = 'a'.repeat(32);
 const github = { APP_ID: '7', PRIVATE_KEY: PEM, WEBHOOK_SECRET: SECRET };
 const gitlab = { GITLAB_URL: 'https://gitlab.acme.dev', GITLAB_TOKEN: 'glpat-1', GITLAB_WEBHOOK_SECRET: SECRET };
+const KEY = Buffer.alloc(32, 7).toString('base64');
 const DATABASE = 'postgres://mayfly:pw@db/mayfly';
 
 function problemsOf(environment: Environment): readonly ConfigProblem[] {
@@ -138,7 +139,8 @@ const BAD: readonly [Environment, string, RegExp][] = [
   [{ GITHUB_API_URL: 'ftp://x' }, 'GITHUB_API_URL', /not an http/],
   [{ ...gitlab, GITLAB_WEBHOOK_SECRET: undefined }, 'GITLAB_WEBHOOK_SECRET', /GitLab is half set/],
   [{ ...gitlab, GITLAB_SIGNING_TOKEN: 'whsec_AAAA' }, 'GITLAB_SIGNING_TOKEN', /24 bytes/],
-  [gitlab, 'GITLAB_URL', /not in this version/],
+  [{ ...gitlab, GITLAB_SIGNING_TOKEN: `whsec_${KEY} ${KEY}` }, 'GITLAB_SIGNING_TOKEN', /several such/],
+  [{ ...gitlab, GITLAB_SIGNING_TOKEN: `whsec_${KEY}é` }, 'GITLAB_SIGNING_TOKEN', /base64/],
 ];
 test.each(BAD)('%o is told as a problem of %s', (environment, name, wrong) => {
   expect(problemsOf({ ...github, ...environment })).toContainEqual({

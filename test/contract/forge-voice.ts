@@ -147,20 +147,20 @@ function commentContract(open: Open, setUp: SetUp): void {
 
   test('a later reaction takes the place of the one before', async () => {
     await using w = await open();
-    const { number } = await setUp(w);
+    const { number, place } = await setUp(w);
     const comment = w.plant(number, 'a person', '/preview');
-    await w.voice.react(w.repository, comment, 'taken');
-    await w.voice.react(w.repository, comment, 'done');
-    await w.voice.react(w.repository, comment, 'done');
+    await w.voice.react(place, comment, 'taken');
+    await w.voice.react(place, comment, 'done');
+    await w.voice.react(place, comment, 'done');
     expect(w.comments(number)[0]?.reactions).toEqual(['+1']);
   });
 
   test('a reaction to a comment that is gone is nothing', async () => {
     await using w = await open();
-    const { number } = await setUp(w);
+    const { number, place } = await setUp(w);
     const comment = w.plant(number, 'a person', '/preview');
     w.deleteComment(comment);
-    await expect(w.voice.react(w.repository, comment, 'taken')).resolves.toBeUndefined();
+    await expect(w.voice.react(place, comment, 'taken')).resolves.toBeUndefined();
   });
 }
 

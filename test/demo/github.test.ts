@@ -111,8 +111,8 @@ describe("the demo's GitHub", () => {
     expect(github.deployments()).toBe(0);
 
     const comment = await developer.comment(number, '/preview extend 2d');
-    await forge.voice.react(repository, String(comment), 'taken');
-    await forge.voice.react(repository, String(comment), 'done');
+    await forge.voice.react(place, String(comment), 'taken');
+    await forge.voice.react(place, String(comment), 'done');
     expect(github.reactions(comment)).toEqual(['+1']);
   });
 

@@ -1,5 +1,5 @@
+import { capped } from '../../src/app/forges/capped.ts';
 import { cappedBytes } from '../../src/app/forges/github-check.ts';
-import { capped } from '../../src/app/forges/github-comment.ts';
 import type { Repository, Sha, SiteId } from '../../src/site/identity.ts';
 import type { Check, Deployment, Voice } from '../../src/site/ports.ts';
 

@@ -6,20 +6,23 @@ import { join } from 'node:path';
 import { Hono } from 'hono';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import type { GitFetch } from './git/backend.ts';
 import { appRoutes } from './github/api-app.ts';
 import { factRoutes } from './github/api-facts.ts';
 import { voiceRoutes } from './github/api-voice.ts';
 import { type Env, no } from './github/door.ts';
-import { type GitFetch, gitRoutes } from './github/git-http.ts';
+import { gitRoutes } from './github/git-http.ts';
 import { createHooks } from './github/hooks.ts';
 import { createRegistration } from './github/manifest.ts';
 import { payloads } from './github/payloads.ts';
-import { apiDoor, contentLimit, createFailures, type Failure, listen, type Seen, watching } from './github/server.ts';
+import { apiDoor, contentLimit, type Seen, watching } from './github/server.ts';
 import { type Comment, createState, type Pull, type Repo } from './github/state.ts';
 import { commentVerbs, pullVerbs } from './github/verbs-pull.ts';
 import { repositoryVerbs } from './github/verbs-repository.ts';
+import { createFailures, type Failure } from './http/failures.ts';
+import { listen } from './http/listen.ts';
 
-export type { Files } from './github/git.ts';
+export type { Files } from './git/git.ts';
 export type { Delivery } from './github/hooks.ts';
 export type { CheckRun, Comment, Deployment, Pull, Repo } from './github/state.ts';
 

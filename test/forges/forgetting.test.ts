@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { createLimits } from '../../src/app/forges/github-limit.ts';
+import { GITHUB_WINDOWS } from '../../src/app/forges/github-limit.ts';
+import { createLimits } from '../../src/app/forges/limits.ts';
 import { createTokens } from '../../src/app/installation-token.ts';
 import { openGitHubWorld } from '../contract/github-world.ts';
 
@@ -26,11 +27,11 @@ test('a token that was forgotten is minted anew, and one that comes after the fo
 });
 
 test('pauses and what was written are forgotten with their installation, and with no other', () => {
-  const limits = createLimits();
-  for (const one of [1, 2]) limits.pause(one, Date.now() + 60_000);
-  limits.forget(1);
-  expect(() => limits.checkPause(1)).not.toThrow();
-  expect(() => limits.checkPause(2)).toThrow();
+  const limits = createLimits(GITHUB_WINDOWS);
+  for (const one of ['1', '2']) limits.pause(one, Date.now() + 60_000);
+  limits.forget('1');
+  expect(() => limits.checkPause('1')).not.toThrow();
+  expect(() => limits.checkPause('2')).toThrow();
 });
 
 test.for(['all', 'the repository'] as const)('titles, lists of pulls and names are forgotten: %s', async (what) => {

@@ -124,7 +124,7 @@ test('T-F15 writes stay within GitHub’s limit, which is never met', async () =
   const codes: string[] = [];
   for (let i = 0; i < 90; i += 1) {
     codes.push(
-      await w.voice.react(w.repository, comment, 'taken').then(
+      await w.voice.react({ repository: w.repository, number: pull.number }, comment, 'taken').then(
         () => 'done',
         (error: unknown) => (error instanceof Fault ? error.code : 'bug'),
       ),
@@ -168,7 +168,7 @@ test('T-A18 what is said to a repository that was renamed meanwhile arrives, onc
   const comment = String(w.github.plantComment(pull, 'ann', '/preview').id);
   await w.github.rename(w.repo, 'store');
   // Written first, so that it is the write that meets the redirect.
-  await w.voice.react(w.repository, comment, 'taken');
+  await w.voice.react({ repository: w.repository, number: pull.number }, comment, 'taken');
   await w.voice.ensureComment(place, said('one'));
   expect(w.github.ourComments(pull)).toHaveLength(1);
   expect(w.github.commentsOf(pull)[0]?.reactions.map(({ content }) => content)).toEqual(['eyes']);

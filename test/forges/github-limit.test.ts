@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest';
-import { createLimits, type RequestKind } from '../../src/app/forges/github-limit.ts';
+import { GITHUB_WINDOWS, type RequestKind } from '../../src/app/forges/github-limit.ts';
+import { createLimits, type Limits } from '../../src/app/forges/limits.ts';
 import { Fault } from '../../src/site/problem.ts';
 
 const MINUTE = 60_000;
 
 /** Takes requests until one is put off. @returns how many were taken, and for how many minutes the next is put off */
-async function takeAll(limits: ReturnType<typeof createLimits>, kind: RequestKind, now: () => number): Promise<[number, number]> {
+async function takeAll(limits: Limits<RequestKind>, kind: RequestKind, now: () => number): Promise<[number, number]> {
   for (let taken = 0; ; taken += 1) {
     try {
-      await limits.take(1, kind);
+      await limits.take('1', kind);
     } catch (error) {
       if (!(error instanceof Fault) || error.code !== 'forge-limited') throw error;
       return [taken, (Date.parse(error.details.until ?? '') - now()) / MINUTE];
@@ -19,7 +20,7 @@ async function takeAll(limits: ReturnType<typeof createLimits>, kind: RequestKin
 test('T-F15: what is said in passing leaves first and last words their share of the minute and of the hour', async () => {
   let time = Date.parse('2026-01-02T03:04:05Z');
   const now = (): number => time;
-  const limits = createLimits(now);
+  const limits = createLimits(GITHUB_WINDOWS, now);
   expect(await takeAll(limits, 'passing', now)).toEqual([20, 1]);
   expect(await takeAll(limits, 'content', now)).toEqual([56, 1]);
   time += MINUTE;
@@ -39,7 +40,7 @@ test('T-F15: what is said in passing leaves first and last words their share of 
 test('reads are counted: with what is written they stay within what GitHub gives for a minute, and writes leave them some', async () => {
   let time = Date.parse('2026-01-02T03:04:05Z');
   const now = (): number => time;
-  const limits = createLimits(now);
+  const limits = createLimits(GITHUB_WINDOWS, now);
   expect(await takeAll(limits, 'read', now)).toEqual([880, 1]);
   expect(await takeAll(limits, 'state', now)).toEqual([0, 1]);
   time += MINUTE;

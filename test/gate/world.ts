@@ -117,7 +117,7 @@ export async function createWorld(listener: RequestListener, options: Partial<Ga
       dataDir: folder,
       command: '/preview',
       runner,
-      pullUrl: async () => 'https://github.com/acme/shop/pull/7',
+      pull: async () => ({ word: 'pull request', url: 'https://github.com/acme/shop/pull/7' }),
       log: { warn: (_, message) => warnings.push(message), error: (_, message) => warnings.push(message) },
       routes: {
         async find(label) {

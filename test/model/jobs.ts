@@ -168,7 +168,7 @@ function provisioning(on: Stage, { store, facts, target, sight, step }: Launchin
   const stages = {
     store,
     facts: () => facts,
-    source: () => ({ address: async () => ({ url: 'https://forge.example', authorization: null }) }),
+    source: () => ({ address: async () => ({ url: 'https://forge.example', authorization: null }), headRef: () => 'refs/heads/main' }),
     target,
     dataDir: '/none',
     policy: policyOf(on),

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { commit, type Files, git, initBare } from '../doubles/github/git.ts';
+import { commit, type Files, git, initBare } from '../doubles/git/git.ts';
 
 export type GitServer = Awaited<ReturnType<typeof createGitServer>>;
 

@@ -2,8 +2,10 @@ import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp, Octokit } from '../probot.ts';
-import { createLimits, limited, type RequestKind, type WriteKind } from './github-limit.ts';
+import type { Answer } from './answer.ts';
+import { GITHUB_WINDOWS, type RequestKind, type WriteKind } from './github-limit.ts';
 import { drop, type Gone, type Learnt } from './gone.ts';
+import { createLimits, limited } from './limits.ts';
 
 /** What `octokit` throws for an answer of 400 and more, and for none at all. */
 const refusal = z.object({
@@ -60,8 +62,6 @@ type Replied<T> = { readonly status: number; readonly data: T; readonly headers:
 type Ask<T> = (octokit: Octokit, named: Named) => Promise<Replied<T>>;
 /** Asks for one page of 100. */
 type AskPage<T> = (octokit: Octokit, at: Named & { readonly page: number; readonly per_page: number }) => Promise<Replied<T>>;
-/** `missing` when the repository is there and what was asked for in it is not. */
-export type Answer<T> = { readonly kind: 'found'; readonly data: T } | { readonly kind: 'missing' };
 
 export interface Caller {
   /** Asks under the repository's name of today. Throws Faults only; `access-gone` when the repository is out of reach. */
@@ -84,11 +84,11 @@ export interface Caller {
 }
 
 /** Stands for the app itself among the installations, which GitHub counts from 1: its limits are its own. */
-const APP = 0;
+const APP = '0';
 
 /** The way every request to GitHub goes: pauses kept, limits kept, renames followed by id, errors translated. */
 export function createCaller(github: GitHubApp): Caller {
-  const limits = createLimits();
+  const limits = createLimits(GITHUB_WINDOWS);
   /** Names learnt since, by id and the name that was told: an event may still carry the one of before. */
   const names = new Map<string, Learnt<string>>();
   const nameOf = ({ id, name }: Pick<Repository, 'id' | 'name'>): string => names.get(`${id} ${name}`)?.value ?? name;
@@ -96,14 +96,14 @@ export function createCaller(github: GitHubApp): Caller {
   async function guarded<T>(access: string, run: (octokit: Octokit) => Promise<T>, kind: RequestKind = 'read'): Promise<T> {
     const installation = Number(access);
     if (!Number.isSafeInteger(installation) || installation <= 0) throw new Fault('access-gone');
-    return paused(installation, async () => {
-      await limits.take(installation, kind);
+    return paused(access, async () => {
+      await limits.take(access, kind);
       return run(github.forInstallation(installation));
     });
   }
 
-  async function paused<T>(installation: number, run: () => Promise<T>): Promise<T> {
-    limits.checkPause(installation);
+  async function paused<T>(access: string, run: () => Promise<T>): Promise<T> {
+    limits.checkPause(access);
     try {
       return await run();
     } catch (error) {
@@ -111,7 +111,7 @@ export function createCaller(github: GitHubApp): Caller {
       const seen = refusal.safeParse(error);
       if (!seen.success) throw error; // not from GitHub: a bug
       const until = limitOf(seen.data);
-      if (until !== undefined) limits.pause(installation, until);
+      if (until !== undefined) limits.pause(access, until);
       throw faultOf(seen.data, error);
     }
   }
@@ -178,7 +178,7 @@ export function createCaller(github: GitHubApp): Caller {
     forget(gone) {
       drop(names, gone);
       if (gone.id !== 'all') return;
-      limits.forget(Number(gone.access));
+      limits.forget(gone.access);
       github.forget(Number(gone.access));
     },
     async readAll(repository, list) {

@@ -1,7 +1,7 @@
 import type { Check, Place, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
+import { capped } from './capped.ts';
 import type { Caller } from './github-call.ts';
-import { capped } from './github-comment.ts';
 
 const NAME = 'mayfly';
 /** Each of summary and text; GitHub counts characters, and bytes are never fewer. */

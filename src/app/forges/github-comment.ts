@@ -1,17 +1,11 @@
 import type { Place, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
+import { capped } from './capped.ts';
 import type { Caller } from './github-call.ts';
 import type { Us } from './github-us.ts';
 
 /** GitHub refuses a longer comment. */
 const MAX_COMMENT = 65_536;
-
-/** Ends a text that is too long on a whole character. */
-export function capped(text: string, max: number): string {
-  if (text.length <= max) return text;
-  const end = text.charCodeAt(max - 2) >= 0xd800 && text.charCodeAt(max - 2) <= 0xdbff ? max - 2 : max - 1;
-  return `${text.slice(0, end)}…`;
-}
 
 type Ours = { readonly id: number; readonly html_url: string };
 const gone = (): Fault => new Fault('forge-refused', { details: { cause: 'the pull request is not there' } });

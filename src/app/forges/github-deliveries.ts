@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Deliveries, FailedDelivery } from '../../site/ports.ts';
-import { strict } from './github-answer.ts';
+import { strict } from './answer.ts';
 import { type Caller, isMissing } from './github-call.ts';
 
 /**

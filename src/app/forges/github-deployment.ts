@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { type Repository, type SiteId, toSiteId } from '../../site/identity.ts';
-import type { Deployment, Place, Voice } from '../../site/ports.ts';
+import type { DeployedPlace, Deployment, Place, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
+import { capped } from './capped.ts';
 import type { Caller } from './github-call.ts';
-import { capped } from './github-comment.ts';
 import { createPages } from './github-pages.ts';
 import type { Us, Written } from './github-us.ts';
 import type { Gone } from './gone.ts';
@@ -45,7 +45,7 @@ export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly fo
   });
 
   /** Ids of the deployments that we made for this site, newest first. */
-  async function ours(place: Place, only: { readonly sha?: string } = {}): Promise<readonly number[]> {
+  async function ours(place: DeployedPlace, only: { readonly sha?: string } = {}): Promise<readonly number[]> {
     const all = await caller.readAll(place.repository, {
       ask: (octokit, at) => octokit.rest.repos.listDeployments({ ...at, environment: ENVIRONMENT, ...only }),
       items: (data) => data,
@@ -72,7 +72,7 @@ export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly fo
   }
 
   /** False when the deployment is no longer there. */
-  async function tell(place: Place, id: number, status: { readonly state: 'inactive' } | Deployment): Promise<boolean> {
+  async function tell(place: DeployedPlace, id: number, status: { readonly state: 'inactive' } | Deployment): Promise<boolean> {
     const url = 'url' in status && status.url !== null ? { environment_url: status.url, log_url: status.url } : {};
     const description = 'description' in status ? { description: capped(status.description, MAX_DESCRIPTION) } : {};
     const state = status.state === 'inactive' ? status.state : stateOf[status.state];
@@ -83,7 +83,7 @@ export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly fo
     return answer.kind === 'found';
   }
 
-  async function makeInactive(place: Place, id: number): Promise<void> {
+  async function makeInactive(place: DeployedPlace, id: number): Promise<void> {
     const newest = await caller.read(place.repository, (octokit, named) =>
       octokit.rest.repos.listDeploymentStatuses({ ...named, deployment_id: id, per_page: 1 }),
     );

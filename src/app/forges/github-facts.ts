@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseRepositoryId, parseSha, type Repository, type Sha } from '../../site/identity.ts';
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
-import { STRANGE, strict } from './github-answer.ts';
+import { STRANGE, strict } from './answer.ts';
 import { type Caller, isMissing } from './github-call.ts';
 import { GITHUB } from './github-events.ts';
 import { openPullPages, type PullAnswer, pullAnswer } from './github-pulls.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Repository } from '../../site/identity.ts';
 import type { Octokit } from '../probot.ts';
-import { strict } from './github-answer.ts';
-import type { Answer, Caller, Named } from './github-call.ts';
+import { type Answer, strict } from './answer.ts';
+import type { Caller, Named } from './github-call.ts';
 import { drop, type Gone, type Learnt } from './gone.ts';
 
 type Page<Item> = { readonly status: number; readonly headers: { readonly link?: string | undefined }; readonly data: readonly Item[] };

@@ -5,7 +5,7 @@ const CONTENT = { taken: 'eyes', done: '+1', refused: '-1', confused: 'confused'
 
 export function githubReaction(caller: Caller): Pick<Voice, 'react'> {
   return {
-    async react(repository, comment, reaction) {
+    async react({ repository }, comment, reaction) {
       const on = { comment_id: Number(comment) };
       const made = await caller.write(repository, 'content', (octokit, named) =>
         octokit.rest.reactions.createForIssueComment({ ...named, ...on, content: CONTENT[reaction] }),

@@ -36,6 +36,7 @@ export function createGitHubForge(github: GitHubApp): GitHubForge {
       const authorization = `basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`;
       return { url: `${github.serverUrl}/${today.name}.git`, authorization };
     },
+    headRef: (number) => `refs/pull/${number}/head`,
   };
   const { forget: forgetDeployments, ...deployments } = githubDeployment(caller, us);
   const voice: Voice = {

@@ -36,7 +36,7 @@ const gitlab: z.ZodType<StoredGitLab> = z.strictObject({
   url: z.string(),
   token: z.string().min(1),
   webhookSecret: z.string().min(1).nullable(),
-  signingToken: z.string().min(1).nullable(),
+  signingTokens: z.array(z.string().min(1)),
   unsignedSecret: z.string().min(1),
 });
 

@@ -1,7 +1,7 @@
 import type { Hono } from 'hono';
 import { z } from 'zod';
+import { resolve } from '../git/git.ts';
 import { type Asked, bodyOf, type Env, found, isIn, no, numberOf, page, queryOf, repoFor, type World } from './door.ts';
-import { resolve } from './git.ts';
 import { deploymentJson, statusJson } from './shapes.ts';
 import type { Deployment } from './state.ts';
 

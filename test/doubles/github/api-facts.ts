@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
+import { entryAt, git, resolve } from '../git/git.ts';
 import { type Asked, allowed, type Env, no, numberOf, page, queryOf, repoFor, type World } from './door.ts';
-import { entryAt, git, resolve } from './git.ts';
 import { permissionJson, pullJson, repoJson, userJson } from './shapes.ts';
 import type { Repo } from './state.ts';
 

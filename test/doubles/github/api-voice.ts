@@ -1,8 +1,8 @@
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { resolve } from '../git/git.ts';
 import { deploymentRoutes } from './api-deployments.ts';
 import { type Asked, bodyOf, type Env, found, isIn, no, numberOf, page, queryOf, repoFor, type World } from './door.ts';
-import { resolve } from './git.ts';
 import { checkJson, commentJson, reactionJson } from './shapes.ts';
 import type { CheckRun, Comment } from './state.ts';
 

@@ -1,10 +1,6 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { createAdaptorServer } from '@hono/node-server';
-import type { Hono, MiddlewareHandler } from 'hono';
-import { HTTPException } from 'hono/http-exception';
+import type { MiddlewareHandler } from 'hono';
+import { closed, type Failures } from '../http/failures.ts';
 import { refuseJwt, tokenOf } from './auth.ts';
 import { type Env, no } from './door.ts';
 import type { State } from './state.ts';
@@ -21,33 +17,6 @@ export type Seen = {
   /** 0 when it was never answered. */
   status: number;
 };
-
-/** What goes wrong with the next `times` requests that match. `cut`: the work is done, the answer never arrives. */
-export type Failure = {
-  readonly match?: (request: { readonly method: string; readonly path: string }) => boolean;
-  readonly times?: number;
-  readonly answer: 'hang' | 'cut' | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string };
-};
-
-export type Failures = {
-  plan(failure: Failure): void;
-  take(request: { readonly method: string; readonly path: string }): Failure | undefined;
-};
-
-export function createFailures(): Failures {
-  const planned: { failure: Failure; left: number }[] = [];
-  return {
-    plan: (failure) => void planned.push({ failure, left: failure.times ?? 1 }),
-    take(request) {
-      const hit = planned.find(({ failure, left }) => left > 0 && (failure.match?.(request) ?? true));
-      if (hit) hit.left -= 1;
-      return hit?.failure;
-    },
-  };
-}
-
-const closed = (incoming: IncomingMessage): Promise<unknown> =>
-  incoming.socket.destroyed ? Promise.resolve() : once(incoming.socket, 'close');
 
 /** Notes every request, and lets it fail where a failure is planned. */
 export function watching(seen: Seen[], failures: Failures, state: State): MiddlewareHandler<Env> {
@@ -132,23 +101,5 @@ export function contentLimit(): MiddlewareHandler<Env> {
     if (isContent) content.set(token.installation.id, [...made, now]);
     points.set(token.installation.id, [...spent, { at: now, cost: isWrite ? 5 : 1 }]);
     return next();
-  };
-}
-
-/** Routes behind a free port of 127.0.0.1, until disposed of. */
-export async function listen(app: Hono<Env>): Promise<{ readonly port: number } & AsyncDisposable> {
-  app.onError((error, c) => {
-    if (error instanceof HTTPException) return error.getResponse();
-    return c.json({ message: `The double failed: ${error.stack}` }, 500);
-  });
-  const server = createAdaptorServer({ fetch: app.fetch, hostname: '127.0.0.1' }) as Server;
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-    },
   };
 }

@@ -1,4 +1,4 @@
-import { type Change, commit, type Files, git, resolve } from './git.ts';
+import { type Change, commit, type Files, git, resolve } from '../git/git.ts';
 import type { Hooks } from './hooks.ts';
 import type { payloads } from './payloads.ts';
 import type { Addresses } from './shapes.ts';

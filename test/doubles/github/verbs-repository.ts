@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { commit, type Files, initBare, resolve } from './git.ts';
+import { commit, type Files, initBare, resolve } from '../git/git.ts';
 import { type Deployment, ensureUser, fullName, installationOf, type Repo, type Role, type User } from './state.ts';
 import type { Making } from './verbs-pull.ts';
 

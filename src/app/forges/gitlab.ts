@@ -1,0 +1,56 @@
+import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
+import { Fault } from '../../site/problem.ts';
+import { type Connection, createCaller } from './gitlab-call.ts';
+import { gitlabComment } from './gitlab-comment.ts';
+import { gitlabDeliveries } from './gitlab-deliveries.ts';
+import { gitlabDeployment } from './gitlab-deployment.ts';
+import { PROJECT_PATH } from './gitlab-events.ts';
+import { gitlabFacts } from './gitlab-facts.ts';
+import { headRef, openPulls } from './gitlab-pulls.ts';
+import { gitlabReaction } from './gitlab-reaction.ts';
+import { gitlabStatus } from './gitlab-status.ts';
+import type { Gone } from './gone.ts';
+
+export type GitLabForge = {
+  readonly facts: Facts;
+  readonly voice: Voice;
+  readonly source: Source;
+  readonly deliveries: Deliveries;
+  /** Drops all that is kept in memory of what is out of our reach for good. */
+  readonly forget: (gone: Gone) => void;
+};
+
+/**
+ * The forge's ports over one GitLab with one token. Every method throws Faults only; anything else is a bug.
+ * @param connection `hookUrl`: where its webhooks come to us, as GitLab was told it
+ */
+export function createGitLabForge(connection: Connection & { readonly hookUrl: string }): GitLabForge {
+  const caller = createCaller(connection);
+  const pulls = openPulls(caller);
+  const facts = gitlabFacts(caller, pulls);
+  const source: Source = {
+    async address(repository) {
+      // GitLab may lead git from the old name to the new one, but git follows nowhere with the token.
+      const today = await caller.locate(repository);
+      if (!today || !PROJECT_PATH.test(today.name)) throw new Fault('access-gone');
+      const authorization = `basic ${Buffer.from(`oauth2:${connection.token}`).toString('base64')}`;
+      return { url: `${connection.url}/${today.name}.git`, authorization };
+    },
+    headRef,
+  };
+  return {
+    facts,
+    voice: {
+      ...gitlabComment(caller),
+      ...gitlabStatus(caller, pulls),
+      ...gitlabDeployment(caller, pulls),
+      ...gitlabReaction(caller),
+    },
+    source,
+    deliveries: gitlabDeliveries(caller, facts, new URL(connection.hookUrl).href),
+    forget(gone) {
+      pulls.forget(gone);
+      if (gone.id === 'all') caller.forget();
+    },
+  };
+}

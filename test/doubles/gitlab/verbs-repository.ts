@@ -1,0 +1,177 @@
+import { join } from 'node:path';
+import { commit, type Files, git, initBare, resolve } from '../git/git.ts';
+import { newHook } from './api-hooks.ts';
+import { ZEROS } from './payloads.ts';
+import {
+  type Deployment,
+  type Environment,
+  ensureGroup,
+  ensureUser,
+  fullName,
+  type Hook,
+  LEVELS,
+  type Level,
+  ownerOf,
+  type Pull,
+  type Repo,
+  type Role,
+} from './state.ts';
+import { announcePull, announcePush, gitOf, type Making } from './verbs-pull.ts';
+
+export type NewRepository = {
+  /** Full path, `group/project` or `group/subgroup/project`. */
+  readonly name: string;
+  readonly files?: Files;
+  readonly private?: boolean;
+  /** False: it exists, but we are no member of it, and it has no hook. */
+  readonly installed?: boolean;
+  /** Our level in it; Maintainer unless said otherwise. */
+  readonly level?: Level;
+  /** `none`: the hook is left for Mayfly to make. */
+  readonly hook?: 'planted' | 'none';
+};
+/** Of the hooks that are planted: as `npm run connect` would make them. */
+export type HookWishes = { url: string | null; readonly token: string | null; readonly signingToken: string | null };
+
+const NOBODY = 'http://127.0.0.1:9/';
+const WANTED = ['push_events', 'merge_requests_events', 'note_events', 'emoji_events'];
+
+/** What owners do to projects. */
+export function repositoryVerbs(making: Making, options: { readonly folder: string; readonly hook: HookWishes }) {
+  const { state, hooks } = making;
+  const all = (): Hook[] => [...state.repositories.values()].flatMap((repo) => [...repo.hooks.values()]);
+
+  function plantHook(repo: Repo, wish: { readonly events?: readonly string[] } = {}): Hook {
+    const hook = newHook(repo, { id: state.nextId(), now: state.now(), url: options.hook.url ?? NOBODY, planted: true });
+    hook.token = options.hook.token;
+    hook.signingToken = options.hook.signingToken;
+    for (const name of wish.events ?? WANTED) hook.events.set(name, true);
+    repo.hooks.set(hook.id, hook);
+    return hook;
+  }
+  function addRepository(
+    repo: Repo,
+    wish: { readonly level?: Level | undefined; readonly hook?: 'planted' | 'none' | undefined } = {},
+  ): void {
+    repo.roles.set(state.us.login, wish.level ?? 40);
+    if (wish.hook !== 'none') plantHook(repo);
+  }
+
+  return {
+    /** A project with one commit on `main`, our token's owner a Maintainer of it, with a hook. Private unless said otherwise. */
+    async createRepository(wish: NewRepository): Promise<Repo> {
+      const at = wish.name.lastIndexOf('/');
+      const owner = ensureGroup(state, wish.name.slice(0, at));
+      const id = state.nextId();
+      const bare = join(options.folder, `${id}.git`);
+      const about = {
+        id,
+        owner,
+        name: wish.name.slice(at + 1),
+        private: wish.private ?? true,
+        forkedFrom: null,
+        defaultBranch: 'main',
+        git: bare,
+      };
+      const none = { roles: new Map(), awaiting: new Set<string>(), formerNames: [], pulls: new Map(), hooks: new Map() };
+      const repo: Repo = { ...about, ...none, deleted: false, nextNumber: 1 };
+      await initBare(bare);
+      const files = wish.files ?? { 'README.md': `# ${repo.name}\n` };
+      await commit(bare, 'refs/heads/main', { files, message: 'begin', author: ownerOf(state, repo).login, parents: [] });
+      state.repositories.set(id, repo);
+      if (wish.installed ?? true) addRepository(repo, wish);
+      return repo;
+    },
+    plantHook,
+    hooksOf: (repo: Repo): Hook[] => [...repo.hooks.values()],
+    /** The time that a failing hook sleeps is up for all of them; what is disabled for good stays so. */
+    wakeHooks(): void {
+      for (const hook of all()) if (hook.disabledUntil !== null) hook.disabledUntil = Date.now() - 1;
+    },
+    /** Where the planted hooks lead from now on; null: GitLab loses every event. */
+    sendWebhooksTo(url: string | null): void {
+      hooks.lost = url === null;
+      options.hook.url = url;
+      for (const hook of all()) if (hook.planted && url !== null) hook.url = url;
+    },
+    /** One more commit on a branch, made from the default one when it is new; the merge requests from it move along. Returns its id. */
+    async pushToBranch(repo: Repo, branch: string, files: Files): Promise<string> {
+      const bare = gitOf(repo);
+      const before = await resolve(bare, `refs/heads/${branch}`);
+      const parent = before ?? (await resolve(bare, `refs/heads/${repo.defaultBranch}`));
+      const by = ownerOf(state, repo);
+      const what = { files, message: 'change', author: by.login, parents: parent ? [parent] : [] };
+      const after = await commit(bare, `refs/heads/${branch}`, what);
+      await announcePush(making, repo, { ref: `refs/heads/${branch}`, before: before ?? ZEROS, after, by });
+      for (const pull of openFrom(repo, branch)) {
+        const oldrev = pull.sha;
+        pull.sha = after;
+        await git(bare, ['update-ref', `refs/merge-requests/${pull.number}/head`, after]);
+        await announcePull(making, 'update', pull, { by, more: { oldrev } });
+      }
+      return after;
+    },
+    /** A branch goes; GitLab closes the open merge requests from it (`close_upon_missing_source_branch_ref`). */
+    async deleteBranch(repo: Repo, branch: string): Promise<void> {
+      const before = (await resolve(gitOf(repo), `refs/heads/${branch}`)) ?? ZEROS;
+      await git(gitOf(repo), ['update-ref', '-d', `refs/heads/${branch}`]);
+      await announcePush(making, repo, { ref: `refs/heads/${branch}`, before, after: ZEROS, by: ownerOf(state, repo) });
+      for (const pull of openFrom(repo, branch)) {
+        pull.state = 'closed';
+        pull.closedAt = state.now();
+        await announcePull(making, 'close', pull);
+      }
+    },
+    /** A level as such, or in GitHub's words: none (a Guest), read, write, maintain, admin; `stranger` takes the membership away. */
+    setPermission(repo: Repo, login: string, role: Role | Level): void {
+      ensureUser(state, login);
+      if (role === 'stranger') repo.roles.delete(login);
+      else repo.roles.set(login, typeof role === 'number' ? role : LEVELS[role]);
+    },
+    /** The whole account, by an administrator of the instance; its memberships stay on record. */
+    block(login: string): void {
+      ensureUser(state, login).state = 'blocked';
+    },
+    /** A member whose seat nobody has approved yet. */
+    awaitSeat(repo: Repo, login: string): void {
+      repo.awaiting.add(ensureUser(state, login).login);
+    },
+    /** To another name in the same group. Hooks of a project do not hear of it; what is sent later bears the new path. */
+    async rename(repo: Repo, name: string): Promise<void> {
+      repo.formerNames.push(fullName(repo));
+      repo.name = name;
+    },
+    /** To another group. Direct members and hooks go with it; what was inherited is lost. */
+    async transfer(repo: Repo, group: string): Promise<void> {
+      repo.formerNames.push(fullName(repo));
+      repo.owner = ensureGroup(state, group);
+    },
+    async deleteRepository(repo: Repo): Promise<void> {
+      repo.deleted = true;
+      repo.hooks.clear();
+    },
+    /** We are no member any more, and the hook is gone: nothing is told to anybody. */
+    async removeRepository(repo: Repo): Promise<void> {
+      repo.roles.delete(state.us.login);
+      for (const hook of repo.hooks.values()) if (hook.planted) repo.hooks.delete(hook.id);
+    },
+    addRepository: async (repo: Repo, wish: { readonly level?: Level } = {}): Promise<void> => addRepository(repo, wish),
+    /** A deployment as ours are, by us or by somebody else, that is there without our asking for it. */
+    plantDeployment(repo: Repo, wish: { readonly sha: string; readonly environment: string; readonly by?: string }): Deployment {
+      const user = wish.by === undefined ? state.us : ensureUser(state, wish.by);
+      const named = [...state.environments.values()].find(({ repository, name }) => repository === repo && name === wish.environment);
+      const when = { createdAt: state.now(), updatedAt: state.now() };
+      const fresh = { id: state.nextId(), repository: repo, name: wish.environment, slug: `planted-${state.nextId()}`, ...when };
+      const environment: Environment = named ?? { ...fresh, externalUrl: null, tier: 'other', state: 'available', urls: [null] };
+      state.environments.set(environment.id, environment);
+      const id = state.nextId();
+      const about = { id, iid: id, repository: repo, environment, sha: wish.sha, ref: wish.sha, tag: false, user, ...when };
+      const deployment: Deployment = { ...about, status: 'success', statuses: [{ state: 'success' }] };
+      state.deployments.set(id, deployment);
+      return deployment;
+    },
+  };
+}
+
+const openFrom = (repo: Repo, branch: string): Pull[] =>
+  [...repo.pulls.values()].filter((pull) => pull.state === 'open' && pull.branch === branch && pull.headRepository === repo);

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { GITLAB } from './app/forges/gitlab-events.ts';
 import type { ForgeLink } from './app/pulls.ts';
 import { openConnections, type Stored } from './app/setup/connections.ts';
 import { createSealer } from './app/setup/sealing.ts';
@@ -6,7 +7,7 @@ import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import { secretsOf } from './config-secrets.ts';
 import { connectForges, type Forges } from './open-forges.ts';
-import type { ForgeId, ForgeKind } from './site/identity.ts';
+import type { ForgeId, ForgeKind, Repository } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
 import type { Store } from './store/store.ts';
 
@@ -23,7 +24,7 @@ export type LiveForges = Forges & {
 
 export type LiveParts = {
   readonly config: Config;
-  readonly store: Pick<Store, 'connections' | 'repositories'>;
+  readonly store: Pick<Store, 'connections' | 'hooks' | 'repositories'>;
   /** Undefined where there is none, and so nothing that was sealed with it. */
   readonly secretKey: Buffer | undefined;
   /** From now on this is masked in the log. */
@@ -72,7 +73,9 @@ export async function lookAtForges({ config, store, secretKey, hide, log }: Live
       opened.set(kind, digest);
       tellWinner(log, kind, { config, stored });
       live.add(connectForges(onlyOf(merged(), kind), log));
-      if (kind === 'gitlab' && config.gitlab === null && stored.gitlab !== null) live.widen(unsigned(merged(), stored.gitlab, log));
+      if (kind !== 'gitlab' || config.gitlab !== null || stored.gitlab === null) continue;
+      live.narrow(GITLAB, store);
+      live.widen(unsigned(merged(), stored.gitlab, log));
     }
   };
   let turn = look();
@@ -123,6 +126,16 @@ function createLive() {
       for (const [id, source] of more.sources) sources.set(id, source);
       for (const [id, one] of more.deliveries) deliveries.set(id, one);
       doors.push(...more.doors);
+    },
+    /** Of what the forge opens to us, only what was chosen counts: a token may see more than people meant. */
+    narrow(id: ForgeId, { hooks }: Pick<Store, 'hooks'>): void {
+      const link = links.get(id);
+      if (link === undefined) return;
+      const repositories = async (access: string): Promise<readonly Repository[]> => {
+        const chosen = new Set((await hooks.of(id)).map(({ repository }) => repository));
+        return (await link.facts.repositories(access)).filter((repository) => chosen.has(repository.id));
+      };
+      links.set(id, { ...link, facts: { ...link.facts, repositories } });
     },
     /** What one of these lets in is let in by the door of its kind as well. */
     widen(others: readonly Door[]): void {

@@ -108,7 +108,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const worksHere = local && config.roles.has('worker');
   const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
   const print = options.print ?? ((text: string) => void process.stderr.write(text));
-  const setup = { config, stores, forges, leaveForge: intake.leaveForge, print, log };
+  const setup = { config, stores, forges, print, log };
   const loops = [
     ...(config.roles.has('clock') ? [...expiry.loops(config), standingLoop(setup)] : []),
     ...(runsSites ? expiry.loopsHere(storage) : []),

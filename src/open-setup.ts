@@ -1,5 +1,8 @@
 import type { Hono } from 'hono';
 import type { Logger } from 'pino';
+import { GITLAB } from './app/forges/gitlab-events.ts';
+import { isTokenUnknown } from './app/forges/gitlab-setup.ts';
+import { leaveForge } from './app/leaving.ts';
 import { type Codes, openCodes } from './app/setup/code.ts';
 import { openConnections } from './app/setup/connections.ts';
 import type { Env } from './app/setup/forms.ts';
@@ -11,7 +14,7 @@ import type { Config } from './config.ts';
 import type { Loop } from './expiry/clock.ts';
 import type { LiveForges } from './live-forges.ts';
 import { derived, type Stores } from './open-stores.ts';
-import { type ForgeId, type ForgeKind, toForgeId } from './site/identity.ts';
+import { type ForgeKind, toForgeId } from './site/identity.ts';
 
 /** With the sweep's usual pause: every minute. */
 const LOOK_EVERY_SWEEPS = 12;
@@ -20,20 +23,15 @@ export type SetupSurroundings = {
   readonly config: Config;
   readonly stores: Pick<Stores, 'store' | 'secretKey' | 'instance'>;
   readonly forges: LiveForges;
-  /** Ends all sites of a forge and forgets its repositories. */
-  readonly leaveForge: (forge: ForgeId) => Promise<void>;
   /** Writes to the terminal, and nowhere where it is kept. */
   readonly print: (text: string) => void;
   readonly log: Logger;
 };
 
 /** Ends what stands of a forge that was connected at `/setup`, and removes its credentials; Mayfly goes on without it. */
-export async function disconnect(
-  kind: ForgeKind,
-  around: Pick<SetupSurroundings, 'stores' | 'forges' | 'leaveForge' | 'log'>,
-): Promise<void> {
-  const { stores, forges, leaveForge, log } = around;
-  await leaveForge(toForgeId(kind));
+export async function disconnect(kind: ForgeKind, around: Pick<SetupSurroundings, 'stores' | 'forges' | 'log'>): Promise<void> {
+  const { stores, forges, log } = around;
+  await leaveForge(stores.store, toForgeId(kind));
   await openConnections(stores.store, createSealer(stores.secretKey), log).remove(kind);
   await forges.reload();
   log.info({ forge: kind }, 'the forge was disconnected, and its stored credentials removed');
@@ -55,7 +53,13 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
     visits: openVisits({ key: derived(secretKey, 'setup visits'), publicUrl }),
     connections: openConnections(store, sealer, log),
     forges: { reload: forges.reload, origin: forges.origin, stored: forges.stored, disconnect: (kind) => disconnect(kind, around) },
-    about: { publicUrl, instance, github: config.githubAddresses, appId: config.github?.appId ?? null },
+    about: {
+      publicUrl,
+      instance,
+      github: config.githubAddresses,
+      appId: config.github?.appId ?? null,
+      gitlabUrl: config.gitlab?.url ?? null,
+    },
     log,
   });
 }
@@ -70,7 +74,7 @@ export function standingLoop(around: SetupSurroundings): Loop {
     }),
     ask: {
       github: async ({ github }) => (github ? githubStanding(github, log) : 'known'),
-      gitlab: async () => 'known',
+      gitlab: async ({ gitlab }) => (gitlab ? isTokenUnknown({ forge: GITLAB, access: 'token', ...gitlab }) : 'known'),
     },
     async disconnect(kind) {
       await disconnect(kind, around);

@@ -20,20 +20,24 @@ export type About = {
   readonly github: GitHubAddresses;
   /** The App of the environment, if any. */
   readonly appId: number | null;
+  /** The GitLab of the environment, if any. */
+  readonly gitlabUrl: string | null;
+};
+/** What is connected at the moment. */
+export type ForgesNow = {
+  reload(): Promise<void>;
+  origin(kind: ForgeKind): 'environment' | 'stored' | undefined;
+  stored(): Stored;
+  /** Ends all sites of the forge, and forgets it with its credentials. */
+  disconnect(kind: ForgeKind): Promise<void>;
 };
 export type SetupParts = {
-  readonly store: Pick<Store, 'tickets' | 'repositories' | 'hooks'>;
+  readonly store: Pick<Store, 'tickets' | 'repositories' | 'hooks' | 'sites' | 'apply'>;
   readonly visits: Visits;
   readonly codes: Codes;
   readonly sealer: Sealer;
   readonly connections: Connections;
-  readonly forges: {
-    reload(): Promise<void>;
-    origin(kind: ForgeKind): 'environment' | 'stored' | undefined;
-    stored(): Stored;
-    /** Ends all sites of the forge, and forgets it with its credentials. */
-    disconnect(kind: ForgeKind): Promise<void>;
-  };
+  readonly forges: ForgesNow;
   readonly about: About;
   readonly log: Logger;
 };

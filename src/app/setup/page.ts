@@ -35,6 +35,7 @@ a,button,input,summary{outline-offset:3px}:focus-visible{outline:3px solid var(-
 summary{cursor:pointer;font-weight:600;min-height:1.9rem}details{margin-top:1rem}
 .note{margin-top:1rem;padding:.8rem 1rem;border:1px solid var(--line);border-left:4px solid var(--tone);border-radius:9px;background:var(--ground)}
 .note p:first-child{margin-top:0}.good{--tone:#2e8b57}.bad{--tone:#d13d3d}.warn{--tone:#b7791f}
+fieldset{margin:0;padding:.8rem 1rem 1rem;border:1px solid var(--line);border-radius:9px}legend{padding:0 .4rem;font-weight:600}
 ul{margin:.5rem 0 0;padding-left:1.2rem}li{margin-top:.3rem}
 :root{--edge:#8a8f98;--act:#1f57c3;--act-ink:#fff}
 @media(prefers-color-scheme:dark){:root{--edge:#757a84;--act:#8db4ff;--act-ink:#10141c}}`;

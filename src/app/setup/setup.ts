@@ -1,7 +1,8 @@
 import { Hono } from 'hono';
 import { askCode, type Env, readForm, type SetupParts } from './forms.ts';
 import { githubRoutes, githubSection } from './github.ts';
-import { NOTHING, show } from './page.ts';
+import { gitlabRoutes, gitlabSection } from './gitlab.ts';
+import { show } from './page.ts';
 import { overviewPage, problemPage } from './pages.ts';
 
 /** `/setup`: connects forges in a browser, for whoever was let in by the code on the terminal. */
@@ -12,7 +13,7 @@ export function createSetup(parts: SetupParts): Hono<Env> {
     const visit = visits.of(c);
     if (visit?.kind !== 'admitted') return askCode(parts, c, null);
     const github = await githubSection(parts, visit, { server: c.req.query('server'), organisation: c.req.query('organisation') });
-    return show(c, overviewPage({ github: github.section, gitlab: NOTHING, formsTo: github.formsTo }));
+    return show(c, overviewPage({ github: github.section, gitlab: await gitlabSection(parts, visit), formsTo: github.formsTo }));
   });
   app.post('/code', async (c) => {
     const posted = await readForm(parts, c, 'stranger');
@@ -27,6 +28,7 @@ export function createSetup(parts: SetupParts): Hono<Env> {
     return c.redirect('/setup', 303);
   });
   githubRoutes(app, parts);
+  gitlabRoutes(app, parts);
   app.notFound((c) => show(c, problemPage('Page not found', 'There is no such page.', 404)));
   return app;
 }

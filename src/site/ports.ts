@@ -108,7 +108,7 @@ export interface Deliveries {
    * `cut` when there were more attempts than one look takes, the oldest of which were not looked at.
    */
   failed(since: Date): Promise<{ readonly failed: readonly FailedDelivery[]; readonly until: Date | null; readonly cut: boolean }>;
-  /** Asks the forge to send it once more. Resolves before it has come. */
+  /** Asks the forge to send it once more. Resolves before it has come; a forge that tells at once that it could not may throw. */
   redeliver(delivery: FailedDelivery): Promise<void>;
 }
 

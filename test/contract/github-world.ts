@@ -1,14 +1,11 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createGitHubForge } from '../../src/app/forges/github.ts';
 import { openGitHub } from '../../src/app/probot.ts';
 import { parseRepositoryId, type Repository, toForgeId } from '../../src/site/identity.ts';
 import { createGitHub, type Pull, type Repo } from '../doubles/github.ts';
+import { openClone } from './clone.ts';
 import type { DeliveriesWorld } from './forge-deliveries.ts';
 import type { FactsWorld } from './forge-facts.ts';
 import type { SourceWorld } from './forge-source.ts';
@@ -127,7 +124,7 @@ export async function openVoice(): Promise<VoiceWorld> {
 
 export async function openSource(): Promise<SourceWorld> {
   const w = await openGitHubWorld();
-  const folder = await mkdtemp(join(tmpdir(), 'clone-'));
+  const clone = await openClone();
   return {
     source: w.source,
     repository: w.repository,
@@ -137,18 +134,9 @@ export async function openSource(): Promise<SourceWorld> {
       return 'acme/store';
     },
     remove: () => w.github.removeRepository(w.repo),
-    async fetch({ url, authorization }, sha) {
-      const header = authorization === null ? [] : ['-c', `http.extraHeader=authorization: ${authorization}`];
-      const run = async (args: readonly string[]): Promise<number> => {
-        const env = { PATH: process.env.PATH ?? '', HOME: folder, GIT_TERMINAL_PROMPT: '0' };
-        const [code] = await once(spawn('git', ['-C', folder, ...args], { env, stdio: 'ignore' }), 'close');
-        return Number(code);
-      };
-      await run(['init', '--quiet']);
-      return run([...header, 'fetch', '--quiet', '--depth=1', url, sha]);
-    },
+    fetch: clone.fetch,
     async [Symbol.asyncDispose]() {
-      await rm(folder, { recursive: true, force: true });
+      await clone[Symbol.asyncDispose]();
       await w[Symbol.asyncDispose]();
     },
   };

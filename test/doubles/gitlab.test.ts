@@ -1,79 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { signature } from './gitlab/hooks.ts';
-import { createGitLab, type GitLab, type Options, SIGNING_TOKEN } from './gitlab.ts';
-
-/** A receiver of webhooks that answers `status`. */
-async function openReceiver(status: number) {
-  const received: { readonly headers: IncomingHttpHeaders; readonly body: string }[] = [];
-  const server = createServer(async (request, response) => {
-    received.push({ headers: request.headers, body: (await buffer(request)).toString() });
-    response.writeHead(receiver.status).end();
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const receiver = {
-    url: `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}/hook`,
-    status,
-    received,
-    [Symbol.asyncDispose]: async () => void (await new Promise((resolve) => server.close(resolve))),
-  };
-  return receiver;
-}
-
-type Asking = { readonly body?: object; readonly token?: string; readonly headers?: Record<string, string> };
-/** What the API answers: status, body and headers. */
-async function ask(gitlab: GitLab, method: string, path: string, { body, token = gitlab.token, headers = {} }: Asking = {}) {
-  const sent = { 'private-token': token, ...(body ? { 'content-type': 'application/json' } : {}), ...headers };
-  const init = { method, headers: sent, redirect: 'manual' as const, ...(body ? { body: JSON.stringify(body) } : {}) };
-  const response = await fetch(`${gitlab.url}/api/v4${path}`, init);
-  const text = await response.text();
-  const json = response.headers.get('content-type')?.includes('json') ? JSON.parse(text) : text;
-  return { status: response.status, json, headers: response.headers };
-}
-
-async function openShop(options: Options = {}) {
-  const gitlab = await createGitLab(options);
-  const repo = await gitlab.createRepository({ name: 'acme/shop' });
-  const pull = await gitlab.openPull(repo);
-  const project = `/projects/${repo.id}`;
-  return {
-    gitlab,
-    repo,
-    pull,
-    project,
-    notes: `${project}/merge_requests/${pull.number}/notes`,
-    [Symbol.asyncDispose]: () => gitlab[Symbol.asyncDispose](),
-  };
-}
-
-test('webhooks bear the token and a signature over their bytes; one that is resent keeps its id', async () => {
-  await using receiver = await openReceiver(200);
-  await using gitlab = await createGitLab({ webhookUrl: receiver.url, path: '/gitlab' });
-  await gitlab.openPull(await gitlab.createRepository({ name: 'acme/shop' }));
-  const delivery = gitlab.deliveries.find(({ event }) => event === 'Merge Request Hook');
-  if (!delivery) throw new Error('no delivery');
-  await gitlab.redeliver(delivery);
-  const hooks = receiver.received.filter(({ headers }) => headers['x-gitlab-event'] === 'Merge Request Hook');
-  expect(hooks).toHaveLength(2);
-  for (const { headers, body } of hooks) {
-    const signed = { id: String(headers['webhook-id']), timestamp: String(headers['webhook-timestamp']), body };
-    expect(headers['webhook-signature']).toBe(signature(SIGNING_TOKEN, signed));
-    expect(headers['x-gitlab-token']).toBe(gitlab.webhookSecret);
-    expect(headers['idempotency-key']).toBe(delivery.guid);
-    expect(headers['webhook-id']).toBe(delivery.guid);
-    expect(headers['x-gitlab-instance']).toBe(gitlab.url);
-    expect(headers['x-gitlab-webhook-uuid']).toBe(delivery.hook.uuid);
-  }
-  expect(delivery.statusCode).toBe(200);
-});
+import { type Asking, ask, openShop } from './gitlab/asking.ts';
+import { createGitLab } from './gitlab.ts';
 
 test('what GitLab would refuse is refused in its words', async () => {
   await using w = await openShop();
@@ -203,47 +135,6 @@ test('an environment is stopped before it is deleted, and a deployment to it mak
   expect([w.gitlab.environments(w.repo), w.gitlab.deployments(w.repo)]).toEqual([[], []]);
 });
 
-test('four failures in a row disable a hook for a while, and the record of events says why', async () => {
-  await using receiver = await openReceiver(500);
-  await using w = await openShop({ webhookUrl: receiver.url });
-  await w.gitlab.label(w.pull, 'one');
-  const hooks = async () => (await ask(w.gitlab, 'GET', `${w.project}/hooks`)).json[0];
-  expect((await hooks()).alert_status).toBe('executable');
-  await w.gitlab.comment(w.pull, 'ann', 'fourth'); // after push, open and label
-  expect(await hooks()).toMatchObject({ alert_status: 'temporarily_disabled', signing_token_present: true, token_present: true });
-  await w.gitlab.comment(w.pull, 'ann', 'unheard');
-  expect(receiver.received).toHaveLength(4);
-  const events = `${w.project}/hooks/${(await hooks()).id}/events`;
-  expect((await ask(w.gitlab, 'GET', `${events}?per_page=100`)).status).toBe(400);
-  const { json } = await ask(w.gitlab, 'GET', `${events}?status=server_failure`);
-  expect(json[0]).toMatchObject({ trigger: 'note_hooks', response_status: '500', request_headers: { 'X-Gitlab-Token': '[REDACTED]' } });
-  expect((await ask(w.gitlab, 'POST', `${events}/${json[0].id}/resend`)).status).toBe(422);
-  receiver.status = 200;
-  w.gitlab.wakeHooks();
-  expect((await ask(w.gitlab, 'POST', `${events}/${json[0].id}/resend`)).json).toEqual({ response_status: 200 });
-  expect((await hooks()).alert_status).toBe('executable');
-});
-
-test('an internal note comes under another name, and only to hooks that ask for it', async () => {
-  await using receiver = await openReceiver(200);
-  await using w = await openShop({ webhookUrl: receiver.url });
-  await w.gitlab.commentInternally(w.pull, 'ann', 'quiet');
-  expect(receiver.received.map(({ headers }) => headers['x-gitlab-event'])).toEqual(['Push Hook', 'Merge Request Hook']);
-  const [hook] = w.gitlab.hooksOf(w.repo);
-  hook?.events.set('confidential_note_events', true);
-  await w.gitlab.commentInternally(w.pull, 'ann', 'quiet');
-  const { headers, body } = receiver.received.at(-1) ?? { headers: {}, body: '{}' };
-  expect(headers['x-gitlab-event']).toBe('Confidential Note Hook');
-  expect(JSON.parse(body)).toMatchObject({ object_kind: 'note', event_type: 'confidential_note', object_attributes: { internal: true } });
-});
-
-test('an older GitLab passes over a signing token', async () => {
-  await using w = await openShop({ signing: 'cannot sign' });
-  const body = { url: 'http://127.0.0.1:9/', signing_token: SIGNING_TOKEN };
-  const { status, json } = await ask(w.gitlab, 'POST', `${w.project}/hooks`, { body });
-  expect([status, 'signing_token_present' in json]).toEqual([201, false]);
-});
-
 test('git is served under the base path to a token as the password, a fork’s head by its ref and id', async () => {
   await using w = await openShop({ path: '/gitlab' });
   const fork = await w.gitlab.openPull(w.repo, { from: 'stranger' });
@@ -301,4 +192,40 @@ test('too many requests in a minute get 429 with the time to wait', async () => 
   expect((await ask(w.gitlab, 'GET', '/user')).headers.get('ratelimit-remaining')).toBe('0');
   const refused = await ask(w.gitlab, 'GET', '/user');
   expect([refused.status, Number(refused.headers.get('retry-after')) > 0]).toEqual([429, true]);
+});
+
+test('a fork is another project, and its deletion closes what came from it', async () => {
+  await using w = await openShop();
+  const pull = await w.gitlab.openPull(w.repo, { from: 'stranger' });
+  const shown = async () => (await ask(w.gitlab, 'GET', `${w.project}/merge_requests/${pull.number}`)).json;
+  const { source_project_id: source, target_project_id: target } = await shown();
+  expect([source === target, target]).toEqual([false, w.repo.id]);
+  expect((await ask(w.gitlab, 'GET', `/projects/${source}`)).status).toBe(404);
+  await w.gitlab.deleteFork(pull);
+  expect(await shown()).toMatchObject({ state: 'closed', source_project_id: null });
+});
+
+test('members have their level and state; who is blocked, awaits a seat or has Minimal Access can do nothing', async () => {
+  await using w = await openShop();
+  const { gitlab, repo } = w;
+  const of = async (login: string) => {
+    const id = gitlab.state.users.get(login)?.id;
+    const { json } = await ask(gitlab, 'GET', `${w.project}/members/all/${id}`);
+    const seen = await ask(gitlab, 'GET', w.project, { token: gitlab.mintToken({ login }).token });
+    return [json.access_level, json.state, json.membership_state, seen.status];
+  };
+  gitlab.setPermission(repo, 'dev', 'write');
+  gitlab.setPermission(repo, 'planner', 15);
+  gitlab.setPermission(repo, 'minimal', 5);
+  gitlab.setPermission(repo, 'waiting', 'maintain');
+  gitlab.awaitSeat(repo, 'waiting');
+  gitlab.setPermission(repo, 'blocked', 'admin');
+  gitlab.block('blocked');
+  expect(await of('acme')).toEqual([50, 'active', 'active', 200]);
+  expect(await of('dev')).toEqual([30, 'active', 'active', 200]);
+  expect(await of('planner')).toEqual([15, 'active', 'active', 200]);
+  expect(await of('minimal')).toEqual([5, 'active', 'active', 404]);
+  expect(await of('waiting')).toEqual([40, 'active', 'awaiting', 404]);
+  expect(await of('blocked')).toEqual([50, 'blocked', 'active', 403]);
+  expect((await ask(gitlab, 'GET', `/users/${gitlab.us.id}`)).json).toMatchObject({ bot: true, state: 'active' });
 });

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Hono } from 'hono';
+import { HTTPException } from 'hono/http-exception';
 import type { GitFetch } from './git/backend.ts';
 import { environmentRoutes } from './gitlab/api-environments.ts';
 import { factRoutes } from './gitlab/api-facts.ts';
@@ -11,6 +12,7 @@ import { hookRoutes, type Signing } from './gitlab/api-hooks.ts';
 import { noteRoutes } from './gitlab/api-notes.ts';
 import { type DiffLimits, pullRoutes } from './gitlab/api-pulls.ts';
 import { statusRoutes } from './gitlab/api-statuses.ts';
+import { treeRoutes } from './gitlab/api-trees.ts';
 import { bad, type Env, type World } from './gitlab/door.ts';
 import { gitRoutes } from './gitlab/git-http.ts';
 import { createHooks } from './gitlab/hooks.ts';
@@ -78,7 +80,11 @@ export async function createGitLab(options: Options = {}) {
   const app = new Hono<Env>();
   const server = stack.use(await listen(app));
   const url = `http://127.0.0.1:${server.port}${base}`;
-  const hooks = createHooks({ instance: url, nextId: state.nextId });
+  // `X-Gitlab-Instance` is the origin alone, whatever the base path (`Settings.gitlab.base_url`).
+  const failed = (why: unknown) => void unknownRequests.push(`a webhook that the double could not send: ${why}`);
+  const hooks = createHooks({ instance: new URL(url).origin, nextId: state.nextId, failed });
+  // Nowhere to send to is as if GitLab had never sent it: an address that refuses would put the hooks to sleep.
+  if (options.webhookUrl === undefined) hooks.lost = 'planted hooks’';
   stack.defer(() => hooks.stop());
   const payload = payloads(state, url);
   const unknown = (what: string) => void unknownRequests.push(what);
@@ -88,7 +94,12 @@ export async function createGitLab(options: Options = {}) {
   api.use(apiDoor({ state, base, unknown }));
   if (options.rateLimit !== undefined) api.use(rateLimit(options.rateLimit));
   const routes = [factRoutes(world), pullRoutes(world, limits), noteRoutes(world), statusRoutes(world), environmentRoutes(world)];
-  for (const part of [...routes, hookRoutes(world, signing)]) api.route('/', part);
+  for (const part of [...routes, treeRoutes(world), hookRoutes(world, signing)]) api.route('/', part);
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse();
+    unknown(`${c.req.method} ${new URL(c.req.url).pathname}, at which the double failed: ${error.stack}`);
+    return c.json({ message: '500 Internal Server Error' }, 500);
+  });
   app.use(watching(requests, failures, { state, base }));
   app.route(`${base}/api/v4`, api);
   app.route(

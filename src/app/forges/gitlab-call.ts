@@ -77,6 +77,8 @@ const refusedWith = (error: unknown): number | undefined => {
 export const isMissing = (error: unknown): boolean => refusedWith(error) === 404;
 /** Whether GitLab took the request for one that makes no sense as things are. */
 export const isSenseless = (error: unknown): boolean => refusedWith(error) === 400;
+/** Whether GitLab does not know the token any more. */
+export const isRevoked = (error: unknown): boolean => refusedWith(error) === 401;
 /** Whether GitLab does not let us. */
 export const isForbidden = (error: unknown): boolean => refusedWith(error) === 403;
 

@@ -13,7 +13,6 @@ const attemptAnswer = z.object({
   trigger: z.string().catch(''),
   request_headers: z.record(z.string(), z.unknown()).catch({}),
   response_status: z.coerce.string(),
-  /** Not told by every version; then it counts as of now, and the inbox knows what has come. */
   created_at: z.coerce.date().optional().catch(undefined),
 });
 type Listed = z.infer<typeof attemptAnswer>;
@@ -27,9 +26,10 @@ type Attempt = {
 };
 const pageAnswer = z.object({ body: z.array(attemptAnswer) });
 
-/** 1,000 attempts of one hook: what a busy hour may bring. */
-const MAX_PAGES = 10;
-const PER_PAGE = 100;
+/** GitLab gives no more of them at once. */
+const PER_PAGE = 20;
+/** 1,000 attempts of one hook: what a busy hour may bring. Where no time is told, all of the week's would be read each time. */
+const MAX_PAGES = { timed: 50, untimed: 5 } as const;
 /** What a list of pulls does not show: without the webhook nobody hears of it. */
 const ONLY_TOLD = 'note_hooks';
 const WANTED = ['merge_request_hooks', 'push_hooks', ONLY_TOLD];
@@ -82,7 +82,7 @@ function inOrder(newestFirst: readonly Attempt[]): readonly FailedDelivery[] {
 /** Those that lead to our door. */
 async function hooksOf(caller: Caller, repository: Repository, hookUrl: string): Promise<readonly number[]> {
   try {
-    const answer = await caller.read(repository, hooksAnswer, (api, project) => api.hooks.all(project, { perPage: PER_PAGE }));
+    const answer = await caller.read(repository, hooksAnswer, (api, project) => api.hooks.all(project, { perPage: 100 }));
     const hooks = answer.kind === 'found' ? answer.data : [];
     return hooks.filter(({ url }) => URL.parse(url)?.href === hookUrl).map(({ id }) => id);
   } catch (error) {
@@ -100,24 +100,36 @@ async function attemptsOf(
   { repository, hook, since }: Look,
 ): Promise<{ readonly attempts: readonly Attempt[]; readonly cut: boolean }> {
   const attempts: Attempt[] = [];
-  for (let page = 1; page <= MAX_PAGES; page += 1) {
+  for (let page = 1; ; page += 1) {
     const at = { searchParams: { page, perPage: PER_PAGE } };
     const answer = await caller.read(repository, pageAnswer, (api, project) =>
       api.hooks.requester.get(`${project}/hooks/${hook}/events`, at),
     );
-    const list = answer.kind === 'found' ? answer.data.body : [];
-    const isOld = ({ created_at: time }: Listed): boolean => time !== undefined && time < since;
-    const fresh = list.filter((one) => !isOld(one));
-    attempts.push(...fresh.flatMap((one) => toAttempt(caller, { repository, hook }, one) ?? []));
+    const list = (answer.kind === 'found' ? answer.data.body : []).map((one) => ({ one, time: timeOf(one) }));
+    const fresh = list.filter(({ time }) => time === undefined || time >= since);
+    attempts.push(...fresh.flatMap(({ one, time }) => toAttempt(caller, { repository, hook, time: time ?? new Date() }, one) ?? []));
     if (list.length < PER_PAGE || fresh.length < list.length) return { attempts, cut: false };
+    if (list.every(({ time }) => time === undefined) && page === MAX_PAGES.untimed) return { attempts, cut: false };
+    if (page === MAX_PAGES.timed) return { attempts, cut: true };
   }
-  return { attempts, cut: true };
 }
 
-function toAttempt({ connection }: Caller, { repository, hook }: Omit<Look, 'since'>, one: Listed): Attempt | undefined {
-  const headers = Object.fromEntries(Object.entries(one.request_headers).map(([name, value]) => [name.toLowerCase(), value]));
-  const id = deliveryId(connection, headers);
+const headersOf = (one: Listed): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(one.request_headers).map(([name, value]) => [name.toLowerCase(), value]));
+
+/** Not told by every version; what was signed bears its time. Otherwise it counts as of now, and the inbox knows what has come. */
+function timeOf(one: Listed): Date | undefined {
+  const signed = headersOf(one)['webhook-timestamp'];
+  return one.created_at ?? (typeof signed === 'string' && /^[0-9]{1,12}$/.test(signed) ? new Date(Number(signed) * 1000) : undefined);
+}
+
+function toAttempt(
+  { connection }: Caller,
+  { repository, hook, time }: Omit<Look, 'since'> & { readonly time: Date },
+  one: Listed,
+): Attempt | undefined {
+  const id = deliveryId(connection, headersOf(one));
   if (id === undefined || !WANTED.includes(one.trigger)) return undefined;
   const at = { project: repository.id, hook, event: one.id };
-  return { id, at, trigger: one.trigger, time: one.created_at ?? new Date(), succeeded: /^2\d\d$/.test(one.response_status) };
+  return { id, at, trigger: one.trigger, time, succeeded: /^2\d\d$/.test(one.response_status) };
 }

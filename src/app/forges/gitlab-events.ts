@@ -58,7 +58,7 @@ const notePayload = z.object({
     note: z.string(),
     noteable_type: z.literal('MergeRequest'),
     author_id: numeric,
-    /** Versions before 16.1 tell of new comments only, and leave it out. */
+    /** Versions before 16.11 leave it out. */
     action: z.literal('create').optional(),
     system: z.literal(false).optional(),
     internal: z.literal(false).nullish(),

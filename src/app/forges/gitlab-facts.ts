@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseRepositoryId, type Repository } from '../../site/identity.ts';
 import type { Facts, Permission, PullNow } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
-import { type Caller, isForbidden, isInUse, projectAnswer } from './gitlab-call.ts';
+import { type Caller, isForbidden, isInUse, isRevoked, projectAnswer } from './gitlab-call.ts';
 import { type Pulls, pullAnswer } from './gitlab-pulls.ts';
 import { readUpTo } from './gitlab-requests.ts';
 
@@ -41,10 +41,10 @@ const diffsAnswer = z.array(z.object({ old_path: z.string(), new_path: z.string(
 export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
   const { connection } = caller;
 
-  /** Somebody is active, and no program. Undefined fields of older versions speak against nobody. */
-  async function isActivePerson(repository: Repository, user: number): Promise<boolean> {
+  /** Whether the account is a program's, whatever it is called, or is blocked. One that we are not shown is known by its membership. */
+  async function isBarred(repository: Repository, user: number): Promise<boolean> {
     const answer = await caller.read(repository, userAnswer, (api) => api.users.show(user));
-    return answer.kind === 'found' && answer.data.state === 'active' && !answer.data.bot;
+    return answer.kind === 'found' && (answer.data.state !== 'active' || answer.data.bot);
   }
 
   /** GitLab gives a link's target for its content. A target of several lines is no path, so most files need no second look. */
@@ -67,7 +67,7 @@ export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
       if (answer.kind === 'missing' || !isMember(answer.data, user.id)) return 'none';
       const { access_level: level } = answer.data;
       const permission = ROLES.find(([from]) => level >= from)?.[1] ?? 'none';
-      return permission !== 'none' && (await isActivePerson(repository, user.id)) ? permission : 'none';
+      return permission === 'none' || (await isBarred(repository, user.id)) ? 'none' : permission;
     },
 
     async file(repository, { ref, path, maxBytes }) {
@@ -116,7 +116,7 @@ export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
         return [connection.access];
       } catch (error) {
         // Revoked, or its user blocked: it opens nothing.
-        if ((error instanceof Fault && error.code === 'access-gone') || isForbidden(error)) return [];
+        if (isRevoked(error) || isForbidden(error)) return [];
         throw error;
       }
     },

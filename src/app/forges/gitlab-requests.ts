@@ -49,7 +49,7 @@ export function createRequester(asking: Asking): ReturnType<typeof createRequest
     (_, options) => Promise.resolve(options),
     async (endpoint, raw) => {
       const wanted = wish.parse(raw);
-      const url = new URL(endpoint, `${wanted.prefixUrl}/`);
+      const url = new URL(endpoint, wanted.prefixUrl.replace(/\/*$/, '/'));
       url.search = wanted.searchParams ?? '';
       if (wanted.method !== 'GET') return once(asking, url, wanted);
       await asking.limits.take(asking.access, 'read');

@@ -174,6 +174,8 @@ function deploymentRoutes(world: World, app: Hono<Env>): void {
       updated_before: z.string().optional(),
     });
     const repo = readerOf(world, c);
+    if ((wish.updated_after ?? wish.updated_before) !== undefined && wish.order_by !== 'updated_at')
+      throw no(400, '400 Bad request - `updated_at` filter and `updated_at` sorting must be paired');
     const found = [...state.deployments.values()].filter(
       (deployment) =>
         deployment.repository === repo &&

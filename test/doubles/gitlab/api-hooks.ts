@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { z } from 'zod';
+import { resolve } from '../git/git.ts';
 import { type Asked, bad, type Env, flag, MAINTAINER, missing, no, numberOf, page, paging, paramsOf, repoFor, type World } from './door.ts';
-import type { Delivery } from './hooks.ts';
+import type { Delivery, Happening } from './hooks.ts';
+import { ZEROS } from './payloads.ts';
 import { hookJson } from './shapes.ts';
-import type { Hook, Repo } from './state.ts';
+import { type Hook, ownerOf, type Repo } from './state.ts';
 
 /** Whether this GitLab knows signing tokens: since 19.0, and a silent nothing before. */
 export type Signing = 'signs' | 'cannot sign';
@@ -115,8 +117,28 @@ export function hookRoutes(world: World, signing: Signing): Hono<Env> {
     repo.hooks.delete(one(c, repo).id);
     return c.body(null, 204);
   });
+  app.post(`${path}/:hook/test/:trigger`, async (c) => {
+    await paramsOf(world, c, {});
+    const repo = repoFor(world, c, MAINTAINER);
+    const hook = one(c, repo);
+    const sample = await sampleOf(world, repo, c.req.param('trigger'));
+    if (!sample) throw no(422, 'Ensure the project has at least one event of that kind.');
+    const delivery = await world.hooks.sendTo(hook, sample);
+    if (delivery.statusCode === 0) throw no(422, 'Failed to open TCP connection');
+    return c.json({ message: '201 Created' }, 201);
+  });
   eventRoutes(world, app, one);
   return app;
+}
+
+/** What a test of a hook sends: something that happened, told again. Undefined when nothing of the kind did. */
+async function sampleOf({ payload, state }: World, repo: Repo, trigger: string): Promise<Happening | undefined> {
+  const by = ownerOf(state, repo);
+  const pull = [...repo.pulls.values()].at(-1);
+  if (trigger === 'merge_requests_events') return pull && { trigger, payload: await payload.pull('open', pull, { by }) };
+  if (trigger !== 'push_events' || !repo.git) return undefined;
+  const after = (await resolve(repo.git, `refs/heads/${repo.defaultBranch}`)) ?? ZEROS;
+  return { trigger, payload: await payload.push(repo, { ref: `refs/heads/${repo.defaultBranch}`, before: ZEROS, after, by }) };
 }
 
 function check(wish: Wish, signing: Signing): void {

@@ -91,7 +91,7 @@ export function noteRoutes(world: World): Hono<Env> {
     const kind = { system: false, internal: wish.internal ?? wish.confidential ?? false };
     const comment: Comment = { ...about, ...kind, body: wish.body, bodies: [wish.body], reactions: [], reacted: [] };
     state.comments.set(comment.id, comment);
-    void tell('create', pull, comment);
+    world.hooks.later(() => tell('create', pull, comment));
     return c.json(noteJson(comment, pull, url), 201);
   });
   app.get(`${path}/:note`, async (c) => {
@@ -109,7 +109,7 @@ export function noteRoutes(world: World): Hono<Env> {
     comment.body = body;
     comment.bodies.push(body);
     comment.updatedAt = state.now();
-    void tell('update', pull, comment);
+    world.hooks.later(() => tell('update', pull, comment));
     return c.json(noteJson(comment, pull, url));
   });
   app.delete(`${path}/:note`, async (c) => {
@@ -148,7 +148,7 @@ function awardRoutes(world: World, app: Hono<Env>, noteOf: (c: Asked, pull: Pull
     const reaction: Reaction = { id: state.nextId(), user, content: name, createdAt: state.now() };
     comment.reactions.push(reaction);
     comment.reacted.push(name);
-    void tell('award', pull, { comment, reaction });
+    world.hooks.later(() => tell('award', pull, { comment, reaction }));
     return c.json(awardJson(reaction, comment, url), 201);
   });
   app.delete(`${path}/:award`, async (c) => {
@@ -160,7 +160,7 @@ function awardRoutes(world: World, app: Hono<Env>, noteOf: (c: Asked, pull: Pull
     // Another's is not for us to take back: 401, not 403 (`unauthorized!` in lib/api/award_emoji.rb).
     if (reaction.user.id !== c.get('token').user.id) throw no(401, '401 Unauthorized');
     comment.reactions = comment.reactions.filter((one) => one !== reaction);
-    void tell('revoke', pull, { comment, reaction });
+    world.hooks.later(() => tell('revoke', pull, { comment, reaction }));
     return c.body(null, 204);
   });
 }

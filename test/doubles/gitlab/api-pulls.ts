@@ -26,6 +26,7 @@ export function pullRoutes(world: World, limits: DiffLimits): Hono<Env> {
       target_branch: z.string().optional(),
       'iids[]': z.array(z.string()).optional(),
       view: z.enum(['simple']).optional(),
+      updated_after: z.string().optional(),
       with_labels_details: flag.optional(),
       with_merge_status_recheck: flag.optional(),
     });
@@ -33,6 +34,7 @@ export function pullRoutes(world: World, limits: DiffLimits): Hono<Env> {
     const pulls = [...repo.pulls.values()]
       .filter((pull) => wish.state === undefined || wish.state === 'all' || stateOf(pull) === wish.state)
       .filter((pull) => pull.branch === (wish.source_branch ?? pull.branch) && pull.base === (wish.target_branch ?? pull.base))
+      .filter((pull) => wish.updated_after === undefined || pull.updatedAt >= new Date(wish.updated_after).toISOString())
       .filter((pull) => wish['iids[]'] === undefined || wish['iids[]'].includes(String(pull.number)));
     // Newest first unless asked otherwise, so that one opened while pages are read pushes others to the next page.
     pulls.sort((a, b) => (wish.sort === 'asc' ? a.number - b.number : b.number - a.number));

@@ -31,8 +31,10 @@ export const missing = () => no(404, '404 Not found');
 export const notFound = (kind: string) => no(404, `404 ${kind} Not Found`);
 export const forbidden = () => no(403, '403 Forbidden');
 
+/** The least that lets see a private project: Minimal Access (5) does not. */
+const GUEST = 10;
 /** Private projects exist only for their members; all see what is public. */
-export const sees = (repo: Repo, user: User): boolean => !repo.deleted && (!repo.private || rightsOf(repo, user) > 0);
+export const sees = (repo: Repo, user: User): boolean => !repo.deleted && (!repo.private || rightsOf(repo, user) >= GUEST);
 
 /**
  * The project of the path (its id, or its full path URL-encoded) for somebody with that level. A former path redirects what is read to the
@@ -51,7 +53,8 @@ export function repoFor({ state, url }: World, c: Asked, least = 0): Repo {
     const to = `${url}/api/v4/projects/${found.repo.id}${rest}${asked.search}`;
     throw no(301, `This resource has been moved permanently to ${to}`, { location: to });
   }
-  if (rightsOf(found.repo, user) < least) throw forbidden();
+  const isReadOnly = found.repo.archived || found.repo.deletedOn !== null;
+  if (rightsOf(found.repo, user) < least || (isReadOnly && c.req.method !== 'GET')) throw forbidden();
   return found.repo;
 }
 

@@ -57,11 +57,17 @@ export type Hooks = {
   readonly deliveries: Delivery[];
   /** Tells every hook of the project that wants to hear of it; resolves once all have answered or were given up on. */
   send(repo: Repo, happening: Happening): Promise<Delivery[]>;
+  /** Tells one hook, whatever it wants to hear of and though it be disabled: a test of it. */
+  sendTo(hook: Hook, happening: Happening): Promise<Delivery>;
   redeliver(delivery: Delivery): Promise<Delivery>;
-  /** GitLab loses every event from now on. */
-  lost: boolean;
-  /** Ends what is on its way. */
-  stop(): void;
+  /** Whose events GitLab loses from now on. */
+  lost: 'nobody’s' | 'planted hooks’' | 'everybody’s';
+  /** No address can be reached from now on. */
+  unplugged: boolean;
+  /** What is told in its own time, after the request that caused it was answered. */
+  later(telling: () => Promise<unknown>): void;
+  /** Ends what is on its way; resolves once nothing is. */
+  stop(): Promise<void>;
 };
 
 /** `v1,…` over id, time and bytes (https://www.standardwebhooks.com); the key is what stands behind `whsec_`, in base64. */
@@ -102,8 +108,9 @@ function note(hook: Hook, outcome: 'ok' | 'error'): void {
 }
 
 /** Sends webhooks as GitLab does: ten seconds for an answer, never again by itself. */
-export function createHooks(options: { readonly instance: string; nextId(): number }): Hooks {
+export function createHooks(options: { readonly instance: string; nextId(): number; failed(why: unknown): void }): Hooks {
   const stopping = new AbortController();
+  const pending = new Set<Promise<unknown>>();
 
   function headersOf(delivery: Delivery): Record<string, string> {
     const { hook } = delivery;
@@ -129,6 +136,7 @@ export function createHooks(options: { readonly instance: string; nextId(): numb
     const started = performance.now();
     delivery.headers = headersOf(delivery);
     try {
+      if (hooks.unplugged) throw new Error('unplugged');
       const signal = AbortSignal.any([AbortSignal.timeout(10_000), stopping.signal]);
       const response = await fetch(delivery.url, {
         method: 'POST',
@@ -147,11 +155,18 @@ export function createHooks(options: { readonly instance: string; nextId(): numb
     if (!stopping.signal.aborted) note(delivery.hook, delivery.statusCode >= 200 && delivery.statusCode < 400 ? 'ok' : 'error');
   }
 
+  const facts = (trigger: Trigger, payload: object) => {
+    const [name, event] = EVENTS[trigger];
+    return { event, trigger: name, action: text(payload, 'action'), body: JSON.stringify(payload), redelivery: false };
+  };
+
   async function attempt(
     hook: Hook,
     what: Pick<Delivery, 'guid' | 'event' | 'trigger' | 'action' | 'body' | 'redelivery'>,
+    how: 'if it may' | 'forced' = 'if it may',
   ): Promise<Delivery> {
-    const lost = hooks.lost ? 'by GitLab' : isDisabled(hook) ? 'hook disabled' : false;
+    const isLost = hooks.lost === 'everybody’s' || (hooks.lost === 'planted hooks’' && hook.planted);
+    const lost = isLost ? 'by GitLab' : isDisabled(hook) && how !== 'forced' ? 'hook disabled' : false;
     const blank = { headers: {}, responseHeaders: {}, responseBody: '', statusCode: 0, durationMs: 0 };
     const delivery: Delivery = { id: String(options.nextId()), hook, url: hook.url, at: Date.now(), lost, ...what, ...blank };
     hooks.deliveries.push(delivery);
@@ -160,16 +175,26 @@ export function createHooks(options: { readonly instance: string; nextId(): numb
   }
 
   const hooks: Hooks = {
-    lost: false,
+    lost: 'nobody’s',
+    unplugged: false,
     deliveries: [],
     async send(repo, { trigger, payload, branch }) {
       const wanted = [...repo.hooks.values()].filter((hook) => hook.events.get(trigger) === true && passes(hook, branch));
-      const [name, event] = EVENTS[trigger];
-      const what = { event, trigger: name, action: text(payload, 'action'), body: JSON.stringify(payload), redelivery: false };
-      return Promise.all(wanted.map((hook) => attempt(hook, { ...what, guid: randomUUID() })));
+      return Promise.all(wanted.map((hook) => attempt(hook, { ...facts(trigger, payload), guid: randomUUID() })));
     },
+    sendTo: (hook, { trigger, payload }) => attempt(hook, { ...facts(trigger, payload), guid: randomUUID() }, 'forced'),
     redeliver: ({ hook, guid, event, trigger, action, body }) => attempt(hook, { guid, event, trigger, action, body, redelivery: true }),
-    stop: () => stopping.abort(),
+    later(telling) {
+      const told = telling().catch((why: unknown) => {
+        if (!stopping.signal.aborted) options.failed(why);
+      });
+      pending.add(told);
+      void told.finally(() => pending.delete(told));
+    },
+    async stop() {
+      stopping.abort();
+      await Promise.all(pending);
+    },
   };
   return hooks;
 }

@@ -29,6 +29,10 @@ export type Repo = {
   /** Bare repository on disk; null for a fork. */
   readonly git: string | null;
   deleted: boolean;
+  /** Read-only for everybody. */
+  archived: boolean;
+  /** `YYYY-MM-DD` on which it goes; until then it is there, read-only, under another path. */
+  deletedOn: string | null;
   readonly roles: Map<string, Level>;
   /** Members whose seat awaits approval (`membership_state: awaiting`): they have no rights yet. */
   readonly awaiting: Set<string>;

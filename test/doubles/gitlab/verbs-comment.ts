@@ -1,6 +1,8 @@
 import { type Comment, ensureUser, type Pull, type Reaction, type Repo } from './state.ts';
 import type { Making } from './verbs-pull.ts';
 
+/** Names that GitLab gives to the users behind access tokens and service accounts. */
+const BOT = /^(?:project|group)_\d+_bot(?:_|$)|^service_account_|bot$|\[bot\]$/;
 type Kind = { readonly internal?: boolean; readonly system?: boolean };
 
 /** What people write. */
@@ -8,10 +10,7 @@ export function commentVerbs(making: Making) {
   const { state, hooks, payload } = making;
   const make = (repo: Repo, number: number, wish: { readonly login: string; readonly body: string } & Kind): Comment => {
     const now = state.now();
-    const author =
-      wish.login === state.us.login
-        ? state.us
-        : ensureUser(state, wish.login, /(?:^|_)bot(?:_|$)|\[bot\]$/.test(wish.login) ? 'Bot' : 'User');
+    const author = wish.login === state.us.login ? state.us : ensureUser(state, wish.login, BOT.test(wish.login) ? 'Bot' : 'User');
     const about = { id: state.nextId(), repository: repo, number, author, createdAt: now, updatedAt: now };
     const kind = { system: wish.system ?? false, internal: wish.internal ?? false };
     return { ...about, ...kind, body: wish.body, bodies: [wish.body], reactions: [], reacted: [] };

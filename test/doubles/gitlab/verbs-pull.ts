@@ -207,7 +207,7 @@ function fork(state: State, repo: Repo, login: string): Repo {
     git: null,
   };
   const none = { roles: new Map(), awaiting: new Set<string>(), formerNames: [], pulls: new Map(), hooks: new Map() };
-  const made: Repo = { ...about, ...none, deleted: false, nextNumber: 1 };
+  const made: Repo = { ...about, ...none, deleted: false, archived: false, deletedOn: null, nextNumber: 1 };
   state.repositories.set(made.id, made);
   return made;
 }

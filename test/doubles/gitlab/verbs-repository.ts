@@ -57,6 +57,23 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
     if (wish.hook !== 'none') plantHook(repo);
   }
 
+  async function pushTo(repo: Repo, branch: string, commits: readonly Files[]): Promise<string> {
+    const bare = gitOf(repo);
+    const ref = `refs/heads/${branch}`;
+    const before = await resolve(bare, ref);
+    const by = ownerOf(state, repo);
+    let after = before ?? (await resolve(bare, `refs/heads/${repo.defaultBranch}`)) ?? '';
+    for (const files of commits) after = await commit(bare, ref, { files, message: 'change', author: by.login, parents: [after] });
+    await announcePush(making, repo, { ref, before: before ?? ZEROS, after, by });
+    for (const pull of openFrom(repo, branch)) {
+      const oldrev = pull.sha;
+      pull.sha = after;
+      await git(bare, ['update-ref', `refs/merge-requests/${pull.number}/head`, after]);
+      await announcePull(making, 'update', pull, { by, more: { oldrev } });
+    }
+    return after;
+  }
+
   return {
     /** A project with one commit on `main`, our token's owner a Maintainer of it, with a hook. Private unless said otherwise. */
     async createRepository(wish: NewRepository): Promise<Repo> {
@@ -74,7 +91,7 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
         git: bare,
       };
       const none = { roles: new Map(), awaiting: new Set<string>(), formerNames: [], pulls: new Map(), hooks: new Map() };
-      const repo: Repo = { ...about, ...none, deleted: false, nextNumber: 1 };
+      const repo: Repo = { ...about, ...none, deleted: false, archived: false, deletedOn: null, nextNumber: 1 };
       await initBare(bare);
       const files = wish.files ?? { 'README.md': `# ${repo.name}\n` };
       await commit(bare, 'refs/heads/main', { files, message: 'begin', author: ownerOf(state, repo).login, parents: [] });
@@ -88,28 +105,30 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
     wakeHooks(): void {
       for (const hook of all()) if (hook.disabledUntil !== null) hook.disabledUntil = Date.now() - 1;
     },
-    /** Where the planted hooks lead from now on; null: GitLab loses every event. */
+    /** Where the planted hooks lead from now on; null: GitLab loses every event. One that sleeps after failures sleeps on. */
     sendWebhooksTo(url: string | null): void {
-      hooks.lost = url === null;
+      hooks.lost = url === null ? 'everybody’s' : 'nobody’s';
       options.hook.url = url;
       for (const hook of all()) if (hook.planted && url !== null) hook.url = url;
     },
+    /** Webhooks reach nobody from now on, and count as failures: the network's fault, their addresses stay. */
+    unplug(): void {
+      hooks.unplugged = true;
+    },
+    plugIn(): void {
+      hooks.unplugged = false;
+    },
     /** One more commit on a branch, made from the default one when it is new; the merge requests from it move along. Returns its id. */
-    async pushToBranch(repo: Repo, branch: string, files: Files): Promise<string> {
-      const bare = gitOf(repo);
-      const before = await resolve(bare, `refs/heads/${branch}`);
-      const parent = before ?? (await resolve(bare, `refs/heads/${repo.defaultBranch}`));
-      const by = ownerOf(state, repo);
-      const what = { files, message: 'change', author: by.login, parents: parent ? [parent] : [] };
-      const after = await commit(bare, `refs/heads/${branch}`, what);
-      await announcePush(making, repo, { ref: `refs/heads/${branch}`, before: before ?? ZEROS, after, by });
-      for (const pull of openFrom(repo, branch)) {
-        const oldrev = pull.sha;
-        pull.sha = after;
-        await git(bare, ['update-ref', `refs/merge-requests/${pull.number}/head`, after]);
-        await announcePull(making, 'update', pull, { by, more: { oldrev } });
-      }
-      return after;
+    pushToBranch: (repo: Repo, branch: string, files: Files): Promise<string> => pushTo(repo, branch, [files]),
+    /** Many commits in one push, of which the webhook shows the newest twenty. Returns the last one's id. */
+    pushCommits: (repo: Repo, branch: string, commits: readonly Files[]): Promise<string> => pushTo(repo, branch, commits),
+    /** A tag on the default branch's newest commit. */
+    async tag(repo: Repo, name: string): Promise<void> {
+      const after = (await resolve(gitOf(repo), `refs/heads/${repo.defaultBranch}`)) ?? '';
+      await git(gitOf(repo), ['update-ref', `refs/tags/${name}`, after]);
+      const push = await making.payload.push(repo, { ref: `refs/tags/${name}`, before: ZEROS, after, by: ownerOf(state, repo) });
+      const payload = { ...push, object_kind: 'tag_push', event_name: 'tag_push' };
+      await hooks.send(repo, { trigger: 'tag_push_events', payload });
     },
     /** A branch goes; GitLab closes the open merge requests from it (`close_upon_missing_source_branch_ref`). */
     async deleteBranch(repo: Repo, branch: string): Promise<void> {
@@ -146,9 +165,19 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
       repo.formerNames.push(fullName(repo));
       repo.owner = ensureGroup(state, group);
     },
+    /** At once; its hooks go with it, and nobody is told. */
     async deleteRepository(repo: Repo): Promise<void> {
       repo.deleted = true;
       repo.hooks.clear();
+    },
+    /** As people delete since 18.0: the project stays for a while, read-only, under another path, with the day on which it goes. */
+    async scheduleDeletion(repo: Repo): Promise<void> {
+      repo.name = `${repo.name}-deletion_scheduled-${repo.id}`;
+      repo.deletedOn = '2099-01-01';
+    },
+    /** Nothing in it can be written from then on. */
+    archive(repo: Repo): void {
+      repo.archived = true;
     },
     /** We are no member any more, and the hook is gone: nothing is told to anybody. */
     async removeRepository(repo: Repo): Promise<void> {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GITLAB } from '../../src/app/forges/gitlab-events.ts';
 import { createGitLab, type GitLab } from '../doubles/gitlab.ts';
 import { nodeApp } from '../scenarios/apps.ts';
 import { createSetupWorld, type SetupWorld } from '../setup-world.ts';
@@ -92,14 +93,28 @@ describe('GitLab by token', () => {
     expect(boxes((await give({ group: 'acme' })).html)).toEqual(['[ ] acme/shop', '[ ] acme/web/blog']);
     await visitor.get('/setup');
     const choice = await give({});
-    expect(still(choice.text)).toMatchInlineSnapshot();
+    expect(still(choice.text)).toMatchInlineSnapshot(`
+      "Choose projects
+      On HOST. Each project that is ticked gets a webhook; from one that was ticked before and is not any more, it is removed, and its previews end.
+      Projects
+      acme/shop
+      acme/web/blog
+      other/tool
+      [Make the webhooks]
+      Back to the set-up"
+    `);
     const ticket = visitor.hidden('ticket');
     const done = await visitor.post('/setup/gitlab/projects', [
       ['ticket', ticket],
       ['project', idOf(choice.html, 'acme/shop')],
       ['project', '99999'],
     ]);
-    expect(done.text).toMatchInlineSnapshot();
+    expect(done.text).toMatchInlineSnapshot(`
+      "GitLab
+      acme/shop: webhook made; GitLab signs what it sends
+      Open a merge request in one of them: its preview appears by itself. Those that are open get theirs within a few minutes.
+      Back to the set-up"
+    `);
     expect(gitlab.hooksOf(shop)).toMatchObject([
       {
         url: `${w.base}/api/gitlab/webhooks`,
@@ -110,9 +125,13 @@ describe('GitLab by token', () => {
     ]);
     const on = [...(gitlab.hooksOf(shop)[0]?.events ?? [])].filter(([, isOn]) => isOn).map(([name]) => name);
     expect(on).toEqual(['push_events', 'merge_requests_events', 'note_events']);
-    expect((await w.mayfly.store.hooks.of('gitlab' as never)).map(({ name }) => name)).toEqual(['acme/shop']);
+    expect((await w.mayfly.store.hooks.of(GITLAB)).map(({ name }) => name)).toEqual(['acme/shop']);
     await visitor.get('/setup');
-    expect((await visitor.post('/setup/gitlab/projects', [['ticket', ticket]])).text).toMatchInlineSnapshot();
+    expect((await visitor.post('/setup/gitlab/projects', [['ticket', ticket]])).text).toMatchInlineSnapshot(`
+      "This choice is too old
+      It was sent already, or the page was open for more than half an hour. Nothing was changed; begin again.
+      Back to the set-up"
+    `);
     const pull = await gitlab.openPull(shop, { files: nodeApp('by token') });
     await until('the preview to be ready', () => gitlab.ourComment(pull)?.body.includes('Preview is ready'));
     await w.mayfly.reconcileNow();
@@ -123,13 +142,20 @@ describe('GitLab by token', () => {
     const page = await visitor.get('/setup');
     expect(still(page.text.slice(page.text.indexOf('\nGitLab\n') + 1))).toMatchInlineSnapshot(`
       "GitLab
-      With an access token Mayfly reads merge requests and their code, and writes its comment, a commit status and an environment. On each project that you choose it makes a webhook for merge requests, comments and pushes, and remembers it, so that exactly those can be removed again.
+      Connected to http://HOST/gitlab with a token that is stored.
+      Projects with a webhook of ours:
+      acme/shop
+      [Change the projects]
+      Another token
       Address of GitLab
       Access token
       Of a group, a project or a person, with the scope \`api\` and the role Maintainer.
       Only projects of this group
       Empty: all that the token is a Maintainer of.
-      [Choose projects]"
+      [Choose projects]
+      Disconnect GitLab
+      The webhooks that were made are removed, all previews of these projects end, and the token is forgotten.
+      [Remove the webhooks and the token]"
     `);
     const choice = await visitor.post('/setup/gitlab/choose');
     expect(boxes(choice.html)).toEqual(['[x] acme/shop', '[ ] acme/web/blog', '[ ] other/tool']);
@@ -138,11 +164,9 @@ describe('GitLab by token', () => {
       ['project', idOf(choice.html, 'acme/shop')],
       ['project', idOf(choice.html, 'acme/web/blog')],
     ]);
-    expect(both.text.split('\n').slice(1, 5)).toEqual([
-      'acme/shop',
-      ': webhook updated; GitLab signs what it sends',
-      'acme/web/blog',
-      ': webhook made; GitLab signs what it sends',
+    expect(both.text.split('\n').slice(1, 3)).toEqual([
+      'acme/shop: webhook updated; GitLab signs what it sends',
+      'acme/web/blog: webhook made; GitLab signs what it sends',
     ]);
     await visitor.get('/setup');
     const again = await visitor.post('/setup/gitlab/choose');
@@ -150,7 +174,7 @@ describe('GitLab by token', () => {
       ['ticket', visitor.hidden('ticket')],
       ['project', idOf(again.html, 'acme/web/blog')],
     ]);
-    expect(one.text).toContain('acme/shop\n: webhook removed, previews end');
+    expect(one.text).toContain('acme/shop: webhook removed, previews end');
     await until('the site to end', async () => (await w.mayfly.store.sites.list({ status: 'ended', limit: 9 })).sites.length > 0);
     const hooks = [...gitlab.state.repositories.values()].map((repo) => [repo.name, gitlab.hooksOf(repo).length]);
     expect(hooks).toEqual([
@@ -168,7 +192,7 @@ describe('GitLab by token', () => {
     const done = await visitor.post('/setup/gitlab/disconnect');
     expect(done.text).toMatchInlineSnapshot(`
       "GitLab
-      There was nothing to do.
+      acme/web/blog: webhook removed, previews end
       Back to the set-up"
     `);
     expect(gitlab.hooksOf(blog).map(({ planted }) => planted)).toEqual([true]);

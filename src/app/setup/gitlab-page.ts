@@ -117,7 +117,7 @@ ${note('good', `Connected to ${address} with a token that is stored.`)}
 <ul>${names.map((name) => html`<li>${name}</li>`)}</ul>
 <form method="post" action="/setup/gitlab/choose">
 ${formToken(token)}
-<button class="plain">Choose projects</button>
+<button class="plain">Change the projects</button>
 </form>
 <details>
 <summary>Another token</summary>

@@ -47,11 +47,18 @@ export async function openForges(
     for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
   };
   await reload();
-  const onChange = (): void => {
-    // Until the next change, or the next start, what was connected stays so.
-    reload().catch((error: unknown) => log.warn({ err: error }, 'what is connected could not be read'));
-  };
-  opening.use(store.onConnections(onChange));
+  let following: Promise<void> = Promise.resolve();
+  const listening = store.onConnections(() => {
+    following = Promise.all([following, reload()]).then(
+      () => undefined,
+      // Until the next change, or the next start, what was connected stays so.
+      (error: unknown) => log.warn({ err: error }, 'what is connected could not be read'),
+    );
+  });
+  opening.defer(async () => {
+    listening[Symbol.dispose]();
+    await following;
+  });
   return { ...forges, reload };
 }
 

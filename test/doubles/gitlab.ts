@@ -84,7 +84,7 @@ export async function createGitLab(options: Options = {}) {
   const failed = (why: unknown) => void unknownRequests.push(`a webhook that the double could not send: ${why}`);
   const hooks = createHooks({ instance: new URL(url).origin, nextId: state.nextId, failed });
   // Nowhere to send to is as if GitLab had never sent it: an address that refuses would put the hooks to sleep.
-  if (options.webhookUrl === undefined) hooks.lost = 'planted hooks’';
+  if (options.webhookUrl === undefined) hooks.lost = 'what planted hooks want';
   stack.defer(() => hooks.stop());
   const payload = payloads(state, url);
   const unknown = (what: string) => void unknownRequests.push(what);

@@ -60,8 +60,8 @@ export type Hooks = {
   /** Tells one hook, whatever it wants to hear of and though it be disabled: a test of it. */
   sendTo(hook: Hook, happening: Happening): Promise<Delivery>;
   redeliver(delivery: Delivery): Promise<Delivery>;
-  /** Whose events GitLab loses from now on. */
-  lost: 'nobody’s' | 'planted hooks’' | 'everybody’s';
+  /** What GitLab loses from now on. */
+  lost: 'nothing' | 'what planted hooks want' | 'everything';
   /** No address can be reached from now on. */
   unplugged: boolean;
   /** What is told in its own time, after the request that caused it was answered. */
@@ -165,7 +165,7 @@ export function createHooks(options: { readonly instance: string; nextId(): numb
     what: Pick<Delivery, 'guid' | 'event' | 'trigger' | 'action' | 'body' | 'redelivery'>,
     how: 'if it may' | 'forced' = 'if it may',
   ): Promise<Delivery> {
-    const isLost = hooks.lost === 'everybody’s' || (hooks.lost === 'planted hooks’' && hook.planted);
+    const isLost = hooks.lost === 'everything' || (hooks.lost === 'what planted hooks want' && hook.planted);
     const lost = isLost ? 'by GitLab' : isDisabled(hook) && how !== 'forced' ? 'hook disabled' : false;
     const blank = { headers: {}, responseHeaders: {}, responseBody: '', statusCode: 0, durationMs: 0 };
     const delivery: Delivery = { id: String(options.nextId()), hook, url: hook.url, at: Date.now(), lost, ...what, ...blank };
@@ -175,7 +175,7 @@ export function createHooks(options: { readonly instance: string; nextId(): numb
   }
 
   const hooks: Hooks = {
-    lost: 'nobody’s',
+    lost: 'nothing',
     unplugged: false,
     deliveries: [],
     async send(repo, { trigger, payload, branch }) {

@@ -105,9 +105,13 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
     wakeHooks(): void {
       for (const hook of all()) if (hook.disabledUntil !== null) hook.disabledUntil = Date.now() - 1;
     },
+    /** All hooks are enabled again, as after a test that went well: their failures are forgotten. */
+    enableHooks(): void {
+      for (const hook of all()) Object.assign(hook, { failures: 0, disabledUntil: null });
+    },
     /** Where the planted hooks lead from now on; null: GitLab loses every event. One that sleeps after failures sleeps on. */
     sendWebhooksTo(url: string | null): void {
-      hooks.lost = url === null ? 'everybody’s' : 'nobody’s';
+      hooks.lost = url === null ? 'everything' : 'nothing';
       options.hook.url = url;
       for (const hook of all()) if (hook.planted && url !== null) hook.url = url;
     },

@@ -1,0 +1,56 @@
+import type { Files } from './git/git.ts';
+
+export type ForgeName = 'github' | 'gitlab';
+export type StageRepo = { readonly id: number; name: string };
+export type StagePull = { readonly number: number; readonly repository: StageRepo; sha: string };
+export type StageComment = {
+  readonly id: number;
+  readonly body: string;
+  readonly bodies: readonly string[];
+  readonly reactions: readonly { readonly content: string }[];
+  /** What was ever reacted with, the first first. */
+  readonly reacted: readonly string[];
+};
+export type StageDelivery = {
+  readonly guid: string;
+  readonly event: string;
+  readonly body: string;
+  readonly statusCode: number;
+  at: number;
+};
+type Role = 'none' | 'read' | 'write' | 'maintain' | 'admin';
+type Opening = { readonly files?: Files; readonly from?: string; readonly draft?: boolean; readonly labels?: readonly string[] };
+type Match = (request: { readonly method: string; readonly path: string }) => boolean;
+
+/**
+ * What a scenario does on a forge, whichever it is: both doubles are one of these. Methods, so that each may take its own kind of
+ * repository and pull, which is what it gave.
+ */
+export interface Stage {
+  createRepository(wish: { readonly name: string; readonly files?: Files }): Promise<StageRepo>;
+  openPull(repo: StageRepo, opening?: Opening): Promise<StagePull>;
+  push(pull: StagePull, files: Files): Promise<string>;
+  pushToBranch(repo: StageRepo, branch: string, files: Files): Promise<string>;
+  close(pull: StagePull): Promise<void>;
+  reopen(pull: StagePull): Promise<void>;
+  merge(pull: StagePull): Promise<void>;
+  draft(pull: StagePull): Promise<void>;
+  retarget(pull: StagePull, base: string): Promise<void>;
+  rename(repo: StageRepo, name: string): Promise<void>;
+  comment(pull: StagePull, login: string, body: string): Promise<StageComment>;
+  setPermission(repo: StageRepo, login: string, role: Role): void;
+  ourComments(pull: StagePull): readonly StageComment[];
+  ourComment(pull: StagePull): StageComment | undefined;
+  sendWebhooksTo(url: string | null): void;
+  redeliver(delivery: StageDelivery): Promise<StageDelivery>;
+  fail(failure: { readonly match: Match; readonly times?: number; readonly answer: { readonly status: number } }): void;
+  readonly deliveries: readonly StageDelivery[];
+  readonly fetches: readonly { readonly repository: string }[];
+  readonly requests: readonly { readonly method: string; readonly path: string }[];
+  readonly state: { readonly comments: { delete(id: number): boolean } };
+}
+
+/** GitLab's names of emoji, in GitHub's. */
+const EMOJI: Readonly<Record<string, string>> = { thumbsup: '+1', thumbsdown: '-1' };
+/** What a comment was ever reacted with, in the same words for every forge. */
+export const receipts = ({ reacted }: Pick<StageComment, 'reacted'>): readonly string[] => reacted.map((name) => EMOJI[name] ?? name);

@@ -23,6 +23,7 @@ section{margin-top:1.75rem;padding-top:1.5rem;border-top:1px solid var(--line)}
 dl{margin:.5rem 0 0}dt{margin-top:.6rem;font-weight:600}dd{margin:.1rem 0 0}
 dt span{font-weight:400;color:var(--quiet)}
 form{margin-top:1rem}
+label+input{margin-top:.3rem}
 label{display:block;font-weight:600;margin-top:.9rem}
 label.box{display:flex;gap:.6rem;align-items:baseline;font-weight:400;margin-top:.35rem}
 .hint{font-size:.95rem;color:var(--quiet);margin:.15rem 0 .3rem}

@@ -8,7 +8,7 @@ import { openConnections } from './app/setup/connections.ts';
 import type { Env } from './app/setup/forms.ts';
 import { createSealer } from './app/setup/sealing.ts';
 import { createSetup } from './app/setup/setup.ts';
-import { githubStanding, watchStanding } from './app/setup/standing.ts';
+import { openGitHubStanding, watchStanding } from './app/setup/standing.ts';
 import { openVisits } from './app/setup/visits.ts';
 import type { Config } from './config.ts';
 import type { Loop } from './expiry/clock.ts';
@@ -67,13 +67,14 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
 /** Looks every now and then whether the forges know what is stored; without any, the way back to `/setup` is printed. */
 export function standingLoop(around: SetupSurroundings): Loop {
   const { config, forges, stores, print, log } = around;
+  const githubStanding = openGitHubStanding(log);
   const run = watchStanding({
     stored: () => ({
       github: forges.origin('github') === 'stored' ? forges.stored().github : null,
       gitlab: forges.origin('gitlab') === 'stored' ? forges.stored().gitlab : null,
     }),
     ask: {
-      github: async ({ github }) => (github ? githubStanding(github, log) : 'known'),
+      github: async ({ github }) => (github ? githubStanding(github) : 'known'),
       gitlab: async ({ gitlab }) => (gitlab ? isTokenUnknown({ forge: GITLAB, access: 'token', ...gitlab }) : 'known'),
     },
     async disconnect(kind) {

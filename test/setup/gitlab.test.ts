@@ -184,6 +184,32 @@ describe('GitLab by token', () => {
     ]);
   });
 
+  test('a webhook that GitLab refuses is told, and what stood stands', async () => {
+    await visitor.get('/setup');
+    const choice = await visitor.post('/setup/gitlab/choose');
+    gitlab.fail({ match: ({ method }) => method === 'PUT', answer: { status: 422, message: 'no more webhooks' } });
+    const blog: [string, string] = ['project', idOf(choice.html, 'acme/web/blog')];
+    const done = await visitor.post('/setup/gitlab/projects', [['ticket', visitor.hidden('ticket')], blog]);
+    expect(done.text).toMatchInlineSnapshot(`
+      "GitLab
+      acme/web/blog: not done: the forge refused
+      Back to the set-up"
+    `);
+    await visitor.get('/setup');
+    await visitor.post('/setup/gitlab/choose');
+    gitlab.fail({ match: ({ path }) => path.endsWith('/user'), answer: { status: 502 }, times: 2 });
+    const away = await visitor.post('/setup/gitlab/projects', [['ticket', visitor.hidden('ticket')], blog]);
+    expect([away.status, away.text]).toMatchInlineSnapshot(`
+      [
+        400,
+        "GitLab was left as it is
+      This GitLab could not be reached from Mayfly. Check the address, and that this machine gets there.
+      Back to the set-up",
+      ]
+    `);
+    expect((await w.mayfly.store.hooks.of(GITLAB)).map(({ name }) => name)).toEqual(['acme/web/blog']);
+  });
+
   test('undone, exactly our hooks are gone, and the token is forgotten', async () => {
     const blog = [...gitlab.state.repositories.values()].find(({ name }) => name === 'blog');
     if (!blog) throw new Error('no blog');

@@ -32,7 +32,8 @@ export async function githubSection(parts: SetupParts, visit: Visit, wish: Wish)
   return offer(parts, visit, wish);
 }
 
-async function offer({ store, about }: SetupParts, visit: Visit, wish: Wish): Promise<Section> {
+async function offer(parts: SetupParts, visit: Visit, wish: Wish): Promise<Section> {
+  const { store, about } = parts;
   const { publicUrl, instance, github } = about;
   const file = readAppFile();
   const server = parseForgeAddress(wish.server || github.serverUrl);
@@ -47,6 +48,7 @@ async function offer({ store, about }: SetupParts, visit: Visit, wish: Wish): Pr
   if ('wrong' in server) return refused(note('bad', server.wrong));
   if (organisation !== '' && !ORGANISATION.test(organisation)) return refused(note('bad', 'This is no name of an organisation on GitHub.'));
   if (isLoopback(publicUrl) && !isLoopback(new URL(server.value))) return refused(addressNote(publicUrl));
+  if (await servedElsewhere(parts, server.value)) return refused(note('bad', CALLBACK_PROBLEMS.elsewhere));
   const state = randomBytes(STATE_BYTES).toString('base64url');
   const addresses = JSON.stringify(githubAddresses(server.value, github));
   await store.tickets.put({ kind: STATE, digest: digestOf(visit, state), about: addresses, lifeMs: STATE_MS });

@@ -95,7 +95,8 @@ async function hook({ store, publicUrl, log }: GitLabParts, { setup, connection,
 function failed(log: Logger, name: string, error: unknown): Outcome {
   if (!(error instanceof Fault)) throw error;
   log.warn({ err: error, project: name }, 'the webhook of a project could not be changed');
-  return { name, came: 'failed', signs: null, why: brief(error.code, error.details) };
+  const { cause } = error.details;
+  return { name, came: 'failed', signs: null, why: typeof cause === 'string' ? cause : brief(error.code, error.details) };
 }
 
 /** Removes webhooks that we made, with the sites of their projects; with the last one goes the token. */

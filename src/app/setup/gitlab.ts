@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Context, Hono } from 'hono';
 import { z } from 'zod';
 import { GITLAB } from '../forges/gitlab-events.ts';
+import type { Project } from '../forges/gitlab-setup.ts';
 import { parseForgeAddress } from './addresses.ts';
 import { type Env, readForm, type SetupParts } from './forms.ts';
 import {
@@ -14,7 +15,7 @@ import {
   gitlabStored,
   type TokenForm,
 } from './gitlab-page.ts';
-import { connect, disconnect, type GitLabParts, type Given, look } from './gitlab-projects.ts';
+import { connect, disconnect, type GitLabParts, type Given, look, type Outcome } from './gitlab-projects.ts';
 import { type Html, show } from './page.ts';
 import { problemPage } from './pages.ts';
 import type { Visit } from './visits.ts';
@@ -69,7 +70,10 @@ export function gitlabRoutes(app: Hono<Env>, setup: SetupParts): void {
     if (posted instanceof Response) return posted;
     const about = await setup.store.tickets.take(TICKET, digestOf(posted.visit, posted.fields.get('ticket') ?? ''));
     if (about === undefined) return show(c, STALE);
-    return show(c, donePage(await carryOut(parts, opened(setup, about), posted.fields.getAll('project'))));
+    const wish = opened(setup, about);
+    const looked = await look(parts, wish);
+    if ('problem' in looked) return show(c, problemPage('GitLab was left as it is', CONNECT_PROBLEMS[looked.problem], 400));
+    return show(c, donePage(await carryOut(parts, { wish, shown: looked.projects, ticked: posted.fields.getAll('project') })));
   });
   app.post('/gitlab/disconnect', async (c) => {
     const posted = await readForm(setup, c, 'admitted');
@@ -98,10 +102,10 @@ async function choose(setup: SetupParts, c: Context<Env>, { visit, given: wish, 
 
 const opened = ({ sealer }: SetupParts, about: string): Given => given.parse(JSON.parse(sealer.open(Buffer.from(about, 'base64'), TICKET)));
 
+type Ticked = { readonly wish: Given; readonly shown: readonly Project[]; readonly ticked: readonly string[] };
+
 /** Webhooks on what is ticked, none of ours any more on what was shown without a tick. */
-async function carryOut(parts: GitLabParts, wish: Given, ticked: readonly string[]) {
-  const looked = await look(parts, wish);
-  const shown = 'projects' in looked ? looked.projects : [];
+async function carryOut(parts: GitLabParts, { wish, shown, ticked }: Ticked): Promise<readonly Outcome[]> {
   const wanted = shown.filter(({ id }) => ticked.includes(id));
   const dropped = shown.filter(({ id }) => !ticked.includes(id)).map(({ id }) => String(id));
   const made = wanted.length === 0 ? [] : await connect(parts, wish, wanted);

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { GitHubConfig } from '../../config.ts';
 import type { ForgeKind } from '../../site/identity.ts';
-import { openGitHub } from '../probot.ts';
+import { type GitHubApp, openGitHub } from '../probot.ts';
 import type { Stored } from './connections.ts';
 
 /** Whether a forge still knows who we are. `unclear`: it is away, or it is our clock that it does not like. */
@@ -10,11 +10,20 @@ export type Standing = 'known' | 'unknown' | 'unclear';
 
 const refusal = z.object({ status: z.number(), response: z.object({ data: z.object({ message: z.string() }) }).optional() });
 
-/** An App that was deleted, or a key of it that was. */
-export async function githubStanding(config: GitHubConfig, log: Logger): Promise<Standing> {
+/** Asks about one App again and again: whether it was deleted, or the key of it that we have. */
+export function openGitHubStanding(log: Logger): (config: GitHubConfig) => Promise<Standing> {
+  const opened = new WeakMap<GitHubConfig, GitHubApp>();
+  return async (config) => {
+    const app = opened.get(config) ?? openGitHub(config, { log });
+    opened.set(config, app);
+    return standingOf(app);
+  };
+}
+
+async function standingOf(app: GitHubApp): Promise<Standing> {
   try {
-    const app = await openGitHub(config, { log }).asApp();
-    await app.rest.apps.getAuthenticated();
+    const octokit = await app.asApp();
+    await octokit.rest.apps.getAuthenticated();
     return 'known';
   } catch (error) {
     const seen = refusal.safeParse(error);

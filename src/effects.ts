@@ -1,4 +1,5 @@
 import type { Queues } from './queues.ts';
+import type { SiteId } from './site/identity.ts';
 import type { Effect, Site } from './site/site.ts';
 import type { Store } from './store/store.ts';
 
@@ -11,13 +12,24 @@ export async function handOn(
   site: Site,
   effects: readonly Effect[],
 ): Promise<void> {
+  const waiting = (): Promise<readonly SiteId[]> => store.places.waiting({ forge: site.pull.forge, id: site.pull.repository }, TOLD);
   for (const effect of effects) {
-    if (effect !== 'vacate') await queues[effect].add(site.id);
-    else {
-      // The place goes to whoever has waited for it longest.
-      const [next, ...others] = await store.places.waiting({ forge: site.pull.forge, id: site.pull.repository }, TOLD);
-      if (next !== undefined) await queues.provision.add(next);
-      for (const other of others) await store.apply(other, { type: 'placesChanged' });
+    switch (effect) {
+      case 'provision':
+      case 'report':
+        await queues[effect].add(site.id);
+        break;
+      case 'vacate': {
+        // The place goes to whoever has waited for it longest.
+        const [next] = await waiting();
+        if (next !== undefined) await queues.provision.add(next);
+        break;
+      }
+      case 'occupy':
+        for (const other of await waiting()) await store.apply(other, { type: 'placesChanged' });
+        break;
+      default:
+        effect satisfies never;
     }
   }
 }

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { openFaultProxy } from './fault-proxy.ts';
 import { createRedis } from './redis.ts';
 import { nodeApp } from './scenarios/apps.ts';
@@ -23,4 +24,28 @@ export async function createRedisWorld() {
     lastDelivery: () => w.github.deliveries.findLast(({ event }) => event === 'pull_request'),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+/** Redis refuses whatever changes something, and later does not. */
+export async function refusedForAWhile(refusal: { readonly on: string; readonly off: string }): Promise<void> {
+  await using it = await createRedisWorld();
+  const { w, redis } = it;
+  const [stays, moves] = [await it.open('stays'), await it.open('moves')];
+  await Promise.all([w.reaches(stays, 'ready'), w.reaches(moves, 'ready')]);
+
+  await redis.run(refusal.on);
+  await it.isNotReady();
+  const sha = await w.github.push(moves, nodeApp('moved'));
+  expect(it.lastDelivery()).toMatchObject({ statusCode: 202 });
+  const fresh = await it.open('fresh');
+  expect(it.lastDelivery()).toMatchObject({ statusCode: 202 });
+  expect((await w.visit(stays)).body).toBe('stays');
+
+  await redis.run(refusal.off);
+  await it.isReady();
+  await Promise.all([w.reaches(moves, 'ready', sha), w.reaches(fresh, 'ready')]);
+  expect((await w.visit(moves)).body).toBe('moved');
+  await w.github.close(stays);
+  await w.reaches(stays, 'ended');
+  for (const pull of [stays, moves, fresh]) expect(w.github.ourComments(pull)).toHaveLength(1);
 }

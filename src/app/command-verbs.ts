@@ -119,18 +119,17 @@ async function bringUp(parts: CommandParts, { event, given }: Asking, wanted: Wa
   if (site === undefined) return came('pull-gone');
   if (site.status === 'absent') return came('pull-closed');
   if (isOver(site) && site.reason.kind === 'removed') return came('repository-gone');
-  if (site.closedAs !== null && wasClosedAfter(site, event.comment.writtenAt)) return came('closed-since');
+  if (site.closedAs !== null && isAfter(site.closedAt, event.comment.writtenAt)) return came('closed-since');
+  if (isAfter(site.ruledAt, event.comment.writtenAt)) return came('overtaken');
   const news = { ...wanted, by: given.by.login, order: orderOf(given) };
   const applied = await carryOut(parts, { site, given }, news);
   if (isLater(applied, 'life', given)) return came('overtaken');
   return applied.site.status === 'held' ? came('waits-for-approval', { sha: shortSha(applied.site.head.sha) }) : came('done');
 }
 
-/** Whether the pull was closed later, also when it is open again, and whichever of the two we heard of first. Forges write times in whole seconds. */
-function wasClosedAfter({ closedAt }: Site, writtenAt: string): boolean {
-  if (closedAt === null) return false;
-  return Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(closedAt.getTime() / SECOND_MS);
-}
+/** Whether it happened after the comment was written, whichever of the two we heard of first. Forges write times in whole seconds. */
+const isAfter = (at: Date | null, writtenAt: string): boolean =>
+  at !== null && Math.floor(Date.parse(writtenAt) / SECOND_MS) < Math.floor(at.getTime() / SECOND_MS);
 
 /** What brings back what has ended. */
 const backOrGone = (site: Extract<Site, { status: 'ending' | 'ended' | 'absent' }>): AnswerCode =>
@@ -179,8 +178,9 @@ async function approve(parts: CommandParts, { event, given }: Asking, command: {
   if (command.sha !== null && !head.sha.startsWith(command.sha)) return came('not-newest', { ...newest, asked: command.sha.slice(0, 12) });
   if (site.status !== 'held')
     return came(head.trust === 'untrusted' && isApproved(head, site.approval) ? 'approved-already' : 'not-waiting');
-  if (wasClosedAfter(site, event.comment.writtenAt)) return came('closed-meanwhile', newest);
-  if (command.sha === null && !wasNewestAt(site, event.comment.writtenAt)) return came('which-commit', newest);
+  const { writtenAt } = event.comment;
+  if (isAfter(site.closedAt, writtenAt) || hasTurnedSince(site, writtenAt)) return came('turned-since', newest);
+  if (command.sha !== head.sha && !wasNewestAt(site, { writtenAt, isNamed: command.sha !== null })) return came('which-commit', newest);
   const { id, login } = given.by;
   const approval = { sha: head.sha, repository: head.repository, base: head.base, by: { id, login } };
   const applied = await carryOut(parts, { site, given }, { type: 'approved', approval });
@@ -190,11 +190,24 @@ async function approve(parts: CommandParts, { event, given }: Asking, command: {
 
 /**
  * Whether the commit that is the newest now was it when the comment was written. Forges write times in whole seconds, so within the second in
- * which we first saw the commit it is only sure for a pull that never had another.
+ * which we first saw the commit it is only sure for a pull that never had another. There, some of its digits are enough, too; elsewhere
+ * another commit may have the same.
  */
-function wasNewestAt({ pushedAt, moved }: Site, writtenAt: string): boolean {
+function wasNewestAt(
+  { pushedAt, moved }: Site,
+  { writtenAt, isNamed }: { readonly writtenAt: string; readonly isNamed: boolean },
+): boolean {
+  if (isNamed && !moved) return true;
   const written = Date.parse(writtenAt);
   if (written % SECOND_MS !== 0) return written >= pushedAt.getTime();
   const seen = Math.floor(pushedAt.getTime() / SECOND_MS) * SECOND_MS;
   return written > seen || (written === seen && !moved);
+}
+
+/** Whether the pull may have stood otherwise, its commit apart, when the comment was written. */
+function hasTurnedSince({ turnedAt }: Site, writtenAt: string): boolean {
+  if (turnedAt === null) return false;
+  const written = Date.parse(writtenAt);
+  const isWhole = written % SECOND_MS === 0;
+  return isWhole ? written <= Math.floor(turnedAt.getTime() / SECOND_MS) * SECOND_MS : written < turnedAt.getTime();
 }

@@ -153,8 +153,8 @@ async function isInReach(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'i
   try {
     return (await getLink(parts.links, gone.forge).facts.repository(gone)) !== undefined;
   } catch (error) {
-    // An access that is gone, or suspended, is the answer and not a failure.
-    if (error instanceof Fault && (error.code === 'access-gone' || error.code === 'forge-refused')) return false;
+    // An access that is gone, or suspended, is the answer and not a failure. A refusal for any other reason is no answer.
+    if (error instanceof Fault && error.code === 'access-gone') return false;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { ForgeId, SiteId } from '../site/identity.ts';
 import type { Held } from '../site/ports.ts';
+import { Fault } from '../site/problem.ts';
 import type { SiteView } from '../site/report-view.ts';
 import type { Site } from '../site/site.ts';
 import type { Said, Store } from '../store/store.ts';
@@ -56,12 +57,21 @@ export function openReporter(parts: ReporterParts): Reporter {
         const wait = before === undefined || isUrgent(site, said, before) ? 0 : PAUSE_MS - (performance.now() - before.at);
         // Awaited here: a failure while the lease is being given back would have nobody to hear it, and end the process.
         if (wait > 0) return await parts.later(id, Math.ceil(wait));
-        const changed = await say(parts, { site, said, held });
+        const changed = await say(parts, { site, said, held }).catch((error: unknown) => doubted(parts, id, error));
         if (changed) spoke.set(id, { at: performance.now(), status: site.status });
         forgetOld(spoke);
       }
     },
   };
+}
+
+/** A word that was on its way when another took over may have come after theirs. What stands there then is not taken for granted. */
+async function doubted(parts: ReporterParts, id: SiteId, error: unknown): Promise<never> {
+  if (error instanceof Fault && error.code === 'lease-lost') {
+    await parts.store.reports.doubt(id);
+    await parts.later(id, BUSY_MS);
+  }
+  throw error;
 }
 
 type Spoken = { readonly at: number; readonly status: Site['status'] };
@@ -98,7 +108,8 @@ async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<P
   if (site.status !== 'queued') return { place: null, holders: null };
   if (site.place === 'taken') return { place: 1 + (await store.places.before(site)), holders: null };
   const placed = await store.places.holders({ forge: site.pull.forge, id: site.pull.repository });
-  if (placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
+  // One that was refused may be read between a place's coming free and its being given to whoever has waited longest.
+  if (site.place === 'none' && placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
   return { place: null, holders: placed.map(({ pull: { number }, endsAt }) => ({ number, endsAt })) };
 }
 

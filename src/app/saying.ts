@@ -71,9 +71,9 @@ async function sayComment({ voice, place, view, now, said }: Saying): Promise<Sa
   }
 }
 
-/** On the way to another state by itself, and nobody has asked anything. */
-const isOnItsWay = ({ status, notice }: SiteView['site']): boolean =>
-  notice === null && (status === 'queued' || status === 'building' || status === 'deploying');
+/** On the way to another state by itself, and soon, and nobody has asked anything. */
+const isOnItsWay = ({ status, notice, place }: SiteView['site']): boolean =>
+  notice === null && place !== 'refused' && (status === 'queued' || status === 'building' || status === 'deploying');
 
 async function sayCheck({ voice, place, view, now, said }: Saying): Promise<Said> {
   const { site } = view;

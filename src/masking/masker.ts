@@ -143,7 +143,12 @@ function flattened(text: string): { readonly flat: string; readonly place: (inde
 function findAll(flat: string, forms: readonly string[]): readonly (readonly [number, number])[] {
   const found: [number, number][] = [];
   for (const form of forms) {
-    for (let at = flat.indexOf(form); at !== -1; at = flat.indexOf(form, at + 1)) found.push([at, at + form.length]);
+    for (let at = flat.indexOf(form); at !== -1; at = flat.indexOf(form, at + 1)) {
+      // One that is made of repetitions may stand in each of its own characters: the last of those that overlap says as much as all.
+      const last = flat.lastIndexOf(form, at + form.length);
+      found.push([at, last + form.length]);
+      at = last;
+    }
   }
   found.sort((one, other) => one[0] - other[0]);
   const joined: [number, number][] = [];
@@ -157,10 +162,13 @@ function findAll(flat: string, forms: readonly string[]): readonly (readonly [nu
 
 /** Where the longest end of `flat` starts with which a form begins. */
 function openAt(flat: string, forms: readonly string[]): number | undefined {
-  const longest = Math.min((forms[0]?.length ?? 1) - 1, flat.length);
-  for (let length = longest; length > 0; length -= 1) {
-    const end = flat.slice(flat.length - length);
-    if (forms.some((form) => form.startsWith(end))) return flat.length - length;
+  let first: number | undefined;
+  for (const form of forms) {
+    const start = form.charAt(0);
+    const from = Math.max(flat.length - form.length + 1, 0);
+    for (let at = flat.indexOf(start, from); at !== -1 && at < (first ?? flat.length); at = flat.indexOf(start, at + 1)) {
+      if (form.startsWith(flat.slice(at))) first = at;
+    }
   }
-  return undefined;
+  return first;
 }

@@ -151,9 +151,10 @@ async function holds(folder: string, sha: Sha): Promise<boolean> {
 /** @returns null when it worked, otherwise git's last words */
 async function fetchOnce(folder: string, order: Fetch): Promise<string | null> {
   const { url, authorization } = await reachable(order);
-  const wanted = [order.sha, ...(order.ref === undefined ? [] : [order.ref])];
   let cause = '';
-  for (const want of wanted) {
+  for (const want of [order.sha, order.ref]) {
+    // Where the reference leads by now may be a commit that nobody has approved: nothing of that is fetched.
+    if (want === undefined || (want === order.ref && !(await leadsTo(folder, order)))) continue;
     const options = [
       '--depth=1',
       '--no-tags',
@@ -177,6 +178,15 @@ async function fetchOnce(folder: string, order: Fetch): Promise<string | null> {
     cause = lastWords(result);
   }
   return cause;
+}
+
+/** Whether the order's reference leads to its commit now. */
+async function leadsTo(folder: string, order: Fetch): Promise<boolean> {
+  const { url, authorization } = await reachable(order);
+  const { signal, leash, ref = '' } = order;
+  const args = ['ls-remote', '--quiet', '--end-of-options', url, ref];
+  const { code, out } = await git({ folder, args, authorization, signal, leash });
+  return code === 0 && out.toString().split('\n').includes(`${order.sha}\t${ref}`);
 }
 
 async function reachable(order: FetchOrder) {

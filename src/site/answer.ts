@@ -34,9 +34,11 @@ export const ANSWERS = {
     sentence:
       'a push came about when that was written, so it is not clear which commit is meant. `{word} approve {sha}` allows the newest.',
   },
-  'closed-meanwhile': {
+  'turned-since': {
     outcome: 'refused',
-    sentence: 'the {pull} was closed after that was written, which takes approvals back. `{word} approve {sha}` allows the newest commit.',
+    sentence:
+      'since that was written the {pull} was closed, reopened, drafted or moved to another base, which takes approvals back. ' +
+      '`{word} approve {sha}` allows the newest commit.',
   },
   'no-live': { outcome: 'refused', sentence: 'nothing runs here yet.' },
   'only-files': { outcome: 'done', sentence: 'the preview is made of files alone: nothing of it runs.' },

@@ -18,9 +18,9 @@ export const isOver = (site: Site): site is Extract<Site, { status: 'ending' | '
 /** The fields of `Common` alone, so that no field of the status before lingers. */
 export function common(site: Site): Common {
   const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version } = site;
-  const { closedAs, closedAt, approval, wishes, place, rebuild, endNears, notice } = site;
+  const { closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice } = site;
   const own = { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version };
-  return { ...own, closedAs, closedAt, approval, wishes, place, rebuild, endNears, notice };
+  return { ...own, closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice };
 }
 
 /** Whether the head may be built: code of the repository's own, or a commit of a fork that was approved as it stands. */
@@ -70,8 +70,10 @@ export function restarted(base: Common, to: Restart, endsAt: Date | null): Commo
 /** The pull is open with this head. A newer look always wins, whatever came between the two. */
 export function afterHead(site: Site, seen: News<'headSeen'>): Change {
   if (seen.observation <= site.observation) return unchanged(site);
-  const approval = outlivesLook(site, seen) ? site.approval : null;
-  const base: Common = { ...common(site), observation: seen.observation, closedAs: null, approval };
+  const turned = isTurned(site, seen);
+  const approval = turned || isOtherCommit(site.head, seen.head) ? null : site.approval;
+  const turnedAt = turned ? seen.at : site.turnedAt;
+  const base: Common = { ...common(site), observation: seen.observation, closedAs: null, turnedAt, approval };
   switch (site.status) {
     case 'held':
     case 'queued':
@@ -81,14 +83,16 @@ export function afterHead(site: Site, seen: News<'headSeen'>): Change {
     case 'failed':
       if (isOtherCommit(site.head, seen.head)) return { next: waiting(restarted(base, seen, site.endsAt), seen.at), effects: BOTH };
       if (approval !== site.approval) return { next: waiting({ ...base, head: seen.head }, seen.at), effects: BOTH };
-      return noted(site, seen);
+      return noted({ ...site, turnedAt, approval }, seen);
     case 'ending': {
       const comes = site.revive ? isOtherCommit(site.head, seen.head) : comesBack(site, seen);
-      if (!comes) return noted(site, seen);
+      if (!comes) return noted({ ...site, turnedAt, approval }, seen);
       return { next: { ...restarted(base, seen, null), status: 'ending', reason: site.reason, revive: true }, effects: REPORT };
     }
     case 'ended':
-      return comesBack(site, seen) ? { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH } : noted(site, seen);
+      return comesBack(site, seen)
+        ? { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH }
+        : noted({ ...site, turnedAt, approval }, seen);
     case 'absent':
       return { next: waiting(restarted(base, seen, null), seen.at), effects: BOTH };
     default:
@@ -96,13 +100,14 @@ export function afterHead(site: Site, seen: News<'headSeen'>): Change {
   }
 }
 
-/** Whether an approval is still one after this look: it is for one commit of one head repository, as the pull stood then. */
-const outlivesLook = ({ head, closedAs }: Site, seen: News<'headSeen'>): boolean =>
-  !isOtherCommit(head, seen.head) &&
-  head.repository === seen.head.repository &&
-  head.draft === seen.head.draft &&
-  closedAs === null &&
-  !seen.reopened;
+/** Whether the pull stands otherwise than before in what an approval rests on beside the commit. */
+const isTurned = ({ head, closedAs }: Site, seen: Pick<News<'headSeen'>, 'head'> & { readonly reopened?: boolean }): boolean =>
+  head.base !== seen.head.base ||
+  head.trust !== seen.head.trust ||
+  head.repository !== seen.head.repository ||
+  head.draft !== seen.head.draft ||
+  closedAs !== null ||
+  seen.reopened === true;
 
 /** Whether what has to be built, or who vouches for it, is another: another base branch brings other settings. */
 const isOtherCommit = (before: Head, now: Head): boolean =>
@@ -134,7 +139,8 @@ export function afterPassingOver(site: Site, seen: News<'passedOver'>): Change {
   if (site.status !== 'absent' || seen.observation <= site.observation) return unchanged(site);
   const { observation, head, terms, region, passed } = seen;
   const isSame = isSameHead(site.head, head) && passed.why === site.passed.why;
-  return { next: { ...site, observation, head, terms, region, passed }, effects: isSame ? [] : REPORT };
+  const turnedAt = isTurned(site, seen) ? seen.at : site.turnedAt;
+  return { next: { ...site, observation, head, terms, region, passed, turnedAt }, effects: isSame ? [] : REPORT };
 }
 
 /** Whether an open pull brings back a site that ended, or is ending, for this reason. After `stop`, only `deploy` does. */

@@ -50,7 +50,8 @@ export function afterRebuildAsked(before: Site, event: News<'rebuildAsked'>): Ch
 export function afterStop(before: Site, event: News<'stopped'>): Change {
   if (before.status === 'absent' || isOvertaken(before, 'life', event.order)) return unchanged(before);
   const site = ordered(before, 'life', event.order);
-  return afterEnd({ ...site, wishes: { ...site.wishes, kept: false } }, { kind: 'stopped', by: event.by });
+  const ruledAt = event.order === null ? event.at : site.ruledAt;
+  return afterEnd({ ...site, ruledAt, wishes: { ...site.wishes, kept: false } }, { kind: 'stopped', by: event.by });
 }
 
 /** The end is moved, within the limit; one that is reached already cannot be. */

@@ -122,6 +122,10 @@ export type Common = {
   readonly closedAs: 'closed' | 'merged' | null;
   /** When it last was, by the forge's clock; null when that is not known. */
   readonly closedAt: Date | null;
+  /** When it was last seen to stand otherwise, its commit apart: another base, head repository or draft state, a reopening; null: never. */
+  readonly turnedAt: Date | null;
+  /** When it was last ended from outside the pull, which no comment comes after by its number; null: never. */
+  readonly ruledAt: Date | null;
   /** Of a fork's commit. Whether it is that of `head` is asked with `isApproved`. */
   readonly approval: Approval | null;
   readonly wishes: Wishes;
@@ -170,14 +174,16 @@ export const STATUSES = [
   'ended',
 ] as const satisfies readonly Status[];
 
-/** What has to be done because a site changed: each becomes a job after the commit. */
-export type Effect = 'provision' | 'report' | 'vacate';
+/** What has to be done because a site changed, after the commit. `vacate`: its place is free; `occupy`: it waited for one, and has it. */
+export type Effect = 'provision' | 'report' | 'vacate' | 'occupy';
 export type Change = { readonly next: Site; readonly effects: readonly Effect[] };
 
 /** What nobody has asked for, decided or said yet; also what a row of an earlier version has not. */
 export const FRESH = {
   closedAs: null,
   closedAt: null,
+  turnedAt: null,
+  ruledAt: null,
   approval: null,
   wishes: NO_WISHES,
   place: 'none',
@@ -220,8 +226,9 @@ export function transition(site: Site, event: SiteEvent): Change {
   if (change.next === site) return change;
   const hasTime = change.next.endNears && isFar(change.next.endsAt, event.at);
   const next = hasTime ? { ...change.next, endNears: false } : change.next;
-  const isVacated = site.place === 'taken' && next.place !== 'taken';
-  return { next, effects: isVacated ? [...change.effects, 'vacate'] : change.effects };
+  if (site.place === 'taken' && next.place !== 'taken') return { next, effects: [...change.effects, 'vacate'] };
+  if (site.place === 'refused' && next.place === 'taken') return { next, effects: [...change.effects, 'occupy'] };
+  return { next, effects: change.effects };
 }
 
 function changed(site: Site, event: SiteEvent): Change {

@@ -78,6 +78,16 @@ export type LaunchTable = {
   tail: Generated<string>;
 };
 
+export type ReportTable = {
+  site: string;
+  comment_id: string | null;
+  comment_url: string | null;
+  comment: string | null;
+  checks: JSONColumnType<Record<string, unknown>, string, string>;
+  deployments: JSONColumnType<Record<string, unknown>, string, string>;
+  version: number;
+};
+
 export type Database = {
   sites: SiteTable;
   site_history: { id: Generated<number>; site: string; version: number; at: Time; type: string; news: Json };
@@ -87,15 +97,7 @@ export type Database = {
   forges: { id: string; kind: string; address: string; deliveries_until: Date | null };
   redeliveries: { forge: string; delivery: string; asked_at: Generated<Date> };
   repositories: { forge: string; id: string; name: string; access: string };
-  reports: {
-    site: string;
-    comment_id: string | null;
-    comment_url: string | null;
-    comment: string | null;
-    checks: JSONColumnType<Record<string, unknown>, string, string>;
-    deployments: JSONColumnType<Record<string, unknown>, string, string>;
-    version: number;
-  };
+  reports: ReportTable;
   leases: { name: string; holder: string | null; epoch: number; expires_at: Time };
   keepsakes: { key: string; value: string };
   connections: { forge: string; sealed: Buffer; made_at: Generated<Date> };

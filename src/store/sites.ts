@@ -26,7 +26,7 @@ type Row = Pick<
 >;
 /** What has a column is not repeated in `state`; dates are ISO strings there. */
 type Columns = 'id' | 'pull' | 'host' | 'status' | 'region' | 'observation' | 'version' | 'endsAt' | 'createdAt';
-const DATES = ['since', 'clockStart', 'pushedAt', 'endedAt', 'closedAt'] as const;
+const DATES = ['since', 'clockStart', 'pushedAt', 'endedAt', 'closedAt', 'turnedAt', 'ruledAt'] as const;
 
 /** The site as columns. `report_due` and `said_version` are not the site's own and stay with the writer. */
 export function toRow(site: Site): Omit<Row, 'state'> & { readonly state: string } {

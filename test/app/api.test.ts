@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
 import { day } from '../store/open.ts';
@@ -158,6 +159,27 @@ test('delete ends a site, as stop does, and may be repeated', async () => {
   const after = await end();
   expect([after.status, (await read(after)).status]).toEqual([200, 'ended']);
   expect(await problemOf(await rig.api('/sites/none', { method: 'DELETE' }))).toEqual([404, 'site-unknown', PROBLEM]);
+});
+
+test('what the operator ended is not brought back by a command that was typed before and comes after', async () => {
+  await using rig = await createRig();
+  const [pull = raise()] = await withSites(rig, 1);
+  rig.github.setPermission(pull.repository, 'ada', 'write');
+  const { id } = await rig.getSite(pull);
+  rig.github.sendWebhooksTo(null);
+  const typed = await rig.github.comment(pull, 'ada', '/preview deploy');
+  const [late = raise()] = rig.github.deliveries.slice(-1);
+  rig.github.sendWebhooksTo(`${rig.url}/api/github/webhooks`);
+  // Times of comments are whole seconds, and so is what is told of them.
+  await delay(1_000 - (Date.now() % 1_000) + 5);
+  await rig.api(`/sites/${id}`, { method: 'DELETE' });
+  await rig.github.redeliver(late);
+  await rig.settle();
+  expect(typed.reacted).toEqual(['eyes', '-1']);
+  expect((await rig.getSite(pull)).status).toBe('ending');
+  await rig.github.comment(pull, 'ada', '/preview deploy');
+  await rig.settle();
+  expect(await rig.getSite(pull)).toMatchObject({ status: 'ending', revive: true });
 });
 
 test('other addresses and methods are problems too', async () => {

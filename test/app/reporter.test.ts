@@ -70,6 +70,35 @@ test('what was said is not said again', async () => {
   expect(await isSaid(rig, pull)).toBe(true);
 });
 
+test('a word that comes late, after another reporter’s, is put right', async () => {
+  let standStill: (() => Promise<void>) | undefined;
+  await using rig = await createRig({
+    voice: (voice) => ({
+      ...voice,
+      async ensureComment(...said) {
+        const still = standStill;
+        standStill = undefined;
+        await still?.();
+        return voice.ensureComment(...said);
+      },
+    }),
+  });
+  const { pull } = await openPull(rig);
+  const { id } = await rig.getSite(pull);
+  standStill = async () => {
+    const other = await rig.takeReportsOver(id);
+    await launch(rig, pull, 'succeeded');
+    await other.report(id);
+    expect(heading(rig, pull)).toBe('### 🟢 Preview is ready');
+  };
+  await expect(report(rig, pull)).rejects.toMatchObject({ code: 'lease-lost' });
+  expect(heading(rig, pull)).toBe('### ⏳ Preview is queued');
+  expect(rig.delayed).toMatchObject([{ site: id }]);
+  await report(rig, pull);
+  expect(heading(rig, pull)).toBe('### 🟢 Preview is ready');
+  expect(rig.github.ourComments(pull)).toHaveLength(1);
+});
+
 test('in between, edits wait for their pause in the queue; the end does not', async () => {
   await using rig = await createRig();
   const { pull } = await openPull(rig);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection } from 'node:net';
 import { Hono } from 'hono';
+import pg from 'pg';
 import { createApi } from '../../src/app/api.ts';
 import type { BodyLimits } from '../../src/app/body.ts';
 import { createGitHubForge } from '../../src/app/forges/github.ts';
@@ -14,10 +15,11 @@ import { openServer, type Patience } from '../../src/app/server.ts';
 import { openWebhooks } from '../../src/app/webhooks.ts';
 import { createScrubber, openLog } from '../../src/log.ts';
 import { parsePatterns } from '../../src/site/policy.ts';
+import type { Voice } from '../../src/site/ports.ts';
 import type { Site } from '../../src/site/site.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createGitHub, type Pull } from '../doubles/github.ts';
-import { day, openTestStore, repositoryId } from '../store/open.ts';
+import { day, openAgain, openTestStore, repositoryId } from '../store/open.ts';
 
 export type Rig = Awaited<ReturnType<typeof createRig>>;
 export type RigOptions = {
@@ -27,6 +29,8 @@ export type RigOptions = {
   /** What stands before the store's own inbox. */
   readonly inbox?: (store: Store) => Pick<Store['inbox'], 'put'>;
   readonly queueDown?: boolean;
+  /** What stands before the forge's own voice. */
+  readonly voice?: (voice: Voice) => Voice;
 };
 
 export const TOKEN = randomBytes(24).toString('hex');
@@ -66,11 +70,12 @@ export async function createRig(options: RigOptions = {}) {
     target: 'local',
     maxSites: 5,
   } as const;
-  const links = new Map([[GITHUB, { forge, facts, voice, forget }]]);
+  const links = new Map([[GITHUB, { forge, facts, voice: options.voice?.(voice) ?? voice, forget }]]);
   const intake = openIntake({ store, links, policy, word: '/preview', running: null, metrics, log });
   const previewUrl = new URL('http://preview.localhost:8080');
   const later = async (site: string, ms: number): Promise<void> => void delayed.push({ site, ms });
-  const reporter = openReporter({ store, links, later, previewUrl, word: '/preview', maxSites: 5, target: 'local', metrics, log });
+  const reporterOn = (here: Store) =>
+    openReporter({ store: here, links, later, previewUrl, word: '/preview', maxSites: 5, target: 'local', metrics, log });
   const webhooks = openWebhooks({
     doors: [githubDoor(app)],
     inbox: options.inbox?.(store) ?? store.inbox,
@@ -109,7 +114,16 @@ export async function createRig(options: RigOptions = {}) {
     enqueued,
     delayed,
     intake,
-    reporter,
+    reporter: reporterOn(store),
+    /** That of another process, which takes the site's reports over from this one as if it were dead. */
+    async takeReportsOver(site: Site['id']) {
+      const client = new pg.Client(store.database.url);
+      await client.connect();
+      await client.query('update mayfly.leases set expires_at = clock_timestamp() where name = $1', [`report:${site}`]);
+      await client.end();
+      const other = opened.use(await openAgain(store.database));
+      return reporterOn(other);
+    },
     metrics,
     up,
     siteOf,

@@ -154,6 +154,15 @@ describe('a group', () => {
   test.each(['APP_ID', 'PRIVATE_KEY', 'WEBHOOK_SECRET'])('without %s is half set', (name) => {
     expect(named({ ...github, [name]: undefined })).toEqual([name]);
   });
+  test('of either forge is enough, and GitLab is known by either of its secrets', () => {
+    const { GITLAB_WEBHOOK_SECRET: _, ...signed } = { ...gitlab, GITLAB_URL: 'https://acme.dev/gitlab/' };
+    expect(loadConfig(gitlab)).toMatchObject({ github: null, gitlab: { webhookSecret: SECRET, signingTokens: [] } });
+    const config = loadConfig({ ...signed, GITLAB_SIGNING_TOKEN: `whsec_${KEY}  whsec_${KEY}` });
+    expect(config.gitlab).toEqual({
+      ...{ url: 'https://acme.dev/gitlab', token: 'glpat-1', webhookSecret: null, signingTokens: [`whsec_${KEY}`, `whsec_${KEY}`] },
+    });
+    expect(loadConfig({ ...github, ...gitlab })).toMatchObject({ github: { appId: 7 }, gitlab: { token: 'glpat-1' } });
+  });
   test('that is not there at all leaves it to be set up while Mayfly runs', () => {
     expect(loadConfig({})).toMatchObject({ github: null, gitlab: null, githubAddresses: { serverUrl: 'https://github.com' } });
   });

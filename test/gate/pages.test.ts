@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { noticeOf } from '../../src/gate/pages.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
 import type { EndReason } from '../../src/site/site.ts';
 import { type Answer, createWorld, HOST, LABEL, launch, liveAs, readyAs, siteAs, type World } from './world.ts';
@@ -54,6 +55,26 @@ test('while nothing is there yet, the page says what is going on and reloads its
       To the pull request"
     `);
   }));
+
+test('a site of GitLab’s is a merge request’s', () => {
+  const on = { command: '/preview', pull: { word: 'merge request', url: 'https://git.acme.dev/acme/shop/-/merge_requests/7' } };
+  const told = [
+    noticeOf(siteAs({ status: 'held' }), on),
+    noticeOf(siteAs({ status: 'ended', reason: { kind: 'expired' }, endedAt: since }), on),
+    noticeOf(siteAs({ status: 'ended', reason: { kind: 'merged' }, endedAt: since }), on),
+  ];
+  expect(told.map(({ lines, link }) => [...lines, link?.text].join('\n')).join('\n')).toMatchInlineSnapshot(`
+    "The merge request comes from a fork, so none of its code runs before a maintainer has approved the commit.
+    Who may: \`/preview approve 3f2a9c1\` in a comment on the merge request.
+    To the merge request
+    Its time was up.
+    To bring it back: \`/preview deploy\` in a comment on the merge request, a push, or reopening the merge request.
+    To the merge request
+    Its merge request was merged.
+    To see it once more: \`/preview deploy\` in a comment on the merge request.
+    To the merge request"
+  `);
+});
 
 test('what is no browser gets plain words or a problem document, and when to come again', () =>
   withSite(async (w) => {

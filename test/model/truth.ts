@@ -32,13 +32,16 @@ export function wrongs(truth: Truth): readonly string[] {
 }
 
 const isByCommand = ({ settings }: Truth): boolean => settings.includes('previews: command');
-/** The newest command about its life that was carried out since the repository was last taken from us: that forgets what came before. */
-function newestLife({ commands, said, touches }: Truth): SaidByPeople | undefined {
+/**
+ * The newest command about its life that was carried out since the repository was last taken from us: that forgets what came before,
+ * unless we never heard of it.
+ */
+function newestLife({ commands, said, touches }: Truth, taken: 'heard of' | 'unheard' = 'heard of'): SaidByPeople | undefined {
   const done = commands.filter(({ answer }) => answer === null || ['done', 'waits-for-approval'].includes(answer.code));
   const written = said.filter(
     ({ id, words }) => /^(deploy|rebuild|stop)$/.test(words) && done.some(({ comment }) => comment === String(id)),
   );
-  const gone = touches.findLast(({ how }) => how === 'access')?.at ?? 0;
+  const gone = taken === 'unheard' ? 0 : (touches.findLast(({ how }) => how === 'access')?.at ?? 0);
   return written.filter(({ id }) => id > gone).toSorted((a, b) => b.id - a.id)[0];
 }
 
@@ -52,7 +55,8 @@ function wrongOfOpen(truth: Truth, pull: ForgePull): string | undefined {
   if (site === undefined || site.status === 'absent') return isByCommand(truth) && life === undefined ? undefined : 'it should have one';
   const isStopped = life === 'stop';
   if (site.status === 'ended') {
-    if (site.reason.kind === 'stopped') return isStopped ? undefined : 'nobody stopped it';
+    if (site.reason.kind === 'stopped')
+      return isStopped || newestLife(truth, 'unheard')?.words === 'stop' ? undefined : 'nobody stopped it';
     if (site.reason.kind !== 'expired') return `it ended because of ${site.reason.kind}`;
     if (site.endsAt.getTime() > now) return 'its time is not up';
     return site.head.sha === pull.sha ? undefined : 'there was a push since';

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { openSources, type Sources } from '../../src/provision/source.ts';
 import { parseRepositoryId, parseSha, type Sha, toForgeId } from '../../src/site/identity.ts';
@@ -120,6 +122,14 @@ test('a server that gives out no unnamed commits is asked by reference', async (
   } finally {
     await server.git(['config', 'uploadpack.allowAnySHA1InWant', 'true']);
   }
+});
+
+test('T-B04: nothing is fetched by a reference that leads to another commit by now', async () => {
+  const later = await server.commit({ a: 'nobody approved this' }, 'refs/pull/13/head');
+  const gone = '1'.repeat(40);
+  await expect(fetchCommit(gone, { ref: 'refs/pull/13/head' })).rejects.toMatchObject({ code: 'commit-gone' });
+  const held = await promisify(execFile)('git', ['-C', cache(), 'cat-file', '-e', later]).catch(() => 'not there');
+  expect(held).toBe('not there');
 });
 
 test('files are read up to a size, links never', async () => {

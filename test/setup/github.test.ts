@@ -162,7 +162,15 @@ describe('GitHub by manifest', () => {
       Organisation
       An App can be installed by its owner alone: name the organisation whose repositories get previews. Empty: your own account.
       Address of GitHub
-      [Use these]"
+      [Use these]
+      GitLab
+      With an access token Mayfly reads merge requests and their code, and writes its comment, a commit status and an environment. On each project that you choose it makes a webhook for merge requests, comments and pushes, and remembers it, so that exactly those can be removed again.
+      Address of GitLab
+      Access token
+      Of a group, a project or a person, with the scope \`api\` and the role Maintainer.
+      Only projects of this group
+      Empty: all that the token is a Maintainer of.
+      [Choose projects]"
     `);
     expect(still(JSON.stringify(JSON.parse(visitor.hidden('manifest')), null, 1))).toMatchInlineSnapshot(`
       "{
@@ -265,7 +273,15 @@ describe('GitHub by manifest', () => {
       Next, install it on your repositories. Then open a pull request: its preview appears by itself.
       Disconnect
       All previews of GitHub's repositories end, and the stored credentials are removed. The App itself stays on GitHub: delete it in its settings there.
-      [Disconnect GitHub]"
+      [Disconnect GitHub]
+      GitLab
+      With an access token Mayfly reads merge requests and their code, and writes its comment, a commit status and an environment. On each project that you choose it makes a webhook for merge requests, comments and pushes, and remembers it, so that exactly those can be removed again.
+      Address of GitLab
+      Access token
+      Of a group, a project or a person, with the scope \`api\` and the role Maintainer.
+      Only projects of this group
+      Empty: all that the token is a Maintainer of.
+      [Choose projects]"
     `);
     const doubled = await visitor.get(back.pathname + back.search);
     expect(doubled.text).toContain('was used already');

@@ -41,7 +41,8 @@ export function createVisitor(base: string) {
     post: (path: string, fields: readonly [string, string][] = [], headers: Readonly<Record<string, string>> = {}) =>
       ask(path, {
         method: 'POST',
-        body: new URLSearchParams([['form', hidden(last?.html ?? '', 'form')], ...fields]),
+        // What is given counts, and not what the page has.
+        body: new URLSearchParams([...fields, ['form', hidden(last?.html ?? '', 'form')]]),
         headers,
       }),
     hidden: (name: string) => hidden(last?.html ?? '', name),

@@ -255,6 +255,16 @@ describe('the comment', () => {
     );
   });
 
+  test('on GitLab the check has a page without a log', () => {
+    const said = comment(SITES.ready, {
+      forge: { kind: 'gitlab', address: 'https://git.acme.dev' },
+      checkUrl: 'https://git.acme.dev/x',
+      launches: [DONE],
+    });
+    expect(said).toContain('[status](https://git.acme.dev/x)');
+    expect(said).not.toContain('[log]');
+  });
+
   test('on GitLab, with a word of the operator', () => {
     const said = comment(SITES.ended, {
       forge: { kind: 'gitlab', address: 'https://git.acme.dev/' },

@@ -45,6 +45,7 @@ test('every answer that needs words has them', () => {
     done: this commit is approved already.
     refused: \`1a2b3c4\` is not the newest commit. \`/preview approve 3f2a9c1\` allows that one.
     refused: a push came about when that was written, so it is not clear which commit is meant. \`/preview approve 3f2a9c1\` allows the newest.
+    refused: since that was written the pull request was closed, reopened, drafted or moved to another base, which takes approvals back. \`/preview approve 3f2a9c1\` allows the newest commit.
     refused: nothing runs here yet.
     done: the preview is made of files alone: nothing of it runs.
     done: it sleeps. The next visitor wakes it.

@@ -39,7 +39,7 @@ describe('an approval is for one commit of one repository on one base branch', (
     expect(through(ready, { type: 'stopped', by: 'ada', order: null }, gone, deployed).status).toBe('queued');
   });
 
-  test.each<[string, readonly SiteNews[]]>([
+  const VOIDING: readonly [string, readonly SiteNews[]][] = [
     ['a push', [look({ ...FORK, sha: sha('b') })]],
     ['a push and the way back', [look({ ...FORK, sha: sha('b') }), look(FORK)]],
     ['another base branch', [look({ ...FORK, base: 'next' })]],
@@ -50,11 +50,21 @@ describe('an approval is for one commit of one repository on one base branch', (
     ['a close and a reopening', [closed(), gone, look(FORK, true)]],
     ['a close that was seen, and a reopening that was not', [closed(), gone, look(FORK)]],
     ['a reopening whose close was missed', [look(FORK, true)]],
-    ['the word of the forge that it may not be any more', [{ type: 'approvalLapsed', sha: FORK.sha }]],
-  ])('%s voids it', (_, news) => {
+  ];
+  const LAPSED: [string, readonly SiteNews[]] = [
+    'the word of the forge that it may not be any more',
+    [{ type: 'approvalLapsed', sha: FORK.sha }],
+  ];
+
+  test.each([...VOIDING, LAPSED])('%s voids it', (_, news) => {
     for (const before of [through(HELD, approved), through(HELD, approved, ...launched(HELD))]) {
       expect(through(before, ...news)).toMatchObject({ status: 'held', approval: null });
     }
+  });
+
+  test.each(VOIDING)('%s voids it also while the site is stopped', (_, news) => {
+    const stopped = through(HELD, approved, ...launched(HELD), { type: 'stopped', by: 'ada', order: null }, gone);
+    expect(through(stopped, ...news, gone, deployed)).toMatchObject({ status: 'held', approval: null });
   });
 
   test('what was approved and is live stays live while the next commit waits', () => {

@@ -43,6 +43,8 @@ const common = fc.record({
   createdAt: date,
   moved: fc.boolean(),
   closedAt: fc.option(date),
+  turnedAt: fc.option(date),
+  ruledAt: fc.option(date),
   closedAs: fc.constantFrom(null, 'closed' as const, 'merged' as const),
   approval: fc.option(fc.record({ sha: commit, repository: fc.constant(null), base: text, by: fc.record({ id: fc.nat(), login: text }) })),
   wishes: fc.record({

@@ -43,7 +43,9 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
   const until = limitOf(seen);
   if (until !== undefined) return limited(until, cause);
   if (!seen.response) return new Fault('forge-unreachable', { details: { cause: 'no answer from GitHub' }, cause });
-  if (seen.status >= 500) return new Fault('forge-unreachable', { details: { cause: `GitHub answered ${seen.status}` }, cause });
+  // A key that was changed, or GitHub's own trouble with signing in, is no verdict on what was asked.
+  if (seen.status >= 500 || seen.status === 401)
+    return new Fault('forge-unreachable', { details: { cause: `GitHub answered ${seen.status}` }, cause });
   // A suspended installation gets a 403 where its token is minted, an uninstalled one a 404.
   if (seen.status === 404 || (seen.status === 403 && isMinting(seen))) return new Fault('access-gone', { cause });
   return new Fault('forge-refused', { details: { cause: `${seen.status} ${cut(seen.response.data.message)}` }, cause });

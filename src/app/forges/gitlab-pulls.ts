@@ -20,9 +20,12 @@ export const pullAnswer = z.object({
   source_project_id: z.number().nullable().catch(null),
   target_project_id: z.number(),
   /** Null while GitLab has not looked at the branch yet, and where there is none. */
-  sha: z.string().nullable(),
+  sha: z.string().nullish(),
   /** `12`, and `1000+` where GitLab has stopped counting. */
-  changes_count: z.string().nullish(),
+  changes_count: z
+    .union([z.string(), z.number().transform(String)])
+    .nullish()
+    .catch(undefined),
 });
 export type PullAnswer = z.infer<typeof pullAnswer>;
 

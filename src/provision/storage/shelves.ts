@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { namesIn } from '../names-in.ts';
 
 const run = promisify(execFile);
 const GIB = 1024 ** 3;
@@ -68,9 +69,9 @@ const LAUNCH_LOG = /^[0-9A-HJKMNP-TV-Z]{26}\.log$/;
 async function launchLogs(folder: string): Promise<readonly Kept[]> {
   const kept: Kept[] = [];
   for (const site of await namesIn(folder)) {
-    const names = (await namesIn(join(folder, site))).filter((name) => LAUNCH_LOG.test(name)).sort();
+    const names = (await namesIn(join(folder, site))).filter((name) => LAUNCH_LOG.test(name));
     // The newest stays: it may be written at this moment, and it is the one that people ask for.
-    for (const [newer, name] of names.reverse().entries()) {
+    for (const [newer, name] of names.toReversed().entries()) {
       const path = join(folder, site, name);
       if (newer > 0) kept.push({ paths: [path], usedAt: await usedAtOf(path), newer });
     }
@@ -91,9 +92,6 @@ export async function measured(folder: string, signal: AbortSignal): Promise<Rea
   const lines = stdout.split('\0').filter((line) => line !== '');
   return new Map(lines.map((line) => [line.slice(line.indexOf('\t') + 1), Number(line.slice(0, line.indexOf('\t')))]));
 }
-
-/** Empty when it is no folder, or none yet or any more. */
-const namesIn = (folder: string): Promise<readonly string[]> => readdir(folder).catch(() => []);
 
 /** Something that is gone by now was used never. */
 const usedAtOf = (path: string): Promise<number> =>

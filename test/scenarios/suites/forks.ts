@@ -88,21 +88,55 @@ export function forks(forge: ForgeName): void {
     expect(fetched(repo)).toBe(false);
   });
 
-  test('T-B07: an approval that was written before a close and a reopening, and is heard after them, approves nothing', async () => {
+  /** What takes an approval back, and a commit that stays the same. */
+  const TURNS: Readonly<Record<string, (repo: StageRepo, pull: StagePull) => Promise<void>>> = {
+    'a close and a reopening': async (_, pull) => {
+      await w.forge.close(pull);
+      await w.reaches(pull, 'ended');
+      await w.forge.reopen(pull);
+    },
+    'a move to another base': async (repo, pull) => {
+      await w.forge.pushToBranch(repo, 'next', { 'README.md': 'next' });
+      await w.forge.retarget(pull, 'next');
+      await until('the news', async () => (await w.siteOf(pull))?.head.base === 'next');
+    },
+    'a draft': async (_, pull) => {
+      await w.forge.draft(pull);
+      await until('the news', async () => (await w.siteOf(pull))?.head.draft === true);
+    },
+  };
+
+  test.each(Object.keys(TURNS))('T-B07: an approval that was written before %s, and is heard after it, approves nothing', async (turn) => {
     const { repo, pull } = await held();
     w.forge.sendWebhooksTo(null);
     const comment = await w.forge.comment(pull, 'ada', `/preview approve ${pull.sha}`);
     const [late] = w.forge.deliveries.slice(-1);
     await nextSecond();
     w.forge.sendWebhooksTo(w.webhooks());
-    await w.forge.close(pull);
-    await w.reaches(pull, 'ended');
-    await w.forge.reopen(pull);
+    await TURNS[turn]?.(repo, pull);
     await w.reaches(pull, 'held');
     if (late) await w.forge.redeliver(late);
     expect(await verdict(comment)).toBe('-1');
-    await until('the reason', () => w.comment(pull).includes('closed after that was written, which takes approvals back'));
+    await until('the reason', () => w.comment(pull).includes('which takes approvals back'));
     expect((await w.siteOf(pull))?.status).toBe('held');
+    expect(fetched(repo)).toBe(false);
+  });
+
+  test('some digits of a commit approve no other commit that has the same, pushed after that was written', async () => {
+    const { repo, pull } = await held();
+    await w.forge.push(pull, nodeApp('the one that was looked at'));
+    await w.reaches(pull, 'held', pull.sha);
+    await nextSecond();
+    w.forge.sendWebhooksTo(null);
+    const comment = await w.forge.comment(pull, 'ada', '/preview approve 0000000');
+    const [late] = w.forge.deliveries.slice(-1);
+    await nextSecond();
+    w.forge.sendWebhooksTo(w.webhooks());
+    const sha = await w.forge.push(pull, nodeApp('the one that was not'));
+    await w.reaches(pull, 'held', sha);
+    // As if the seven digits were those of both.
+    if (late) await w.forge.redeliver({ ...late, body: late.body.replace('approve 0000000', `approve ${sha.slice(0, 7)}`) });
+    expect(await verdict(comment)).toBe('-1');
     expect(fetched(repo)).toBe(false);
   });
 

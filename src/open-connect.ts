@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { ulid } from 'ulid';
-import { GITLAB } from './app/forges/gitlab-events.ts';
 import { openGitLabSetup, type Project } from './app/forges/gitlab-setup.ts';
 import { openConnections } from './app/setup/connections.ts';
 import { type ConnectProblem, connect, disconnect, type GitLabParts, look, type Outcome } from './app/setup/gitlab-projects.ts';
@@ -46,7 +45,7 @@ export async function carryOutConnect(
     else
       missing.push({
         name,
-        why: (await openGitLabSetup({ forge: GITLAB, access: 'token', ...given }).sees(name)) ? 'no maintainer' : 'not seen',
+        why: (await openGitLabSetup(given).sees(name)) ? 'no maintainer' : 'not seen',
       });
   }
   return { outcomes: wanted.size === 0 ? [] : await connect(parts, { ...given, group: null }, [...wanted.values()]), missing };

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { createGitHubForge } from './app/forges/github.ts';
 import { GITHUB } from './app/forges/github-events.ts';
 import { createGitLabForge } from './app/forges/gitlab.ts';
-import { GITLAB } from './app/forges/gitlab-events.ts';
+import { GITLAB, GITLAB_SIDE } from './app/forges/gitlab-events.ts';
 import { githubDoor } from './app/github-door.ts';
 import { gitlabDoor } from './app/gitlab-door.ts';
 import { openGitHub } from './app/probot.ts';
@@ -11,9 +11,6 @@ import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import type { ForgeId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
-
-/** What the access to a project of the configured GitLab is called: the token of the environment. */
-const GITLAB_TOKEN = 'token';
 
 /** What is configured of forges, each with its ports and its door. */
 export type Forges = {
@@ -47,10 +44,9 @@ function connectGitHub({ github }: Config, log: Logger): readonly Opened[] {
 
 function connectGitLab({ gitlab, publicUrl }: Config): readonly Opened[] {
   if (gitlab === null) return [];
-  const side = { forge: GITLAB, access: GITLAB_TOKEN };
   const hookUrl = new URL('/api/gitlab/webhooks', publicUrl).href;
   const forge = { id: GITLAB, kind: 'gitlab', address: gitlab.url } as const;
-  return [{ forge, ...createGitLabForge({ ...side, ...gitlab, hookUrl }), door: gitlabDoor(side, gitlab) }];
+  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl }), door: gitlabDoor(GITLAB_SIDE, gitlab) }];
 }
 
 /** @throws Error when the forge is not configured any more */

@@ -1,6 +1,5 @@
 import type { Hono } from 'hono';
 import type { Logger } from 'pino';
-import { GITLAB } from './app/forges/gitlab-events.ts';
 import { isTokenUnknown } from './app/forges/gitlab-setup.ts';
 import { leaveForge } from './app/leaving.ts';
 import { type Codes, openCodes } from './app/setup/code.ts';
@@ -75,7 +74,7 @@ export function standingLoop(around: SetupSurroundings): Loop {
     }),
     ask: {
       github: async ({ github }) => (github ? githubStanding(github) : 'known'),
-      gitlab: async ({ gitlab }) => (gitlab ? isTokenUnknown({ forge: GITLAB, access: 'token', ...gitlab }) : 'known'),
+      gitlab: async ({ gitlab }) => (gitlab ? isTokenUnknown(gitlab) : 'known'),
     },
     async disconnect(kind) {
       await disconnect(kind, around);

@@ -125,7 +125,11 @@ function createApp({ api, setup, metrics, ready, forges, log }: ServerParts): Ho
     return c.json({ status: allReady ? 'ready' : 'not ready', ...told, forges: forges() }, allReady ? 200 : 503);
   });
   app.get('/metrics', async (c) => c.body(await metrics.text(), 200, { 'Content-Type': metrics.contentType }));
-  app.get('/', (c) => c.text('Mayfly: preview sites for pull and merge requests. It is running; every site is linked from its request.\n'));
+  app.get('/', (c) =>
+    forges().length === 0
+      ? c.redirect('/setup')
+      : c.text('Mayfly: preview sites for pull and merge requests. It is running; every site is linked from its request.\n'),
+  );
   app.route('/api/v1', api);
   app.route('/setup', setup);
   app.notFound((c) => problem(c, 'not-found'));

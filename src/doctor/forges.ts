@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { type Granted, githubHealth } from '../app/forges/github-health.ts';
-import { GITLAB } from '../app/forges/gitlab-events.ts';
 import { gitlabHooks, type HookHealth } from '../app/forges/gitlab-health.ts';
 import { openGitLabSetup, type Project } from '../app/forges/gitlab-setup.ts';
 import { CONNECT_PROBLEMS } from '../app/setup/gitlab-page.ts';
@@ -104,8 +103,7 @@ function deliveredFinding(what: string, { all, failed, lastStatus }: Delivered):
 type Looked = { readonly project: Project; readonly hooks: Awaited<ReturnType<typeof gitlabHooks>> };
 
 async function examineGitLab({ url, token }: GitLabConfig, { config }: Around): Promise<readonly Finding[]> {
-  const connection = { forge: GITLAB, access: 'token', url, token };
-  const setup = openGitLabSetup(connection);
+  const setup = openGitLabSetup({ url, token });
   const problem = await setup.problem();
   if (problem !== undefined)
     return [fail('GitLab', CONNECT_PROBLEMS[problem].replaceAll('`', ''), 'Connect it anew: at /setup, or with npm run connect.')];
@@ -114,7 +112,9 @@ async function examineGitLab({ url, token }: GitLabConfig, { config }: Around): 
   const looked: Looked[] = [];
   for (let from = 0; from < Math.min(projects.length, MAX_PROJECTS); from += AT_ONCE) {
     const some = projects.slice(from, from + AT_ONCE);
-    looked.push(...(await Promise.all(some.map(async (project) => ({ project, hooks: await gitlabHooks(connection, project.id, hook) })))));
+    looked.push(
+      ...(await Promise.all(some.map(async (project) => ({ project, hooks: await gitlabHooks({ url, token }, project.id, hook) })))),
+    );
   }
   const connected = looked.filter(({ hooks }) => hooks !== 'closed' && hooks.length > 0);
   const known = ok('GitLab', `knows the token, a Maintainer of ${projects.length} ${projects.length === 1 ? 'project' : 'projects'}`);

@@ -59,6 +59,7 @@ describe('who gets in', () => {
       }
     `);
     expect((await fetch(`${w.base}/api/github/webhooks`, { method: 'POST', body: '{}' })).status).toBe(404);
+    expect((await fetch(w.base, { redirect: 'manual' })).headers.get('location')).toBe('/setup');
     expect(w.logged.join('')).not.toContain(w.code());
   });
 

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { RepositoryId } from '../../site/identity.ts';
-import { type Connection, createCaller, isForbidden, isMissing } from './gitlab-call.ts';
+import { createCaller, isForbidden, isMissing } from './gitlab-call.ts';
+import { GITLAB_SIDE } from './gitlab-events.ts';
+import type { Login } from './gitlab-setup.ts';
 
 const hookAnswer = z.object({ id: z.number(), url: z.string(), alert_status: z.string().optional() });
 const eventsAnswer = z.object({ body: z.array(z.object({ response_status: z.coerce.string() })) });
@@ -15,9 +17,9 @@ export type HookHealth = {
 const STATES: Readonly<Record<string, HookHealth['state']>> = { temporarily_disabled: 'asleep', disabled: 'off' };
 
 /** The webhooks of a project that lead to `url`; `closed` when we may not see them. */
-export async function gitlabHooks(connection: Connection, project: RepositoryId, url: string): Promise<readonly HookHealth[] | 'closed'> {
-  const caller = createCaller(connection);
-  const repository = { forge: connection.forge, access: connection.access, id: project, name: '' };
+export async function gitlabHooks(login: Login, project: RepositoryId, url: string): Promise<readonly HookHealth[] | 'closed'> {
+  const caller = createCaller({ ...GITLAB_SIDE, ...login });
+  const repository = { ...GITLAB_SIDE, id: project, name: '' };
   try {
     const all = await caller.read(repository, z.array(hookAnswer), (api, id) => api.hooks.all(id, { perPage: 100 }));
     const ours = all.kind === 'found' ? all.data.filter((hook) => URL.parse(hook.url)?.href === url) : [];

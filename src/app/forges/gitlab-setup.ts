@@ -2,8 +2,11 @@ import { z } from 'zod';
 import { parseRepositoryId, type RepositoryId } from '../../site/identity.ts';
 import { Fault } from '../../site/problem.ts';
 import { type Caller, type Connection, createCaller, isForbidden, isInUse, isMissing, NOTHING, projectAnswer } from './gitlab-call.ts';
+import { GITLAB_SIDE } from './gitlab-events.ts';
 import { Refused } from './gitlab-requests.ts';
 
+/** Where, and with what. */
+export type Login = Pick<Connection, 'url' | 'token'>;
 /** A project in which webhooks may be made. */
 export type Project = { readonly id: RepositoryId; readonly name: string };
 /** How a webhook is known to be GitLab's. `signingToken`: `whsec_…`; null where it is known to be ignored. */
@@ -42,9 +45,9 @@ const EVENTS = {
 } as const;
 
 /** What is asked of a GitLab to connect it, and no more. */
-export function openGitLabSetup(connection: Connection): GitLabSetup {
-  const caller = createCaller(connection);
-  const at = (id: RepositoryId) => ({ forge: connection.forge, access: connection.access, id, name: '' });
+export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
+  const caller = createCaller({ ...GITLAB_SIDE, url: server, token });
+  const at = (id: RepositoryId) => ({ ...GITLAB_SIDE, id, name: '' });
   const put = async (project: RepositoryId, hook: number | undefined, { url, secrets }: HookWish) => {
     const wish = {
       ...EVENTS,
@@ -137,9 +140,9 @@ function tokenProblem(error: unknown): TokenProblem {
 }
 
 /** Whether GitLab said that it does not know the token, or not any more. */
-export async function isTokenUnknown(connection: Connection): Promise<'known' | 'unknown' | 'unclear'> {
+export async function isTokenUnknown({ url, token }: Login): Promise<'known' | 'unknown' | 'unclear'> {
   try {
-    await createCaller(connection).us();
+    await createCaller({ ...GITLAB_SIDE, url, token }).us();
     return 'known';
   } catch (error) {
     return tokenProblem(error) === 'token-unknown' ? 'unknown' : 'unclear';

@@ -33,17 +33,13 @@ export type Outcome = {
   readonly why: string;
 };
 
-/** The name of the one connection, as `open-forges.ts` calls it. */
-const ACCESS = 'token';
-const api = ({ url, token }: Pick<Given, 'url' | 'token'>): GitLabSetup => openGitLabSetup({ forge: GITLAB, access: ACCESS, url, token });
-
 /** What can be chosen with a token, or why nothing can. Changes nothing. */
 export async function look(parts: GitLabParts, given: Given): Promise<Looked> {
   if (parts.forges.origin('gitlab') === 'environment') return { problem: 'environment' };
   if (isLoopback(parts.publicUrl) && !isLoopback(new URL(given.url))) return { problem: 'not-reachable' };
   const known = (await parts.store.repositories.forges()).find(({ kind }) => kind === 'gitlab');
   if (known !== undefined && known.address !== given.url) return { problem: 'elsewhere' };
-  const setup = api(given);
+  const setup = openGitLabSetup(given);
   const problem = await setup.problem();
   if (problem !== undefined) return { problem };
   const projects = await setup.projects(given.group);
@@ -59,7 +55,7 @@ export async function connect(parts: GitLabParts, given: Given, wanted: readonly
   // First, so that what the first webhook brings is let in.
   await connections.saveGitLab(connection);
   await forges.reload();
-  const setup = api(given);
+  const setup = openGitLabSetup(given);
   const outcomes: Outcome[] = [];
   for (const project of wanted) outcomes.push(await hook(parts, { setup, connection, project }));
   if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
@@ -104,7 +100,7 @@ export async function disconnect(parts: GitLabParts, which: (hook: MadeHook) => 
   const { store, forges, log } = parts;
   const connection = forges.stored().gitlab;
   if (connection === null) return [];
-  const setup = api(connection);
+  const setup = openGitLabSetup(connection);
   const isUnknown = (await setup.problem()) === 'token-unknown';
   const outcomes: Outcome[] = [];
   for (const made of (await store.hooks.of(GITLAB)).filter(which)) {

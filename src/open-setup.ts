@@ -44,7 +44,7 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
   const codes = openCodes(store.tickets);
   const sealer = createSealer(secretKey);
   await store.tickets.drop('code');
-  if (forges.links.size === 0) print(await invitation(codes, publicUrl));
+  if (forges.links.size === 0) print(await invitation(codes, publicUrl, 'nothing is connected'));
   return createSetup({
     store,
     codes,
@@ -78,15 +78,22 @@ export function standingLoop(around: SetupSurroundings): Loop {
     },
     async disconnect(kind) {
       await disconnect(kind, around);
-      if (forges.links.size === 0) print(await invitation(openCodes(stores.store.tickets), config.publicUrl));
+      if (forges.links.size === 0) print(await invitation(openCodes(stores.store.tickets), config.publicUrl, 'nothing is connected'));
     },
     log,
   });
   return { name: 'connections', everyMs: LOOK_EVERY_SWEEPS * config.sweepEveryMs, run };
 }
 
+/** What a code is printed for. */
+const OCCASIONS = {
+  'nothing is connected': 'No forge is connected yet. To connect GitHub or GitLab, open',
+  'somebody asked': 'To connect or disconnect GitHub or GitLab, open',
+} as const;
+
 /** What is printed on the terminal, with a new code. */
-export async function invitation(codes: Codes, publicUrl: URL): Promise<string> {
-  const code = await codes.issue();
-  return `\nNo forge is connected yet. To connect GitHub or GitLab, open\n\n  ${new URL('/setup', publicUrl).href}\n\nand type this code, which works once and until Mayfly starts anew:\n\n  ${code}\n\n`;
+export async function invitation(codes: Codes, publicUrl: URL, occasion: keyof typeof OCCASIONS): Promise<string> {
+  const page = new URL('/setup', publicUrl).href;
+  const once = 'and type this code, which works once and until Mayfly starts anew:';
+  return `\n${OCCASIONS[occasion]}\n\n  ${page}\n\n${once}\n\n  ${await codes.issue()}\n\n`;
 }

@@ -15,7 +15,7 @@ Prints a new code that opens /setup of the Mayfly that runs here, once. The code
     const config = loadConfig();
     await using opening = new AsyncDisposableStack();
     const { store } = await openBeside(config, { purpose: 'to change', log: openCommandLog(config).log, newId: ulid }, opening);
-    process.stdout.write(await invitation(openCodes(store.tickets), config.publicUrl));
+    process.stdout.write(await invitation(openCodes(store.tickets), config.publicUrl, 'somebody asked'));
     return 0;
   },
 };

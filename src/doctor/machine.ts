@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PulumiCommand } from '@pulumi/pulumi/automation/index.js';
 import type { Config } from '../config.ts';
 import { openSandbox, WITHOUT_SANDBOX } from '../provision/sandbox.ts';
@@ -41,8 +42,11 @@ async function sandbox({ sandbox: mode }: Config): Promise<readonly Finding[]> {
   }
 }
 
+/** The folder, or before the first start the one that it will be made in. */
+const thereFrom = (path: string): string => (existsSync(path) || dirname(path) === path ? path : thereFrom(dirname(path)));
+
 async function disk({ dataDir }: Config): Promise<readonly Finding[]> {
-  const free = await freeMb(dataDir);
+  const free = await freeMb(thereFrom(dataDir));
   const found = `${free} MiB free for ${dataDir}`;
   if (free < KEEP_FREE_MB) return [fail('disk', found, `Nothing is launched with less than ${KEEP_FREE_MB} MiB. Make room.`)];
   if (free < KEEP_FREE_MB * ENOUGH)

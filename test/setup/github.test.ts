@@ -305,6 +305,7 @@ describe('GitHub by manifest', () => {
     expect(w.logged.join('')).toContain('the environment has settings of this forge: they win over those that are stored');
     const { out, errors, code } = await runCommand('src/setup-code.ts', w.environment);
     expect([code, errors]).toEqual([0, '']);
+    expect(out).toContain('To connect or disconnect GitHub or GitLab, open');
     const visitor = createVisitor(w.base);
     await visitor.get('/setup');
     const page = await visitor.post('/setup/code', [['code', codeIn(out)]]);

@@ -19,6 +19,7 @@ const deploymentAnswer = z.object({
   sha: z.string(),
   status: z.string(),
   user: z.object({ id: z.number() }).nullable().catch(null),
+  environment: z.object({ name: z.string() }),
 });
 type Made = z.infer<typeof deploymentAnswer>;
 
@@ -39,7 +40,7 @@ export function gitlabDeployment(caller: Caller, pulls: Pulls): Spoken {
     const us = await caller.us();
     const filter = { environment: nameOf(place), orderBy: 'id', sort: 'desc', perPage: 100 } as const;
     const all = await caller.read(place.repository, z.array(deploymentAnswer), (api, project) => api.deployments.all(project, filter));
-    const found = all.kind === 'found' ? all.data : [];
+    const found = (all.kind === 'found' ? all.data : []).filter(({ environment }) => environment.name === filter.environment);
     const ours = found.filter(({ user }) => user?.id === us).sort((a, b) => b.id - a.id);
     return { ours, others: found.length - ours.length };
   }

@@ -1,0 +1,3 @@
+import { hostileWords } from '../scenarios/suites/hostile-words.ts';
+
+hostileWords('gitlab');

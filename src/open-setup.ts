@@ -15,8 +15,8 @@ import type { LiveForges } from './live-forges.ts';
 import { derived, type Stores } from './open-stores.ts';
 import { type ForgeKind, toForgeId } from './site/identity.ts';
 
-/** With the sweep's usual pause: every minute. */
-const LOOK_EVERY_SWEEPS = 12;
+/** With the sweep's usual pause: every half minute, and so believed within a minute. */
+const LOOK_EVERY_SWEEPS = 6;
 
 export type SetupSurroundings = {
   readonly config: Config;

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { expect, test } from 'vitest';
 import { loadConfig } from '../src/config.ts';
 import { renderFindings, toJson } from '../src/doctor/finding.ts';
 import { examineForges } from '../src/doctor/forges.ts';
+import { examineReach } from '../src/doctor/reach.ts';
 import { clockFinding } from '../src/doctor/stores.ts';
 import { runCommand } from './command.ts';
 import { createGitHub } from './doubles/github.ts';
@@ -208,4 +211,36 @@ test('clocks that disagree, and a table of several findings', () => {
   `);
   expect(renderFindings(findings.slice(0, 1))).toContain('all is well');
   expect(JSON.parse(toJson(findings.slice(0, 2))).ok).toBe(true);
+});
+
+/** Something that answers every request with this, on every address of this machine. */
+async function answering(body: string): Promise<{ readonly port: number } & AsyncDisposable> {
+  const server = createServer((_, response) => void response.end(body)).listen(0, '0.0.0.0');
+  await once(server, 'listening');
+  const address = server.address();
+  const close = async (): Promise<void> => void (await new Promise((resolve) => server.close(resolve)));
+  return { port: typeof address === 'object' && address ? address.port : 0, [Symbol.asyncDispose]: close };
+}
+
+test('whether our addresses lead to us, as far as can be told from here', async () => {
+  const look = async (publicUrl: string, previewUrl = 'https://preview.invalid') =>
+    rows(await examineReach(loadConfig({ MAYFLY_PUBLIC_URL: publicUrl, MAYFLY_PREVIEW_URL: previewUrl }))).map((row) =>
+      row.replace(/0\.0\.0\.0:\d+/g, 'HOST'),
+    );
+  await using mayfly = await answering('{"status":"ok"}');
+  await using other = await answering('<h1>It works!</h1>');
+  expect(await look(`http://0.0.0.0:${mayfly.port}`)).toMatchInlineSnapshot(`
+    [
+      "warn public address: http://HOST answers here, without encryption → Put a proxy with https before it.",
+      "fail preview addresses: mayfly-doctor.preview.invalid does not answer → Let *.preview.invalid lead to the gate in DNS, and pass the Host header on.",
+    ]
+  `);
+  expect((await look(`http://0.0.0.0:${other.port}`))[0]).toMatchInlineSnapshot(`"fail public address: http://HOST is answered by something else (200) → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`);
+  expect((await look('http://mayfly.invalid'))[0]).toMatchInlineSnapshot(`"fail public address: http://mayfly.invalid does not answer → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`);
+  expect(await look('http://localhost:3000', 'http://preview.localhost:8080')).toMatchInlineSnapshot(`
+    [
+      "warn public address: http://localhost:3000 is this machine alone → Set MAYFLY_PUBLIC_URL to an address that the forge can reach.",
+      "warn preview addresses: *.preview.localhost:8080 is this machine alone → Set MAYFLY_PREVIEW_URL to a name with a wildcard in DNS.",
+    ]
+  `);
 });

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -17,14 +17,20 @@ export type SetupWorld = Awaited<ReturnType<typeof createSetupWorld>>;
 /** The code in what was printed on the terminal. */
 export const codeIn = (printed: string): string => /^ {2}([0-9a-z]{4}(?:-[0-9a-z]{4}){6})$/m.exec(printed)?.[1] ?? 'no code was printed';
 
-/** A port that is free now; whoever is told an address before it is listened on needs it. */
+/**
+ * A port that is free and stays so: whoever is told an address before it is listened on needs it. Below those that systems give to
+ * connections, of which one could have it for a moment while Mayfly is started again.
+ */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address ? address.port : 0;
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => server.once('error', () => resolve(false)).listen(port, () => resolve(true)));
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** Mayfly with no forge at all, beside a GitHub that has never heard of it. */

@@ -25,6 +25,10 @@ export async function handleComment(parts: CommandParts, event: Comment, deliver
   const link = getLink(parts.links, event.repository.forge);
   const permission = await link.facts.permission(event.repository, event.author);
   const react = reactor(link, event, parts.log);
+  if (!mayRun('deploy', permission) && (await isTooMuch(parts, event))) {
+    parts.log.info({ by: event.author.id }, 'people without write access have asked enough for now; not answered');
+    return parts.store.inbox.handled(delivery);
+  }
   if (lines.some(({ meant }) => typeof meant !== 'string' && mayRun(meant.type, permission))) await react('taken');
   const answered = await answerLines(parts, { event, lines, permission });
   await giveNotice(parts, { event, delivery, answered });
@@ -33,6 +37,14 @@ export async function handleComment(parts: CommandParts, event: Comment, deliver
   parts.log.info({ answers: answered.said.map((said) => said.answer.code), permission, outcome }, 'a comment was answered');
   await react(outcome);
 }
+
+/**
+ * Each answer is two or three of the 480 contents that an installation writes in an hour; what strangers ask must leave enough of them
+ * for what is said of previews.
+ */
+const MOST_OF_OTHERS = 60;
+const isTooMuch = async ({ store }: CommandParts, { repository, comment }: Comment): Promise<boolean> =>
+  (await store.commands.ofOthersLately({ forge: repository.forge, repository: repository.id, comment: comment.id })) >= MOST_OF_OTHERS;
 
 type Answered = { readonly said: readonly Said[]; readonly log: Notice['log'] };
 type Typed = { readonly event: Comment; readonly lines: readonly TypedLine[]; readonly permission: Permission };

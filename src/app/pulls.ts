@@ -107,7 +107,8 @@ async function bring(parts: PullParts, seen: Seen, look: Look): Promise<void> {
     return;
   }
   const applied = await apply(parts, { repository, ref, news: decision.news, because });
-  if (applied) await tryMended(parts, applied, seen.settings);
+  // Of a closed pull no settings were asked, and there are none to have changed.
+  if (applied && seen.pull?.state === 'open') await tryMended(parts, applied, seen.settings);
   if (look.spoken && decision.do === 'end' && site === undefined) await rememberClosed(parts, { repository, ref, seen });
 }
 

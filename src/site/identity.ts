@@ -38,7 +38,10 @@ export const shortSha = (sha: Sha): string => sha.slice(0, 7);
 /** What a pull is known by: never by a name, which may change hands. */
 export type PullRef = { readonly forge: ForgeId; readonly repository: RepositoryId; readonly number: number };
 
-/** A repository as the forge last named it. `access` is what its adapter needs to act there (GitHub: the installation's id). */
+/**
+ * A repository as the forge last named it. `access` is what its adapter needs to act there (GitHub: the
+ * installation's id; GitLab: the name of the connection, never its token).
+ */
 export type Repository = {
   readonly forge: ForgeId;
   readonly id: RepositoryId;

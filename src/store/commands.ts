@@ -54,6 +54,18 @@ export function openCommands(db: Kysely<Database>): Commands {
         .onConflict((conflict) => conflict.columns(['forge', 'comment', 'line']).doUpdateSet({ answer: text }))
         .execute();
     },
+    async ofOthersLately({ forge, comment, repository }) {
+      const { count } = await db
+        .selectFrom('commands')
+        .select((eb) => eb.fn.count<number>('comment').distinct().as('count'))
+        .where('forge', '=', forge)
+        .where('repository', '=', repository)
+        .where('comment', '<>', comment)
+        .where('permission', 'in', ['none', 'read'])
+        .where('at', '>', sql<Date>`clock_timestamp() - interval '1 hour'`)
+        .executeTakeFirstOrThrow();
+      return count;
+    },
     async ofPull({ forge, repository, number }, limit) {
       const rows = await db
         .selectFrom('commands')

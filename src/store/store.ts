@@ -63,6 +63,8 @@ export interface Commands {
   answered(given: CommandGiven, answer: Answer): Promise<void>;
   /** Newest first. */
   ofPull(pull: PullRef, limit: number): Promise<readonly CommandDone[]>;
+  /** How many other comments of people without write access were answered in the repository within the last hour. */
+  ofOthersLately(about: Pick<CommandGiven, 'forge' | 'comment'> & { readonly repository: RepositoryId }): Promise<number>;
 }
 
 /** Why a site is written and by whom: kept in its history. */
@@ -203,7 +205,7 @@ export interface Repositories {
   seen(repository: Repository): Promise<void>;
   find(forge: ForgeId, id: RepositoryId): Promise<Repository | undefined>;
   all(): Promise<readonly Repository[]>;
-  /** The repositories of one GitHub installation. */
+  /** The repositories that one access opens. */
   ofAccess(forge: ForgeId, access: string): Promise<readonly Repository[]>;
   forget(forge: ForgeId, id: RepositoryId): Promise<void>;
   /** The next number of a look at the forge; see `Site.observation`. */

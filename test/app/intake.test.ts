@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { toForgeId } from '../../src/site/identity.ts';
 import { parseRepoConfig, settingsDigest } from '../../src/site/repo-config.ts';
+import type { Pull } from '../doubles/github.ts';
 import { day, repositoryId } from '../store/open.ts';
 import { createRig, type Rig } from './rig.ts';
 
@@ -105,28 +106,43 @@ test('of a repository of which a part is built, a pull that touches nothing of i
   expect(rig.github.unknownRequests).toEqual([]);
 });
 
+/** A launch that failed because of the settings that the base branch has. */
+async function failBySettings(rig: Rig, pull: Pull, text: string | undefined): Promise<void> {
+  const { id: site, head } = await rig.getSite(pull);
+  const launch = 'L1' as never;
+  await rig.store.launches.start({ id: launch, site, sha: head.sha, queuedMs: 0 });
+  await rig.store.launches.note(launch, { notes: { settings: settingsDigest(parseRepoConfig(text)) } });
+  await rig.store.apply(site, { type: 'launchStarted', launch, sha: head.sha });
+  const details = { count: 'one thing' };
+  await rig.store.apply(site, { type: 'launchFailed', launch, sha: head.sha, during: 'fetch', code: 'config-invalid', details });
+}
+
 test('a push to the base branch that touches the settings tries again what failed because of them, and only that', async () => {
   await using rig = await createRig();
   const { repo, pull } = await withPull(rig);
-  const site = await rig.getSite(pull);
-  const launch = 'L1' as never;
-  await rig.store.launches.start({ id: launch, site: site.id, sha: site.head.sha, queuedMs: 0 });
-  await rig.store.launches.note(launch, { notes: { settings: settingsDigest(parseRepoConfig(undefined)) } });
-  await rig.store.apply(site.id, { type: 'launchStarted', launch, sha: site.head.sha });
-  await rig.store.apply(site.id, {
-    type: 'launchFailed',
-    launch,
-    sha: site.head.sha,
-    during: 'fetch',
-    code: 'config-invalid',
-    details: { count: 'one thing' },
-  });
+  await failBySettings(rig, pull, undefined);
   await rig.github.pushToBranch(repo, 'main', { 'README.md': 'else' });
   await rig.settle();
   expect((await rig.getSite(pull)).status).toBe('failed');
   await rig.github.pushToBranch(repo, 'main', { '.mayfly.yml': 'ttl: 1d\n' });
   await rig.settle();
   expect((await rig.getSite(pull)).status).toBe('queued');
+});
+
+test('a closed pull’s site that was asked for and failed because of the settings is not tried again by each look', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig);
+  const settings = 'ttl: soon\n';
+  await rig.github.pushToBranch(repo, 'main', { '.mayfly.yml': settings });
+  rig.github.setPermission(repo, 'ada', 'write');
+  await rig.github.close(pull);
+  await rig.github.comment(pull, 'ada', '/preview deploy');
+  await rig.settle();
+  const { id } = await rig.getSite(pull);
+  await rig.store.apply(id, { type: 'removalFinished' });
+  await failBySettings(rig, pull, settings);
+  await rig.intake.lookAtPull((await rig.store.repositories.find(toForgeId('github'), repositoryId(repo.id))) ?? raise(), pull.number);
+  expect((await rig.getSite(pull)).status).toBe('failed');
 });
 
 test('extend: who may, how far, and what the reaction says; a comment is done once', async () => {
@@ -166,6 +182,22 @@ test('T-B02, T-B03, T-B09, T-B12: strangers, readers, bots and edits change noth
   await rig.settle();
   expect((await rig.getSite(pull)).endsAt).toEqual(before);
   expect([stranger, stranger2, reader, bot].map(({ id }) => reactions(rig, id))).toEqual([['confused'], ['-1'], ['-1'], []]);
+  await handledAll(rig);
+});
+
+test('people without write access have so many answers an hour, and those who have it are answered all the same', async () => {
+  await using rig = await createRig();
+  const { repo, pull } = await withPull(rig);
+  rig.github.setPermission(repo, 'ada', 'write');
+  const asked = [];
+  for (let n = 0; n < 62; n++) asked.push(await rig.github.comment(pull, 'stranger', '/preview stop'));
+  await rig.settle();
+  const answered = asked.map(({ id }) => reactions(rig, id));
+  expect(answered.slice(0, 60)).toEqual(Array(60).fill(['-1']));
+  expect(answered.slice(60)).toEqual([[], []]);
+  const comment = await rig.github.comment(pull, 'ada', '/preview extend 1h');
+  await rig.settle();
+  expect(reactions(rig, comment.id)).toEqual(['+1']);
   await handledAll(rig);
 });
 

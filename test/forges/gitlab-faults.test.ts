@@ -213,3 +213,10 @@ test('GitLab’s own limits are kept: comments by the minute, and less of what i
   expect(await takeAll('read')).toBe(1_500);
   expect(await takeAll('write')).toBe(400);
 });
+
+test('one answer that the token is unknown is asked for again before it is believed', async () => {
+  await using w = await openGitLabWorld();
+  const { pull } = await withPull(w);
+  w.gitlab.fail({ match: isPull, answer: { status: 401, message: '401 Unauthorized' } });
+  expect((await w.facts.pull(w.repository, pull.number))?.head.sha).toBe(pull.sha);
+});

@@ -1,26 +1,13 @@
 import { z } from 'zod';
 import type { ForgeEvent } from '../../site/forge-event.ts';
-import { parseRepositoryId, parseSha, type Repository, type RepositoryId, toForgeId } from '../../site/identity.ts';
+import { type Repository, toForgeId } from '../../site/identity.ts';
+import { numeric, repositoryId, SETTINGS, sha } from './payload.ts';
 
 /** The one GitHub of this Mayfly. */
 export const GITHUB = toForgeId('github');
 /** GitHub lists at most 20 commits in a push: more may hide a changed file. */
 const LISTED_COMMITS = 20;
-const SETTINGS = '.mayfly.yml';
 
-const numeric = z.number().int().positive();
-const repositoryId = z.unknown().transform((value, context): RepositoryId => {
-  const id = parseRepositoryId(value);
-  if (id) return id;
-  context.addIssue('not a repository id');
-  return z.NEVER;
-});
-const sha = z.unknown().transform((value, context) => {
-  const id = parseSha(value);
-  if (id) return id;
-  context.addIssue('not a commit id');
-  return z.NEVER;
-});
 /** Owner and name; anything else could not be asked for. */
 const fullName = z.string().regex(/^[\w.-]{1,100}\/[\w.-]{1,100}$/);
 

@@ -1,4 +1,4 @@
-import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
+import type { Source, Voice } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import type { GitHubApp } from '../probot.ts';
 import { createCaller } from './github-call.ts';
@@ -9,22 +9,13 @@ import { githubDeployment } from './github-deployment.ts';
 import { githubFacts } from './github-facts.ts';
 import { githubReaction } from './github-reaction.ts';
 import { createUs } from './github-us.ts';
-import type { Gone } from './gone.ts';
-
-export type GitHubForge = {
-  readonly facts: Facts;
-  readonly voice: Voice;
-  readonly source: Source;
-  readonly deliveries: Deliveries;
-  /** Drops all that is kept in memory of what is out of our reach for good. */
-  readonly forget: (gone: Gone) => void;
-};
+import type { OpenedForge } from './opened.ts';
 
 /** Owner and repository as GitHub allows them; nothing else gets into an address. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
 
-/** The forge's ports over GitHub. Every method throws Faults only; anything else is a bug. */
-export function createGitHubForge(github: GitHubApp): GitHubForge {
+/** The forge's ports over GitHub. */
+export function createGitHubForge(github: GitHubApp): OpenedForge {
   const caller = createCaller(github);
   const us = createUs(github, caller);
   const source: Source = {

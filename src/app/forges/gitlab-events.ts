@@ -1,24 +1,11 @@
 import { z } from 'zod';
 import type { ForgeEvent } from '../../site/forge-event.ts';
-import { type ForgeId, parseRepositoryId, parseSha, type Repository, type RepositoryId, toForgeId } from '../../site/identity.ts';
+import { type ForgeId, parseRepositoryId, type Repository, type RepositoryId, toForgeId } from '../../site/identity.ts';
+import { numeric, repositoryId, SETTINGS, sha } from './payload.ts';
 
 /** The GitLab of the settings. Others that are connected one day have ids of their own. */
 export const GITLAB = toForgeId('gitlab');
-const SETTINGS = '.mayfly.yml';
 
-const numeric = z.number().int().positive();
-const repositoryId = z.unknown().transform((value, context): RepositoryId => {
-  const id = parseRepositoryId(value);
-  if (id) return id;
-  context.addIssue('not a project id');
-  return z.NEVER;
-});
-const sha = z.unknown().transform((value, context) => {
-  const id = parseSha(value);
-  if (id) return id;
-  context.addIssue('not a commit id');
-  return z.NEVER;
-});
 /** Groups, as deep as they nest, and the project; anything else could not be asked for. */
 export const PROJECT_PATH = /^(?!.*(?:^|\/)\.{1,2}(?:\/|$))[\w.][\w.-]*(?:\/[\w.][\w.-]*)+$/;
 const project = z.object({ id: repositoryId, path_with_namespace: z.string().max(1_024).regex(PROJECT_PATH) });

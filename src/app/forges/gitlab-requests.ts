@@ -56,8 +56,9 @@ export function createRequester(asking: Asking): ReturnType<typeof createRequest
       try {
         return await once(asking, url, wanted);
       } catch (error) {
-        if (!(error instanceof Fault) || error.code !== 'forge-unreachable') throw error;
-        // A read that failed may be repeated at once; a write may have been done although its answer never came.
+        if (!(error instanceof Fault) || error.code === 'forge-limited') throw error;
+        // A read that failed may be repeated at once, and one replica not knowing the token is not the whole of GitLab. A write may have
+        // been done although its answer never came.
         await pause(REPEAT_AFTER_MS);
         return once(asking, url, wanted);
       }

@@ -1,4 +1,4 @@
-import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
+import type { Source } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import { type Connection, createCaller } from './gitlab-call.ts';
 import { gitlabComment } from './gitlab-comment.ts';
@@ -9,22 +9,13 @@ import { gitlabFacts } from './gitlab-facts.ts';
 import { headRef, openPulls } from './gitlab-pulls.ts';
 import { gitlabReaction } from './gitlab-reaction.ts';
 import { gitlabStatus } from './gitlab-status.ts';
-import type { Gone } from './gone.ts';
-
-export type GitLabForge = {
-  readonly facts: Facts;
-  readonly voice: Voice;
-  readonly source: Source;
-  readonly deliveries: Deliveries;
-  /** Drops all that is kept in memory of what is out of our reach for good. */
-  readonly forget: (gone: Gone) => void;
-};
+import type { OpenedForge } from './opened.ts';
 
 /**
- * The forge's ports over one GitLab with one token. Every method throws Faults only; anything else is a bug.
+ * The forge's ports over one GitLab with one token.
  * @param connection `hookUrl`: where its webhooks come to us, as GitLab was told it
  */
-export function createGitLabForge(connection: Connection & { readonly hookUrl: string }): GitLabForge {
+export function createGitLabForge(connection: Connection & { readonly hookUrl: string }): OpenedForge {
   const caller = createCaller(connection);
   const pulls = openPulls(caller);
   const facts = gitlabFacts(caller, pulls);

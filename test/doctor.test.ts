@@ -235,8 +235,12 @@ test('whether our addresses lead to us, as far as can be told from here', async 
       "fail preview addresses: mayfly-doctor.preview.invalid does not answer → Let *.preview.invalid lead to the gate in DNS, and pass the Host header on.",
     ]
   `);
-  expect((await look(`http://0.0.0.0:${other.port}`))[0]).toMatchInlineSnapshot(`"fail public address: http://HOST is answered by something else (200) → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`);
-  expect((await look('http://mayfly.invalid'))[0]).toMatchInlineSnapshot(`"fail public address: http://mayfly.invalid does not answer → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`);
+  expect((await look(`http://0.0.0.0:${other.port}`))[0]).toMatchInlineSnapshot(
+    `"fail public address: http://HOST is answered by something else (200) → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`,
+  );
+  expect((await look('http://mayfly.invalid'))[0]).toMatchInlineSnapshot(
+    `"fail public address: http://mayfly.invalid does not answer → See to DNS, the proxy before Mayfly, and that it passes /api, /setup and /healthz on."`,
+  );
   expect(await look('http://localhost:3000', 'http://preview.localhost:8080')).toMatchInlineSnapshot(`
     [
       "warn public address: http://localhost:3000 is this machine alone → Set MAYFLY_PUBLIC_URL to an address that the forge can reach.",

@@ -171,3 +171,13 @@ test('a receipt that stands already is not given twice, and other emoji of ours 
   await w.voice.react(place, String(comment.id), 'refused');
   expect(comment.reactions.map(({ content }) => content)).toEqual(['rocket', 'eyes', 'thumbsdown']);
 });
+
+test('with a person’s own token the comment is found again among what the person wrote', async () => {
+  await using w = await openGitLabWorld({ as: 'person' });
+  const { pull, place } = await withPull(w);
+  const marker = `<!-- mayfly:site=${SITE} -->`;
+  w.gitlab.plantComment(pull, w.gitlab.us.login, 'looks good to me');
+  const first = await w.voice.ensureComment(place, { marker, body: `${marker}\none`, known: null });
+  expect(await w.voice.ensureComment(place, { marker, body: `${marker}\ntwo`, known: null })).toEqual(first);
+  expect(w.gitlab.ourComments(pull).map(({ body }) => body)).toEqual(['looks good to me', `${marker}\ntwo`]);
+});

@@ -87,8 +87,8 @@ export function gitlabFacts(caller: Caller, pulls: Pulls): Facts {
       const diffs = await caller.read(repository, diffsAnswer, (api, project) => api.pulls.allDiffs(project, number, PAGE));
       if (pull.kind === 'missing' || diffs.kind === 'missing') return null;
       const { changes_count: count } = pull.data;
-      // GitLab leaves out what is too much for it, and counts no further than that.
-      if (typeof count === 'string' && count !== String(diffs.data.length)) return null;
+      // GitLab leaves out what is too much for it, and counts no further than that. Right after the opening it has not counted yet.
+      if (typeof count === 'string' ? count !== String(diffs.data.length) : diffs.data.length === 0) return null;
       return [...new Set(diffs.data.flatMap(({ old_path: before, new_path: after }) => [after, before]))];
     },
 

@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { GitHubConfig, GitLabConfig } from './config.ts';
+import type { GitHubAddresses, GitHubConfig, GitLabConfig } from './config.ts';
 import { type Parsed, parseWebUrl, type Reader } from './config-reader.ts';
 
 const GITHUB = ['APP_ID', 'PRIVATE_KEY', 'PRIVATE_KEY_PATH', 'WEBHOOK_SECRET', 'GITHUB_CLIENT_ID', 'GITHUB_CLIENT_SECRET'] as const;
@@ -11,7 +11,7 @@ const WEBHOOK_SECRET_LENGTH = 32;
 const SIGNING_KEY_BYTES = 24;
 
 /** The GitHub App's settings: all of them or none. */
-export function readGitHub(reader: Reader): GitHubConfig | null {
+export function readGitHub(reader: Reader, addresses: GitHubAddresses): GitHubConfig | null {
   if (!GITHUB.some((name) => reader.isSet(name))) return null;
   const appId = reader.integer({ name: 'APP_ID', example: 'APP_ID=123456', fallback: 0 }, { from: 1, to: Number.MAX_SAFE_INTEGER });
   const privateKey = readPrivateKey(reader);
@@ -25,11 +25,14 @@ export function readGitHub(reader: Reader): GitHubConfig | null {
     demand(reader, { name: 'GITHUB_CLIENT_ID', because, example: 'GITHUB_CLIENT_ID=Iv1.0123456789abcdef' });
     demand(reader, { name: 'GITHUB_CLIENT_SECRET', because, example: 'GITHUB_CLIENT_SECRET=…' });
   }
-  const apiUrl = readAddress(reader, 'GITHUB_API_URL', 'https://api.github.com');
-  const serverUrl = readAddress(reader, 'GITHUB_SERVER_URL', 'https://github.com');
   if (appId === 0 || privateKey === null || webhookSecret === null) return null;
-  return { appId, privateKey, webhookSecret, clientId, clientSecret, apiUrl, serverUrl };
+  return { appId, privateKey, webhookSecret, clientId, clientSecret, ...addresses };
 }
+
+export const readGitHubAddresses = (reader: Reader): GitHubAddresses => ({
+  apiUrl: readAddress(reader, 'GITHUB_API_URL', 'https://api.github.com'),
+  serverUrl: readAddress(reader, 'GITHUB_SERVER_URL', 'https://github.com'),
+});
 
 /** GitLab's settings: address, token and at least one way to know its webhooks. */
 export function readGitLab(reader: Reader): GitLabConfig | null {

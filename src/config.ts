@@ -1,4 +1,4 @@
-import { readGitHub, readGitLab } from './config-forges.ts';
+import { readGitHub, readGitHubAddresses, readGitLab } from './config-forges.ts';
 import { type ConfigProblem, type Environment, openReader, type Reader } from './config-reader.ts';
 import { readAddresses, readApiToken, readLimits, readPlaces, readRunning, readSecretKey, readStores } from './config-settings.ts';
 import type { Terms } from './site/deadline.ts';
@@ -16,6 +16,8 @@ export type GitHubConfig = {
   readonly apiUrl: string;
   readonly serverUrl: string;
 };
+/** Where GitHub is, whether or not an App is configured. */
+export type GitHubAddresses = Pick<GitHubConfig, 'apiUrl' | 'serverUrl'>;
 export type GitLabConfig = {
   readonly url: string;
   readonly token: string;
@@ -50,6 +52,7 @@ export type Config = {
   readonly databaseUrl: string | null;
   readonly redisUrl: string | null;
   readonly github: GitHubConfig | null;
+  readonly githubAddresses: GitHubAddresses;
   readonly gitlab: GitLabConfig | null;
   readonly pulumiBackendUrl: string | null;
   readonly logLevel: string;
@@ -103,13 +106,15 @@ export function loadConfig(environment: Environment = process.env): Config {
     const example = near === undefined ? `unset ${name}` : `${near}=…`;
     reader.problem({ name, wrong: `is not a setting of Mayfly${near === undefined ? '' : `; did you mean ${near}?`}`, example });
   }
+  const githubAddresses = readGitHubAddresses(reader);
   const config: Config = {
     ...readAddresses(reader),
     ...readRunning(reader),
     ...readLimits(reader),
     ...readPlaces(reader),
     ...readStores(reader),
-    github: readGitHub(reader),
+    githubAddresses,
+    github: readGitHub(reader, githubAddresses),
     gitlab: readGitLab(reader),
     apiToken: readApiToken(reader),
     secretKey: readSecretKey(reader),
@@ -136,12 +141,5 @@ function checkTogether(reader: Reader, config: Config): void {
       wrong,
       example: 'MAYFLY_PREVIEW_DATABASE_URL=postgres://admin:…@previews-db.acme.dev/postgres',
     });
-  }
-  const anyProblem = (names: RegExp): boolean => reader.problems.some(({ name }) => names.test(name));
-  if (config.github === null && config.gitlab === null && !anyProblem(/^(APP_ID|PRIVATE_KEY|WEBHOOK_SECRET|GITLAB_)/)) {
-    const apps = 'a GitHub App (APP_ID, PRIVATE_KEY or PRIVATE_KEY_PATH, WEBHOOK_SECRET)';
-    const tokens = 'a GitLab (GITLAB_URL, GITLAB_TOKEN, GITLAB_WEBHOOK_SECRET or GITLAB_SIGNING_TOKEN)';
-    const wrong = `is missing: no forge is configured; Mayfly needs ${apps}, ${tokens}, or both`;
-    reader.problem({ name: 'APP_ID', wrong, example: 'APP_ID=123456' });
   }
 }

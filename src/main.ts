@@ -15,8 +15,10 @@ import { handOn } from './effects.ts';
 import { startLoops } from './expiry/clock.ts';
 import { openExpiry } from './expiry/expiry.ts';
 import { openGate } from './gate/gate.ts';
+import { type LiveForges, openForges } from './live-forges.ts';
 import { createScrubber, openLog } from './log.ts';
-import { type Forges, getSource, openForges } from './open-forges.ts';
+import { getSource } from './open-forges.ts';
+import { openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
 import { openTarget, type Running, startGround } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
@@ -45,6 +47,10 @@ export interface Mayfly extends AsyncDisposable {
 
 export type StartOptions = {
   readonly log: Logger;
+  /** From now on this is masked in the log: secrets that are stored become known while we run. */
+  readonly hide?: (secret: string) => void;
+  /** Writes to the terminal, where the code for `/setup` is read. */
+  readonly print?: (text: string) => void;
   /** Milliseconds that an app has until it answers; two minutes unless given. */
   readonly healthMs?: number;
 };
@@ -76,7 +82,8 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
         Object.entries(await queues.depth()).map(([name, { waiting, active, delayed }]) => [name, waiting + active + delayed]),
       ),
   });
-  const forges = await openForges(config, store, log);
+  const { secretKey } = stores;
+  const forges = await openForges({ config, store, secretKey, hide: options.hide, log }, opening);
   const policy: OperatorPolicy = { ...config };
   const local = ground && (await openTarget(stores, { ...options, ...(await ground) }, opening));
   const target = local?.target ?? null;
@@ -100,8 +107,13 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const gatePort = local && config.roles.has('gate') ? await startGate(parts, local, opening) : null;
   const worksHere = local && config.roles.has('worker');
   const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
-  const loops = [...(config.roles.has('clock') ? expiry.loops(config) : []), ...(runsSites ? expiry.loopsHere(storage) : [])];
-  const webPort = config.roles.has('web') ? await startWeb(parts, opening) : null;
+  const print = options.print ?? ((text: string) => void process.stderr.write(text));
+  const setup = { config, stores, forges, print, log };
+  const loops = [
+    ...(config.roles.has('clock') ? [...expiry.loops(config), standingLoop(setup)] : []),
+    ...(runsSites ? expiry.loopsHere(storage) : []),
+  ];
+  const webPort = config.roles.has('web') ? await startWeb(parts, setup, opening) : null;
   // After the door is open: what the forge is asked to deliver again has to find it so.
   opening.use(startLoops(loops, log));
   const opened = opening.move();
@@ -118,7 +130,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
 type Parts = {
   readonly config: Config;
   readonly stores: Stores;
-  readonly forges: Forges;
+  readonly forges: LiveForges;
   readonly metrics: Metrics;
   readonly log: Logger;
 };
@@ -173,7 +185,7 @@ async function startWork(
     store,
     target: local.target,
     ...stages,
-    openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: secretsOf(config) }),
+    openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
     turns: createTurns(LAUNCHES, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
     maxSites,
     metrics,
@@ -199,7 +211,11 @@ async function startWork(
   return stages.storage;
 }
 
-async function startWeb({ config, stores, forges, metrics, log }: Parts, opening: AsyncDisposableStack): Promise<number> {
+async function startWeb(
+  { config, stores, forges, metrics, log }: Parts,
+  surroundings: SetupSurroundings,
+  opening: AsyncDisposableStack,
+): Promise<number> {
   const { store, queues } = stores;
   const webhooks = openWebhooks({
     doors: forges.doors,
@@ -210,9 +226,13 @@ async function startWeb({ config, stores, forges, metrics, log }: Parts, opening
     log,
   });
   const api = createApi({ store, token: config.apiToken, word: config.command, previewUrl: config.previewUrl });
+  const setup = await openSetup(surroundings);
+  const connected = (): readonly string[] => [...forges.links.keys()];
   const ready = { database: () => store.isReachable(READY_MS), queue: () => queues.isReachable(READY_MS) };
   const server = opening.use(
-    await takingPort('PORT', config.port, () => openServer({ port: config.port, webhooks, api, metrics, ready, log })),
+    await takingPort('PORT', config.port, () =>
+      openServer({ port: config.port, webhooks, api, setup, metrics, ready, forges: connected, log }),
+    ),
   );
   log.info({ port: server.port, address: config.publicUrl.href }, 'the control plane is open');
   return server.port;
@@ -221,8 +241,9 @@ async function startWeb({ config, stores, forges, metrics, log }: Parts, opening
 /** Throws ConfigError for what is wrong with the settings, by themselves or beside what the database knows. */
 async function start(): Promise<{ readonly mayfly: Mayfly; readonly log: Logger }> {
   const config = loadConfig();
-  const log = openLog({ level: config.logLevel, scrubber: createScrubber(secretsOf(config)) });
-  return { mayfly: await startMayfly(config, { log }), log };
+  const scrubber = createScrubber(secretsOf(config));
+  const log = openLog({ level: config.logLevel, scrubber });
+  return { mayfly: await startMayfly(config, { log, hide: scrubber.hide }), log };
 }
 
 /** Reads the settings, runs until a signal, and ends in order: one that comes during the start, as soon as it is over. A second ends at once. */

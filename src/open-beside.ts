@@ -16,6 +16,8 @@ export type Beside = {
   readonly databaseUrl: string;
   readonly store: Store;
   readonly instance: string;
+  /** Undefined when there was never a Mayfly on this host and none is set. */
+  readonly secretKey: Buffer | undefined;
   /** What lies on this machine, to be looked at alone. */
   readonly stock: Stock;
   /** Who has the data dir, as far as we may look. */
@@ -34,10 +36,11 @@ export async function openBeside(config: Config, { purpose, log, newId }: Option
   const store = opening.use(await openStore({ url: databaseUrl, applicationName: 'mayfly', holder, beside: purpose, log, newId }));
   const instance = await findInstance(store.keepsakes, config.instance);
   if (instance === undefined) throw new Error('The database has never been used by Mayfly. Start Mayfly on it first.');
+  const secretKey = config.secretKey ?? (await findSecretKey(config.dataDir));
   const sessionName = `mayfly:${holder}`;
   const stock: Stock = {
     async survey() {
-      const pulumiUrl = config.pulumiBackendUrl ?? (await findPulumi(config, { databaseUrl, sessionName }));
+      const pulumiUrl = config.pulumiBackendUrl ?? (await findPulumi(secretKey, { databaseUrl, sessionName }));
       const previewUrl = config.previewDatabaseUrl ?? (await servers('postgres-sites', 'postgres'));
       const { dataDir } = config;
       return lookAtLocal({ instance, dataDir, runFolder: runFolderOf(dataDir), pulumiUrl, previewUrl, owner, log });
@@ -45,7 +48,7 @@ export async function openBeside(config: Config, { purpose, log, newId }: Option
     destroy: onlyLookedAt,
     discard: onlyLookedAt,
   };
-  return { databaseUrl, store, instance, stock, owner };
+  return { databaseUrl, store, instance, secretKey, stock, owner };
 }
 
 async function onlyLookedAt(): Promise<never> {
@@ -53,10 +56,9 @@ async function onlyLookedAt(): Promise<never> {
 }
 
 async function findPulumi(
-  { dataDir, secretKey }: Config,
+  key: Buffer | undefined,
   { databaseUrl, sessionName }: { readonly databaseUrl: string; readonly sessionName: string },
 ): Promise<string | null> {
-  const key = secretKey ?? (await findSecretKey(dataDir));
   // Without the key there was no Mayfly on this host.
   if (key === undefined) return null;
   return (await findPulumiDatabase({ adminUrl: databaseUrl, password: derived(key, 'pulumi database'), sessionName })) ?? null;

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { createGitHubForge } from './app/forges/github.ts';
 import { GITHUB } from './app/forges/github-events.ts';
 import { createGitLabForge } from './app/forges/gitlab.ts';
-import { GITLAB } from './app/forges/gitlab-events.ts';
+import { GITLAB, GITLAB_SIDE } from './app/forges/gitlab-events.ts';
 import { githubDoor } from './app/github-door.ts';
 import { gitlabDoor } from './app/gitlab-door.ts';
 import { openGitHub } from './app/probot.ts';
@@ -11,10 +11,6 @@ import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import type { ForgeId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
-import type { Store } from './store/store.ts';
-
-/** What the access to a project of the configured GitLab is called: the token of the environment. */
-const GITLAB_TOKEN = 'token';
 
 /** What is configured of forges, each with its ports and its door. */
 export type Forges = {
@@ -24,20 +20,12 @@ export type Forges = {
   readonly doors: readonly Door[];
 };
 
-/** Opens every forge that is configured, and tells the store of it. */
-export async function openForges(config: Config, store: Store, log: Logger): Promise<Forges> {
-  const forges = connectForges(config, log);
-  for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
-  return forges;
-}
-
 /** One of them, opened. */
 type Opened = ForgeLink & { readonly source: Source; readonly deliveries: Deliveries; readonly door: Door };
 
-/** The same, and nothing is written anywhere. */
+/** Every forge that is configured. */
 export function connectForges(config: Config, log: Logger): Forges {
   const opened = [...connectGitHub(config, log), ...connectGitLab(config)];
-  if (opened.length === 0) throw new Error('No forge is configured');
   const byId = <T>(part: (one: Opened) => T): ReadonlyMap<ForgeId, T> => new Map(opened.map((one) => [one.forge.id, part(one)]));
   return {
     links: byId(({ forge, facts, voice, forget }) => ({ forge, facts, voice, forget })),
@@ -56,10 +44,9 @@ function connectGitHub({ github }: Config, log: Logger): readonly Opened[] {
 
 function connectGitLab({ gitlab, publicUrl }: Config): readonly Opened[] {
   if (gitlab === null) return [];
-  const side = { forge: GITLAB, access: GITLAB_TOKEN };
   const hookUrl = new URL('/api/gitlab/webhooks', publicUrl).href;
   const forge = { id: GITLAB, kind: 'gitlab', address: gitlab.url } as const;
-  return [{ forge, ...createGitLabForge({ ...side, ...gitlab, hookUrl }), door: gitlabDoor(side, gitlab) }];
+  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl }), door: gitlabDoor(GITLAB_SIDE, gitlab) }];
 }
 
 /** @throws Error when the forge is not configured any more */

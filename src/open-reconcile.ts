@@ -7,8 +7,9 @@ import { type DataDir, InUseError, openDataDir } from './data-dir.ts';
 import { handOn } from './effects.ts';
 import { type Expiry, type ExpiryParts, openExpiry } from './expiry/expiry.ts';
 import type { Deed, Done, Finding } from './expiry/plan.ts';
+import { lookAtForges, openForges } from './live-forges.ts';
 import { type Beside, openBeside } from './open-beside.ts';
-import { connectForges, type Forges, openForges } from './open-forges.ts';
+import type { Forges } from './open-forges.ts';
 import { openStores } from './open-stores.ts';
 import { openTarget, startGround } from './open-target.ts';
 import { openQueues } from './queues.ts';
@@ -30,21 +31,26 @@ const LEFT_UNTIL_START: Deed = { word: 'left until Mayfly runs', run: null };
 
 const runsSites = ({ roles }: Config): boolean => roles.has('gate') || roles.has('worker');
 
+/** `hide`: what is stored is masked in the log as well, once it is known. */
+type Telling = { readonly log: Logger; readonly hide?: (secret: string) => void };
+
 /** What a reconcile would do now. Nothing is changed anywhere: the database itself refuses it, and the forges are only asked. */
-export async function planReconcile(config: Config, log: Logger): Promise<readonly Finding[]> {
+export async function planReconcile(config: Config, { log, hide }: Telling): Promise<readonly Finding[]> {
   await using opening = new AsyncDisposableStack();
-  const { store, stock, owner } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
-  const forges = connectForges(config, log);
+  const { store, stock, owner, secretKey } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
+  const forges = await lookAtForges({ config, store, secretKey, hide, log });
   const stocks = runsSites(config) ? { target: stock } : {};
   return await openMeans(config, { store, queues: NO_QUEUES, forges, stocks, owner }, log).plan();
 }
 
 /** Does it once. Where a Mayfly has the data dir, what lies on this machine is left to that one. */
-export async function reconcileOnce(config: Config, log: Logger): Promise<readonly Done[]> {
+export async function reconcileOnce(config: Config, telling: Telling): Promise<readonly Done[]> {
   await using opening = new AsyncDisposableStack();
   const dataDir = await takeDataDir(config.dataDir);
-  const means = await (dataDir ? openAlone(config, { dataDir: opening.use(dataDir), log }, opening) : openWithOwner(config, log, opening));
-  return await openMeans(config, means, log).reconcileNow();
+  const means = await (dataDir
+    ? openAlone(config, { dataDir: opening.use(dataDir), ...telling }, opening)
+    : openWithOwner(config, telling, opening));
+  return await openMeans(config, means, telling.log).reconcileNow();
 }
 
 function openMeans(config: Config, { store, queues, forges, stocks, owner }: Means, log: Logger): Expiry {
@@ -82,22 +88,23 @@ async function takeDataDir(path: string): Promise<DataDir | undefined> {
 
 async function openAlone(
   config: Config,
-  { dataDir, log }: { readonly dataDir: DataDir; readonly log: Logger },
+  { dataDir, log, hide }: Telling & { readonly dataDir: DataDir },
   opening: AsyncDisposableStack,
 ): Promise<Means> {
   const ground = runsSites(config) ? startGround(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   stores.store.onEffects((site, effects) => handOn(stores, site, effects));
-  const forges = await openForges(config, stores.store, log);
+  const forges = await openForges({ config, store: stores.store, secretKey: stores.secretKey, hide, log }, opening);
   const local = ground && (await openTarget(stores, { ...(await ground), log }, opening));
   const { store, queues } = stores;
   return { store, queues, forges, stocks: local ? { target: local.target, artefacts: local.artefacts } : {}, owner: 'nobody' };
 }
 
-async function openWithOwner(config: Config, log: Logger, opening: AsyncDisposableStack): Promise<Means> {
-  const { store, stock, instance, databaseUrl } = await openBeside(config, { purpose: 'to change', log, newId: ulid }, opening);
+async function openWithOwner(config: Config, { log, hide }: Telling, opening: AsyncDisposableStack): Promise<Means> {
+  const beside = await openBeside(config, { purpose: 'to change', log, newId: ulid }, opening);
+  const { store, stock, instance, databaseUrl, secretKey } = beside;
   const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
   store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
-  const forges = await openForges(config, store, log);
+  const forges = await openForges({ config, store, secretKey, hide, log }, opening);
   return { store, queues, forges, stocks: runsSites(config) ? { target: stock } : {}, owner: 'a Mayfly that runs' };
 }

@@ -3,10 +3,21 @@ import { text } from 'node:stream/consumers';
 
 export type Said = { readonly code: number | null; readonly out: string; readonly errors: string };
 
+export type Asked = { readonly args?: readonly string[]; readonly input?: string };
+
 /** `npm run reconcile -- …` without the set-up, to its end. */
-export async function runReconcile(environment: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Said> {
+export const runReconcile = (environment: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Said> =>
+  runCommand('src/reconcile.ts', environment, { args });
+
+/** A program of ours, to its end. `input` is what comes on its standard input. */
+export async function runCommand(
+  program: string,
+  environment: Readonly<Record<string, string>>,
+  { args = [], input = '' }: Asked = {},
+): Promise<Said> {
   const env = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...environment };
-  const child = spawn(process.execPath, ['src/reconcile.ts', ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [program, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => undefined).end(input);
   const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
   const [code, out, errors] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
   return { code, out, errors };

@@ -8,6 +8,7 @@ const PROGRAMS = [
   { program: 'setpriv', needs: 'util-linux', for: ['start', 'demo', 'test', 'bench'] },
   { program: 'bwrap', needs: 'bubblewrap', for: ['start', 'demo', 'test', 'bench'] },
   { program: 'redis-server', needs: 'redis-server', for: ['test', 'bench'] },
+  { program: 'chromium', needs: 'chromium', for: ['test'] },
 ];
 
 const FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/bin', '/usr/sbin', '/sbin'];

@@ -2,10 +2,10 @@ import type { ForgeEvent } from '../site/forge-event.ts';
 import type { ForgeId, Repository, RepositoryId } from '../site/identity.ts';
 import { isAllowed } from '../site/policy.ts';
 import { Fault, PROBLEMS } from '../site/problem.ts';
-import type { Site } from '../site/site.ts';
 import type { Store } from '../store/store.ts';
 import type { CommandParts } from './command-verbs.ts';
 import { handleComment } from './commands.ts';
+import { endSitesOf } from './leaving.ts';
 import type { Metrics } from './metrics.ts';
 import { getLink, lookAtOpenPulls, lookAtPull } from './pulls.ts';
 import { parseStoredEvent } from './stored-event.ts';
@@ -30,14 +30,13 @@ export interface Intake {
 const MAX_ATTEMPTS = 60;
 /** A bug does not go away by trying; a race that looks like one may. */
 const MAX_ATTEMPTS_BUG = 5;
-const PAGE = 500;
 
 export function openIntake(parts: IntakeParts): Intake {
   return {
     lookAtPull: (repository, number) => lookAtPull(parts, { repository, number }, { reopened: false }),
     addRepository: (repository) => repositoryAdded(parts, repository),
     async endIfOutOfReach(repository) {
-      if (!(await isInReach(parts, repository))) await endSitesOf(parts, repository);
+      if (!(await isInReach(parts, repository))) await endSitesOf(parts.store, repository);
     },
     async handleDelivery(delivery) {
       const { inbox } = parts.store;
@@ -139,7 +138,7 @@ async function repositoryRemoved(
   gone: { readonly forge: ForgeId; readonly id: RepositoryId; readonly access: string },
 ): Promise<void> {
   if (await isInReach(parts, gone)) return;
-  await endSitesOf(parts, gone);
+  await endSitesOf(parts.store, gone);
   await parts.store.repositories.forget(gone.forge, gone.id);
   getLink(parts.links, gone.forge).forget(gone);
 }
@@ -148,17 +147,6 @@ async function repositoryRemoved(
 async function accessGone(parts: IntakeParts, { forge, access }: { readonly forge: ForgeId; readonly access: string }): Promise<void> {
   if ((await parts.store.repositories.ofAccess(forge, access)).length > 0) return;
   getLink(parts.links, forge).forget({ access, id: 'all' });
-}
-
-async function endSitesOf(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id'>): Promise<void> {
-  let after: Site['id'] | null = null;
-  for (;;) {
-    const page: readonly Site[] = await parts.store.sites.standing({ after, limit: PAGE, repository: gone });
-    for (const site of page) await parts.store.apply(site.id, { type: 'repositoryRemoved' });
-    const last = page.at(-1);
-    if (page.length < PAGE || last === undefined) return;
-    after = last.id;
-  }
 }
 
 async function isInReach(parts: IntakeParts, gone: Pick<Repository, 'forge' | 'id' | 'access'>): Promise<boolean> {

@@ -13,9 +13,13 @@ export type ServerParts = {
   readonly webhooks: Webhooks;
   /** Routes under `/api/v1`. */
   readonly api: Hono<{ Bindings: HttpBindings }>;
+  /** Routes under `/setup`. */
+  readonly setup: Hono<{ Bindings: HttpBindings }>;
   readonly metrics: Metrics;
   /** What a request that is let in needs. Each within 2 s; one that throws is not ready. */
   readonly ready: Readonly<Record<string, () => Promise<boolean>>>;
+  /** Those that are connected now. None is no reason to be sent nobody: how else would somebody connect one? */
+  readonly forges: () => readonly string[];
   readonly log: Logger;
   /** How long headers, and then a whole request, may take to arrive; 10 s and 15 s when absent. */
   readonly patience?: Patience;
@@ -105,7 +109,7 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'DELETE']);
 /** The pattern that took a request, for its label. */
 const ROUTES = new WeakMap<IncomingMessage, string>();
 
-function createApp({ api, metrics, ready, log }: ServerParts): Hono<{ Bindings: HttpBindings }> {
+function createApp({ api, setup, metrics, ready, forges, log }: ServerParts): Hono<{ Bindings: HttpBindings }> {
   const app = new Hono<{ Bindings: HttpBindings }>();
   app.use(async (c, next) => {
     await next();
@@ -118,11 +122,16 @@ function createApp({ api, metrics, ready, log }: ServerParts): Hono<{ Bindings: 
     const checks = await Promise.all(names.map(async (name) => [name, await isReady(ready[name])] as const));
     const allReady = checks.every(([, isUp]) => isUp);
     const told = Object.fromEntries(checks.map(([name, isUp]) => [name, isUp ? 'reachable' : 'unreachable']));
-    return c.json({ status: allReady ? 'ready' : 'not ready', ...told }, allReady ? 200 : 503);
+    return c.json({ status: allReady ? 'ready' : 'not ready', ...told, forges: forges() }, allReady ? 200 : 503);
   });
   app.get('/metrics', async (c) => c.body(await metrics.text(), 200, { 'Content-Type': metrics.contentType }));
-  app.get('/', (c) => c.text('Mayfly: preview sites for pull and merge requests. It is running; every site is linked from its request.\n'));
+  app.get('/', (c) =>
+    forges().length === 0
+      ? c.redirect('/setup')
+      : c.text('Mayfly: preview sites for pull and merge requests. It is running; every site is linked from its request.\n'),
+  );
   app.route('/api/v1', api);
+  app.route('/setup', setup);
   app.notFound((c) => problem(c, 'not-found'));
   app.onError(async (error, c) => {
     // Told whole in the log, and as one neutral sentence outside: of a bug, or of a database that is away.

@@ -58,7 +58,6 @@ const refused = (outcome: DeliveryOutcome, problem: HttpProblem): Outcome => ({ 
 
 /** The door for forges. What it answers 202 is stored, or nothing anybody wants. */
 export function openWebhooks(parts: WebhookParts): Webhooks {
-  const doors = new Map(parts.doors.map((door) => [`/api/${door.kind}/webhooks`, door]));
   const enqueuing = new Set<Promise<void>>();
   const enqueue = (delivery: string): void => {
     const job = parts.enqueue(delivery).catch((error: unknown) => {
@@ -70,7 +69,8 @@ export function openWebhooks(parts: WebhookParts): Webhooks {
   };
   return {
     handle(incoming, outgoing) {
-      const door = doors.get(pathOf(incoming));
+      // Looked up each time: forges are connected and disconnected while we run.
+      const door = parts.doors.find(({ kind }) => pathOf(incoming) === `/api/${kind}/webhooks`);
       if (door === undefined) return false;
       receive({ ...parts, enqueue }, door, incoming).then(
         ({ outcome, answer: reply }) => {

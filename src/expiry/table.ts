@@ -1,10 +1,5 @@
+import { table } from '../site/table.ts';
 import type { Done, Finding, Outcome } from './plan.ts';
-
-const WIDEST = 72;
-/** Of a hash, such as an artefact's name, the first digits tell enough. */
-const HASH = /\b[0-9a-f]{40,}\b/g;
-const HASH_SHOWN = 12;
-const GAP = '  ';
 
 /** What a reconcile would do. */
 export function renderPlan(findings: readonly Finding[]): string {
@@ -39,24 +34,4 @@ function wordOf({ deed }: Finding, outcome: Outcome): string {
     default:
       return outcome satisfies never;
   }
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const lines = [head, ...rows.map((row) => row.map(shown))];
-  const widths = head.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
-  return lines
-    .map(
-      (line) =>
-        `${line
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join(GAP)
-          .trimEnd()}\n`,
-    )
-    .join('');
-}
-
-/** Names come from folders and databases too: none may move the cursor of a terminal. */
-function shown(text: string): string {
-  const plain = text.replace(/\p{C}/gu, '?').replace(HASH, (hash) => `${hash.slice(0, HASH_SHOWN)}…`);
-  return plain.length > WIDEST ? `${plain.slice(0, WIDEST - 1)}…` : plain;
 }

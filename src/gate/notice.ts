@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { PAGE_STYLE } from '../site/page-style.ts';
 import { isBrowser } from './exchange.ts';
 
 /** What the gate itself has to say. All text is plain; whoever renders it escapes. `code` in backticks is shown as such. */
@@ -46,17 +47,11 @@ const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (character
 /** Escaped first: a backtick from outside can at most open a `<code>`. */
 const toHtml = (text: string): string => escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>');
 
-const STYLE = `:root{color-scheme:light dark;--ground:#f6f5f1;--card:#fff;--ink:#1d1f23;--quiet:#5c6068;--line:#e3e1da;--link:#1f57c3;--tone:#8a8f98}
-@media(prefers-color-scheme:dark){:root{--ground:#131417;--card:#1c1e22;--ink:#eceae4;--quiet:#a2a6ae;--line:#2e3138;--link:#8db4ff}}
+const STYLE = `${PAGE_STYLE}
 .working{--tone:#2f6fed}.waiting{--tone:#b7791f}.failed{--tone:#d13d3d}.gone{--tone:#8a8f98}
-*{box-sizing:border-box}
-body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:1.25rem;background:var(--ground);color:var(--ink);font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{width:100%;max-width:34rem;background:var(--card);border:1px solid var(--line);border-radius:14px;padding:clamp(1.5rem,5vw,2.5rem);overflow-wrap:anywhere}
 h1{display:flex;gap:.7rem;align-items:baseline;margin:0 0 .75rem;font-size:1.4rem;line-height:1.25;font-weight:650;letter-spacing:-.01em}
 h1 i{flex:none;width:.65rem;height:.65rem;border-radius:50%;background:var(--tone);transform:translateY(-.1rem)}
 p{margin:.75rem 0 0;color:var(--quiet)}p:first-of-type{color:var(--ink)}
-code{padding:.1em .35em;border-radius:5px;background:var(--ground);border:1px solid var(--line);color:var(--ink);font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
-a{color:var(--link);text-underline-offset:.2em}
 .working i{animation:beat 1.6s ease-in-out infinite}@keyframes beat{50%{opacity:.25}}
 @media(prefers-reduced-motion:reduce){.working i{animation:none}}`;
 

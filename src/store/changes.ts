@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import { toSiteId } from '../site/identity.ts';
-import { CHANGED_CHANNEL } from './schema.ts';
+import { CHANGED_CHANNEL, CONNECTIONS_CHANNEL } from './schema.ts';
 import type { SiteChanged, Store } from './store.ts';
 
 /** Pause before a lost connection is opened again; doubled each time up to the second number, for until then changes go unheard. */
@@ -10,11 +10,15 @@ const RECONNECT_MS = { first: 100, longest: 1_000 };
 type Listener = Parameters<Store['onChange']>[0];
 
 /** LISTENs on a connection of its own, for as long as it is open; after each time away the listeners are told `resync`. */
-export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, 'onChange' | 'losses'> & AsyncDisposable {
+export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, 'onChange' | 'onConnections' | 'losses'> & AsyncDisposable {
   const listeners = new Set<Listener>();
+  const ofConnections = new Set<() => void>();
   const closing = new AbortController();
   const tell = (change: SiteChanged | 'resync'): void => {
     for (const listener of listeners) listener(change);
+  };
+  const tellConnections = (): void => {
+    for (const listener of ofConnections) listener();
   };
   const session = async (onReady: () => void): Promise<void> => {
     const client = new pg.Client(config);
@@ -23,10 +27,12 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
       client.on('error', (error) => log.warn({ err: error }, 'the LISTEN connection was lost')).on('end', resolve);
       closing.signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    client.on('notification', ({ payload }) => tell(parseLine(payload ?? '')));
+    client.on('notification', ({ channel, payload }) =>
+      channel === CONNECTIONS_CHANNEL ? tellConnections() : tell(parseLine(payload ?? '')),
+    );
     try {
       await client.connect();
-      await client.query(`listen ${CHANGED_CHANNEL}`);
+      await client.query(`listen ${CHANGED_CHANNEL}; listen ${CONNECTIONS_CHANNEL}`);
       onReady();
       await gone;
     } finally {
@@ -40,7 +46,10 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
     let waitMs = RECONNECT_MS.first;
     while (!closing.signal.aborted) {
       const ready = (): void => {
-        if (wasAway) tell('resync');
+        if (wasAway) {
+          tell('resync');
+          tellConnections();
+        }
         waitMs = RECONNECT_MS.first;
       };
       // Tried again below: the database may be starting.
@@ -58,6 +67,10 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
     onChange(listener) {
       listeners.add(listener);
       return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+    onConnections(listener) {
+      ofConnections.add(listener);
+      return { [Symbol.dispose]: () => void ofConnections.delete(listener) };
     },
     async [Symbol.asyncDispose]() {
       closing.abort();

@@ -6,6 +6,7 @@ import type { NewId } from '../site/ports.ts';
 import { type EffectsHandler, openApply } from './apply.ts';
 import { openChanges } from './changes.ts';
 import { openCommands } from './commands.ts';
+import { openConnections, openHooks, openTickets } from './connections.ts';
 import { openInbox } from './inbox.ts';
 import { openKeepsakes } from './keepsakes.ts';
 import { openLaunches } from './launches.ts';
@@ -86,6 +87,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     leases,
     keepsakes: openKeepsakes(db),
     redeliveries: openRedeliveries(db),
+    connections: openConnections(db),
+    hooks: openHooks(db),
+    tickets: openTickets(db),
     async history(site, limit) {
       const rows = await db.selectFrom('site_history').selectAll().where('site', '=', site).orderBy('id', 'desc').limit(limit).execute();
       return rows.map(({ at, version, type, news }) => ({ at, version, type, news }));
@@ -94,6 +98,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       effects = handler;
     },
     onChange: (listener) => changes.onChange(listener),
+    onConnections: (listener) => changes.onConnections(listener),
     losses: changes.losses,
     async now() {
       const { rows } = await sql<{ now: Date }>`select clock_timestamp() as now`.execute(db);

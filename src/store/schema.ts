@@ -4,6 +4,8 @@ import type { ColumnType, Generated, JSONColumnType } from 'kysely';
 export const SCHEMA = 'mayfly';
 /** Channel on which PostgreSQL tells of a changed site after its commit. */
 export const CHANGED_CHANNEL = 'mayfly_site_changed';
+/** The same of the connections to forges; nothing is told but that something changed. */
+export const CONNECTIONS_CHANNEL = 'mayfly_connections_changed';
 
 /**
  * A column of type `json`, written as text: unlike `jsonb` it keeps every string that JavaScript can hold, NUL and lone surrogates
@@ -98,4 +100,7 @@ export type Database = {
   reports: ReportTable;
   leases: { name: string; holder: string | null; epoch: number; expires_at: Time };
   keepsakes: { key: string; value: string };
+  connections: { forge: string; sealed: Buffer; made_at: Generated<Date> };
+  hooks: { forge: string; repository: string; name: string; hook: string };
+  tickets: { digest: string; kind: string; about: string; expires_at: Time };
 };

@@ -6,6 +6,7 @@ import type { Held, Permission } from '../site/ports.ts';
 import type { Details, ProblemCode } from '../site/problem.ts';
 import type { Effect, Site, STATUSES, Stage } from '../site/site.ts';
 import type { SiteNews } from '../site/site-news.ts';
+import type { Connections, Hooks, Tickets } from './connections.ts';
 
 /** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
 export type Launch = {
@@ -266,11 +267,16 @@ export interface Store extends AsyncDisposable {
   readonly leases: Leases;
   readonly keepsakes: Keepsakes;
   readonly redeliveries: Redeliveries;
+  readonly connections: Connections;
+  readonly hooks: Hooks;
+  readonly tickets: Tickets;
   history(site: SiteId, limit: number): Promise<readonly HistoryEntry[]>;
   /** Where effects go after a commit; set once by `main`. */
   onEffects(handler: (site: Site, effects: readonly Effect[]) => Promise<void>): void;
   /** LISTEN; listeners are told of `resync` when the connection was away and lines may have been missed. */
   onChange(listener: (change: SiteChanged | 'resync') => void): Disposable;
+  /** LISTEN, too: what is connected may have changed. */
+  onConnections(listener: () => void): Disposable;
   /** How often the database has been away so far: what failed while this grew says nothing about the commit. */
   losses(): number;
   now(): Promise<Date>;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection } from 'node:net';
+import { Hono } from 'hono';
 import pg from 'pg';
 import { createApi } from '../../src/app/api.ts';
 import type { BodyLimits } from '../../src/app/body.ts';
@@ -87,6 +88,8 @@ export async function createRig(options: RigOptions = {}) {
   const up = { database: true, queue: true };
   const server = opening.use(
     await openServer({
+      setup: new Hono(),
+      forges: () => ['github'],
       port: 0,
       webhooks,
       api: createApi({ store, token: TOKEN, previewUrl, word: '/preview' }),

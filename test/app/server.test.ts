@@ -5,10 +5,16 @@ test('healthz is alive; readyz names what is not reachable', async () => {
   await using rig = await createRig();
   expect((await fetch(`${rig.url}/healthz`)).status).toBe(200);
   const ready = await fetch(`${rig.url}/readyz`);
-  expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready', database: 'reachable', queue: 'reachable' }]);
+  expect([ready.status, await ready.json()]).toEqual([
+    200,
+    { status: 'ready', database: 'reachable', queue: 'reachable', forges: ['github'] },
+  ]);
   rig.up.queue = false;
   const unready = await fetch(`${rig.url}/readyz`);
-  expect([unready.status, await unready.json()]).toEqual([503, { status: 'not ready', database: 'reachable', queue: 'unreachable' }]);
+  expect([unready.status, await unready.json()]).toEqual([
+    503,
+    { status: 'not ready', database: 'reachable', queue: 'unreachable', forges: ['github'] },
+  ]);
 });
 
 test('metrics are Prometheus text, with routes as patterns', async () => {

@@ -13,6 +13,7 @@ import { voiceRoutes } from './github/api-voice.ts';
 import { type Env, no } from './github/door.ts';
 import { gitRoutes } from './github/git-http.ts';
 import { createHooks } from './github/hooks.ts';
+import { createRegistration } from './github/manifest.ts';
 import { payloads } from './github/payloads.ts';
 import { apiDoor, contentLimit, type Seen, watching } from './github/server.ts';
 import { type Comment, createState, type Pull, type Repo } from './github/state.ts';
@@ -67,6 +68,9 @@ export async function createGitHub(options: { readonly webhookUrl?: string; read
   const at = { api: `http://127.0.0.1:${apiServer.port}`, web: `http://127.0.0.1:${webServer.port}` };
   const world = { state, at };
   api.use(watching(requests, failures, state), apiDoor(state, KEYS.publicKey), contentLimit());
+  const registration = createRegistration(world, hooks, KEYS);
+  web.route('/', registration.web);
+  api.route('/', registration.api);
   api.route('/', appRoutes(world, hooks));
   api.route('/', voiceRoutes(world));
   api.route('/', factRoutes(world));
@@ -79,6 +83,7 @@ export async function createGitHub(options: { readonly webhookUrl?: string; read
 
   const making = { state, at, hooks, payload: payloads(state, at) };
   const commenting = commentVerbs(making);
+  const repositories = repositoryVerbs(making, folder);
   const parts = stack.move();
   return {
     /** Of the API (`GITHUB_API_URL`). */
@@ -94,7 +99,7 @@ export async function createGitHub(options: { readonly webhookUrl?: string; read
     unknownRequests,
     ...pullVerbs(making),
     ...commenting,
-    ...repositoryVerbs(making, folder),
+    ...repositories,
     /** Comments of ours on the pull: of the app, with a marker. */
     ourComments: (pull: Pull): Comment[] => commenting.commentsOf(pull).filter((comment) => comment.viaApp === state.app.id),
     /** The one comment of ours; throws when there are several. */
@@ -113,6 +118,16 @@ export async function createGitHub(options: { readonly webhookUrl?: string; read
       hooks.url = url;
     },
     deliveries: hooks.deliveries,
+    /** Apps that were made from a manifest, also those whose code nobody used. */
+    made: registration.made,
+    /** What webhooks are signed with now. */
+    hookSecret: (): string => hooks.secret,
+    /** As its owner does on the App's page: GitHub tells every installation, and knows nothing of it from then on. */
+    async deleteApp(): Promise<void> {
+      for (const { account } of [...state.installations.values()].filter(({ deleted }) => !deleted))
+        await repositories.uninstall(account.login);
+      state.app.deleted = true;
+    },
     redeliver: hooks.redeliver,
     /** Any webhook, signed and sent. */
     deliver: hooks.send,

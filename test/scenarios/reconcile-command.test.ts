@@ -127,7 +127,7 @@ test('where no Mayfly runs, on its own databases: a dry run finds the same, and 
 });
 
 test('a table is never printed for settings that are wrong, or for words that are not known', async () => {
-  const wrong = await runReconcile({ MAYFLY_TTL: 'soon' }, '--dry-run');
+  const wrong = await runReconcile({ MAYFLY_TTL: 'soon', APP_ID: 'x' }, '--dry-run');
   expect([wrong.code, wrong.out]).toEqual([78, '']);
   for (const name of ['MAYFLY_TTL', 'APP_ID']) expect(wrong.errors).toContain(name);
   const unknown = await runReconcile({}, '--dry-runn');

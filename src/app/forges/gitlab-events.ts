@@ -12,6 +12,8 @@ const project = z.object({ id: repositoryId, path_with_namespace: z.string().max
 
 /** What the connection is called; the same as of the repositories that it opens. */
 export type Side = { readonly forge: ForgeId; readonly access: string };
+/** Of the one GitLab with the one token: what its projects' `access` is called. */
+export const GITLAB_SIDE: Side = { forge: GITLAB, access: 'token' };
 const toRepository = ({ forge, access }: Side, { id, path_with_namespace: name }: z.infer<typeof project>): Repository => ({
   ...{ forge, id, name, access },
 });

@@ -42,6 +42,10 @@ export function appRoutes({ state, at }: World, hooks: Hooks): Hono<Env> {
     asApp(c);
     return c.json({ id: state.app.id, slug: state.app.slug, name: 'Mayfly', permissions: state.permissions, events: state.events });
   });
+  app.get('/app/hook/config', (c) => {
+    asApp(c);
+    return c.json({ url: hooks.url ?? '', content_type: 'json', secret: '********', insecure_ssl: '0' });
+  });
   app.get('/app/installations', (c) => {
     asApp(c);
     return page(

@@ -30,6 +30,8 @@ export type Hooks = {
   redeliver(delivery: Delivery): Promise<Delivery>;
   /** Where webhooks go; null drops them, as if GitHub had never made them. */
   url: string | null;
+  /** What they are signed with; another one once the App was made anew. */
+  secret: string;
 };
 
 export const signature = (secret: string, body: string | Buffer): string =>
@@ -69,7 +71,7 @@ export function createHooks(options: {
             'x-github-hook-id': '478190',
             'x-github-hook-installation-target-id': String(options.appId),
             'x-github-hook-installation-target-type': 'integration',
-            'x-hub-signature-256': signature(options.secret, delivery.body),
+            'x-hub-signature-256': signature(hooks.secret, delivery.body),
           },
         });
         await response.arrayBuffer();
@@ -83,6 +85,7 @@ export function createHooks(options: {
 
   const hooks: Hooks = {
     url: options.url,
+    secret: options.secret,
     deliveries: [],
     async send({ event, payload, guid = randomUUID(), redelivery = false }) {
       const facts = { event, action: text(payload, 'action'), installationId: installation(payload), redelivery };

@@ -59,6 +59,7 @@ export function apiDoor(state: State, publicKey: string): MiddlewareHandler<Env>
     if (kind && credential.split('.').length === 3) {
       const refusal = refuseJwt(credential, { id: state.app.id, publicKey });
       if (refusal) throw no(401, refusal);
+      if (state.app.deleted) throw no(404, 'Integration not found');
       c.set('app', true);
     } else if (kind || c.req.header('authorization')) {
       const token = tokenOf(state, credential);

@@ -105,7 +105,8 @@ export type Installation = { readonly id: number; readonly account: User; suspen
 export type Token = { readonly token: string; readonly installation: Installation; expiresAt: number };
 
 export type State = {
-  readonly app: { readonly id: number; readonly slug: string; readonly bot: User };
+  /** Deleted: GitHub knows nothing of it any more. */
+  readonly app: { readonly id: number; readonly slug: string; readonly bot: User; deleted: boolean };
   readonly permissions: Readonly<Record<string, string>>;
   readonly events: readonly string[];
   readonly users: Map<string, User>;
@@ -127,7 +128,7 @@ export function createState(app: { readonly permissions: Readonly<Record<string,
   const nextId = () => ++id;
   const bot: User = { id: nextId(), login: 'mayfly-preview[bot]', type: 'Bot' };
   return {
-    app: { id: 410_207, slug: 'mayfly-preview', bot },
+    app: { id: 410_207, slug: 'mayfly-preview', bot, deleted: false },
     ...app,
     users: new Map([[bot.login, bot]]),
     repositories: new Map(),

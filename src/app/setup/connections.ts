@@ -1,0 +1,71 @@
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import type { GitHubConfig, GitLabConfig } from '../../config.ts';
+import { type ForgeId, toForgeId } from '../../site/identity.ts';
+import type { Store } from '../../store/store.ts';
+import type { Sealer } from './sealing.ts';
+
+/** An App that was made at `/setup`: its credentials, and where its page on GitHub is. */
+export type StoredGitHub = GitHubConfig & { readonly slug: string; readonly page: string };
+/**
+ * A token that was given at `/setup`. Webhooks on which GitLab kept our signing token send `webhookSecret`; those on which it ignored
+ * that token send `unsignedSecret`, and no signature is asked of them.
+ */
+export type StoredGitLab = GitLabConfig & { readonly unsignedSecret: string };
+export type Stored = { readonly github: StoredGitHub | null; readonly gitlab: StoredGitLab | null };
+
+export interface Connections {
+  read(): Promise<Stored>;
+  saveGitHub(connection: StoredGitHub): Promise<void>;
+  saveGitLab(connection: StoredGitLab): Promise<void>;
+  remove(kind: keyof Stored): Promise<void>;
+}
+
+const github: z.ZodType<StoredGitHub> = z.strictObject({
+  appId: z.int().positive(),
+  privateKey: z.string(),
+  webhookSecret: z.string().min(1),
+  clientId: z.string().nullable(),
+  clientSecret: z.string().nullable(),
+  apiUrl: z.string(),
+  serverUrl: z.string(),
+  slug: z.string(),
+  page: z.string(),
+});
+const gitlab: z.ZodType<StoredGitLab> = z.strictObject({
+  url: z.string(),
+  token: z.string().min(1),
+  webhookSecret: z.string().min(1).nullable(),
+  signingTokens: z.array(z.string().min(1)),
+  unsignedSecret: z.string().min(1),
+});
+
+/** One connection of each kind, whose row is named by it. */
+const FORGES: Readonly<Record<keyof Stored, ForgeId>> = { github: toForgeId('github'), gitlab: toForgeId('gitlab') };
+const aboutOf = (forge: ForgeId): string => `connection ${forge}`;
+
+/** The credentials that are kept in the database instead of in the environment. */
+export function openConnections(store: Pick<Store, 'connections'>, sealer: Sealer, log: Logger): Connections {
+  const save = (forge: ForgeId, value: object): Promise<void> =>
+    store.connections.save({ forge, sealed: sealer.seal(JSON.stringify(value), aboutOf(forge)) });
+  const opened = <T>(rows: Awaited<ReturnType<Store['connections']['all']>>, forge: ForgeId, schema: z.ZodType<T>): T | null => {
+    const row = rows.find((one) => one.forge === forge);
+    if (row === undefined) return null;
+    try {
+      return schema.parse(JSON.parse(sealer.open(row.sealed, aboutOf(forge))));
+    } catch (error) {
+      // As if it were not there: whoever connects the forge again writes it anew.
+      log.error({ err: error, forge }, 'the stored credentials of a forge cannot be read');
+      return null;
+    }
+  };
+  return {
+    async read() {
+      const rows = await store.connections.all();
+      return { github: opened(rows, FORGES.github, github), gitlab: opened(rows, FORGES.gitlab, gitlab) };
+    },
+    saveGitHub: (connection) => save(FORGES.github, connection),
+    saveGitLab: (connection) => save(FORGES.gitlab, connection),
+    remove: (kind) => store.connections.remove(FORGES[kind]),
+  };
+}

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import type { Logger } from 'pino';
+import { parseRepositoryId } from '../../site/identity.ts';
+import { brief, Fault } from '../../site/problem.ts';
+import type { MadeHook } from '../../store/connections.ts';
+import type { Store } from '../../store/store.ts';
+import { GITLAB } from '../forges/gitlab-events.ts';
+import { type GitLabSetup, openGitLabSetup, type Project, type TokenProblem } from '../forges/gitlab-setup.ts';
+import { leaveRepository } from '../leaving.ts';
+import { isLoopback } from './addresses.ts';
+import type { Connections, StoredGitLab } from './connections.ts';
+import type { ForgesNow } from './forms.ts';
+import { webhookUrl } from './manifest.ts';
+
+export type GitLabParts = {
+  readonly store: Pick<Store, 'hooks' | 'repositories' | 'sites' | 'apply'>;
+  readonly connections: Connections;
+  readonly forges: ForgesNow;
+  readonly publicUrl: URL;
+  readonly log: Logger;
+};
+/** Where, with what, and of which group; null: all that the token is a Maintainer of. */
+export type Given = { readonly url: string; readonly token: string; readonly group: string | null };
+export type ConnectProblem = TokenProblem | 'group-unknown' | 'no-projects' | 'environment' | 'elsewhere' | 'not-reachable';
+export type Looked = { readonly projects: readonly Project[] } | { readonly problem: ConnectProblem };
+
+/** What became of one project's webhook. `left`: it is still there, and we forgot it. */
+export type Outcome = {
+  readonly name: string;
+  readonly came: 'made' | 'updated' | 'removed' | 'left' | 'failed';
+  /** Whether GitLab signs what it sends; null where that is no question. */
+  readonly signs: 'signed' | 'unsigned' | null;
+  readonly why: string;
+};
+
+/** What can be chosen with a token, or why nothing can. Changes nothing. */
+export async function look(parts: GitLabParts, given: Given): Promise<Looked> {
+  if (parts.forges.origin('gitlab') === 'environment') return { problem: 'environment' };
+  if (isLoopback(parts.publicUrl) && !isLoopback(new URL(given.url))) return { problem: 'not-reachable' };
+  const known = (await parts.store.repositories.forges()).find(({ kind }) => kind === 'gitlab');
+  if (known !== undefined && known.address !== given.url) return { problem: 'elsewhere' };
+  const setup = openGitLabSetup(given);
+  const problem = await setup.problem();
+  if (problem !== undefined) return { problem };
+  const projects = await setup.projects(given.group);
+  if (projects === undefined) return { problem: 'group-unknown' };
+  return projects.length === 0 ? { problem: 'no-projects' } : { projects };
+}
+
+/** Stores the token, and makes the webhook of each project. Done again it changes nothing but what differs. */
+export async function connect(parts: GitLabParts, given: Given, wanted: readonly Project[]): Promise<readonly Outcome[]> {
+  const { store, connections, forges, log } = parts;
+  const before = forges.stored().gitlab;
+  const connection: StoredGitLab = { ...(before ?? newSecrets()), url: given.url, token: given.token };
+  // First, so that what the first webhook brings is let in.
+  await connections.saveGitLab(connection);
+  await forges.reload();
+  const setup = openGitLabSetup(given);
+  const outcomes: Outcome[] = [];
+  for (const project of wanted) outcomes.push(await hook(parts, { setup, connection, project }));
+  if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
+  log.info({ forge: GITLAB, projects: outcomes.map(({ name, came }) => `${name}: ${came}`) }, 'GitLab was connected');
+  return outcomes;
+}
+
+const newSecrets = (): Pick<StoredGitLab, 'webhookSecret' | 'unsignedSecret' | 'signingTokens'> => ({
+  webhookSecret: randomBytes(32).toString('hex'),
+  unsignedSecret: randomBytes(32).toString('hex'),
+  signingTokens: [`whsec_${randomBytes(32).toString('base64')}`],
+});
+
+type Hooking = { readonly setup: GitLabSetup; readonly connection: StoredGitLab; readonly project: Project };
+
+async function hook({ store, publicUrl, log }: GitLabParts, { setup, connection, project }: Hooking): Promise<Outcome> {
+  const { id, name } = project;
+  const url = webhookUrl(publicUrl, 'gitlab');
+  try {
+    const first = await setup.ensureHook(id, url, {
+      secret: connection.webhookSecret ?? '',
+      signingToken: connection.signingTokens[0] ?? null,
+    });
+    await store.hooks.made(GITLAB, { repository: id, name, hook: first.hook });
+    // A GitLab that passed over the signing token would be asked for signatures that it never makes.
+    if (!first.isSigned) await setup.ensureHook(id, url, { secret: connection.unsignedSecret, signingToken: null });
+    return { name, came: first.was, signs: first.isSigned ? 'signed' : 'unsigned', why: '' };
+  } catch (error) {
+    return failed(log, name, error);
+  }
+}
+
+function failed(log: Logger, name: string, error: unknown): Outcome {
+  if (!(error instanceof Fault)) throw error;
+  log.warn({ err: error, project: name }, 'the webhook of a project could not be changed');
+  const { cause } = error.details;
+  return { name, came: 'failed', signs: null, why: typeof cause === 'string' ? cause : brief(error.code, error.details) };
+}
+
+/** Removes webhooks that we made, with the sites of their projects; with the last one goes the token. */
+export async function disconnect(parts: GitLabParts, which: (hook: MadeHook) => boolean): Promise<readonly Outcome[]> {
+  const { store, forges, log } = parts;
+  const connection = forges.stored().gitlab;
+  if (connection === null) return [];
+  const setup = openGitLabSetup(connection);
+  const isUnknown = (await setup.problem()) === 'token-unknown';
+  const outcomes: Outcome[] = [];
+  for (const made of (await store.hooks.of(GITLAB)).filter(which)) {
+    const outcome = isUnknown ? leftBehind(made) : await unhook(setup, made, log);
+    outcomes.push(outcome);
+    if (outcome.came === 'failed') continue;
+    await store.hooks.removed(GITLAB, made.repository);
+    const id = parseRepositoryId(made.repository);
+    if (id !== undefined) await leaveRepository(store, { forge: GITLAB, id });
+  }
+  if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
+  return outcomes;
+}
+
+const leftBehind = ({ name }: MadeHook): Outcome => ({ name, came: 'left', signs: null, why: '' });
+
+async function unhook(setup: GitLabSetup, { repository, name, hook: made }: MadeHook, log: Logger): Promise<Outcome> {
+  const id = parseRepositoryId(repository);
+  if (id === undefined) throw new Error(`The row of the webhook of ${repository} is damaged`);
+  try {
+    await setup.removeHook(id, made);
+    return { name, came: 'removed', signs: null, why: '' };
+  } catch (error) {
+    return failed(log, name, error);
+  }
+}

@@ -1,0 +1,157 @@
+import type { Logger } from 'pino';
+import { GITLAB } from './app/forges/gitlab-events.ts';
+import type { ForgeLink } from './app/pulls.ts';
+import { openConnections, type Stored } from './app/setup/connections.ts';
+import { createSealer } from './app/setup/sealing.ts';
+import type { Door } from './app/webhooks.ts';
+import type { Config } from './config.ts';
+import { secretsOf } from './config-secrets.ts';
+import { connectForges, type Forges } from './open-forges.ts';
+import type { ForgeId, ForgeKind, Repository } from './site/identity.ts';
+import type { Deliveries, Source } from './site/ports.ts';
+import type { Store } from './store/store.ts';
+
+/** The forges of this Mayfly at any moment: who holds one of these maps sees what is connected or disconnected later as well. */
+export type LiveForges = Forges & {
+  /** Reads what is stored now, and opens and closes what differs. */
+  reload(): Promise<void>;
+  /** Whence a forge's settings are; undefined: it is not connected. The environment's win. */
+  origin(kind: ForgeKind): 'environment' | 'stored' | undefined;
+  stored(): Stored;
+  /** Of the environment and of what is stored, all that must never be written anywhere. */
+  secrets(): readonly string[];
+};
+
+export type LiveParts = {
+  readonly config: Config;
+  readonly store: Pick<Store, 'connections' | 'hooks' | 'repositories'>;
+  /** Undefined where there is none, and so nothing that was sealed with it. */
+  readonly secretKey: Buffer | undefined;
+  /** From now on this is masked in the log. */
+  readonly hide?: ((secret: string) => void) | undefined;
+  readonly log: Logger;
+};
+
+const KINDS = ['github', 'gitlab'] as const satisfies readonly ForgeKind[];
+const NONE: Stored = { github: null, gitlab: null };
+
+/** Opens every forge that is connected, and tells the store of it; follows what is connected until `opening` is disposed of. */
+export async function openForges(
+  parts: LiveParts & { readonly store: Pick<Store, 'onConnections'> },
+  opening: AsyncDisposableStack,
+): Promise<LiveForges> {
+  const { store, log } = parts;
+  const forges = await lookAtForges(parts);
+  const reload = async (): Promise<void> => {
+    await forges.reload();
+    for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
+  };
+  await reload();
+  let following: Promise<void> = Promise.resolve();
+  const listening = store.onConnections(() => {
+    following = Promise.all([following, reload()]).then(
+      () => undefined,
+      // Until the next change, or the next start, what was connected stays so.
+      (error: unknown) => log.warn({ err: error }, 'what is connected could not be read'),
+    );
+  });
+  opening.defer(async () => {
+    listening[Symbol.dispose]();
+    await following;
+  });
+  return { ...forges, reload };
+}
+
+/** The same, and nothing is written anywhere. */
+export async function lookAtForges({ config, store, secretKey, hide, log }: LiveParts): Promise<LiveForges> {
+  const connections = secretKey && openConnections(store, createSealer(secretKey), log);
+  const live = createLive();
+  const opened = new Map<ForgeKind, string>();
+  let stored = NONE;
+  const merged = (): Config => ({ ...config, github: config.github ?? stored.github, gitlab: config.gitlab ?? stored.gitlab });
+  const secrets = (): readonly string[] => [...secretsOf(merged()), ...(stored.gitlab ? [stored.gitlab.unsignedSecret] : [])];
+  const look = async (): Promise<void> => {
+    stored = (await connections?.read()) ?? NONE;
+    for (const secret of secrets()) hide?.(secret);
+    for (const kind of KINDS) {
+      const digest = JSON.stringify([merged()[kind], config[kind] === null]);
+      if (opened.get(kind) === digest) continue;
+      live.close(kind);
+      opened.set(kind, digest);
+      tellWinner(log, kind, { config, stored });
+      live.add(connectForges(onlyOf(merged(), kind), log));
+      if (kind !== 'gitlab' || config.gitlab !== null || stored.gitlab === null) continue;
+      live.narrow(GITLAB, store);
+      live.widen(unsigned(merged(), stored.gitlab, log));
+    }
+  };
+  let turn = look();
+  await turn;
+  return {
+    ...live.forges,
+    reload() {
+      // One after the other: the last look is the one that stands.
+      turn = turn.catch(() => undefined).then(look);
+      return turn;
+    },
+    origin: (kind) => (config[kind] !== null ? 'environment' : stored[kind] !== null ? 'stored' : undefined),
+    stored: () => stored,
+    secrets,
+  };
+}
+
+const onlyOf = (config: Config, kind: ForgeKind): Config => ({
+  ...config,
+  github: kind === 'github' ? config.github : null,
+  gitlab: kind === 'gitlab' ? config.gitlab : null,
+});
+
+/** The door for the webhooks on which GitLab ignored our signing token. */
+function unsigned(config: Config, { unsignedSecret }: NonNullable<Stored['gitlab']>, log: Logger): readonly Door[] {
+  const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingTokens: [] };
+  return connectForges({ ...config, github: null, gitlab }, log).doors;
+}
+
+function tellWinner(log: Logger, kind: ForgeKind, { config, stored }: { readonly config: Config; readonly stored: Stored }): void {
+  if (config[kind] === null || stored[kind] === null) return;
+  log.warn({ forge: kind }, 'the environment has settings of this forge: they win over those that are stored');
+}
+
+function createLive() {
+  const links = new Map<ForgeId, ForgeLink>();
+  const sources = new Map<ForgeId, Source>();
+  const deliveries = new Map<ForgeId, Deliveries>();
+  const doors: Door[] = [];
+  return {
+    forges: { links, sources, deliveries, doors } satisfies Forges,
+    close(kind: ForgeKind): void {
+      for (const [id, { forge }] of links) if (forge.kind === kind) for (const map of [links, sources, deliveries]) map.delete(id);
+      doors.splice(0, doors.length, ...doors.filter((door) => door.kind !== kind));
+    },
+    add(more: Forges): void {
+      for (const [id, link] of more.links) links.set(id, link);
+      for (const [id, source] of more.sources) sources.set(id, source);
+      for (const [id, one] of more.deliveries) deliveries.set(id, one);
+      doors.push(...more.doors);
+    },
+    /** Of what the forge opens to us, only what was chosen counts: a token may see more than people meant. */
+    narrow(id: ForgeId, { hooks }: Pick<Store, 'hooks'>): void {
+      const link = links.get(id);
+      if (link === undefined) return;
+      const repositories = async (access: string): Promise<readonly Repository[]> => {
+        const chosen = new Set((await hooks.of(id)).map(({ repository }) => repository));
+        return (await link.facts.repositories(access)).filter((repository) => chosen.has(repository.id));
+      };
+      links.set(id, { ...link, facts: { ...link.facts, repositories } });
+    },
+    /** What one of these lets in is let in by the door of its kind as well. */
+    widen(others: readonly Door[]): void {
+      for (const other of others) {
+        const at = doors.findIndex(({ kind }) => kind === other.kind);
+        const door = doors[at];
+        if (door === undefined) continue;
+        doors[at] = { ...door, verify: (headers, body) => [door, other].map((one) => one.verify(headers, body)).includes(true) };
+      }
+    },
+  };
+}

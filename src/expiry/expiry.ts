@@ -9,7 +9,7 @@ import { planForge, planNewcomers, planRepository } from './forges.ts';
 import { removeOldLogs } from './old-logs.ts';
 import { planOrphans, type Stocks } from './orphans.ts';
 import { carryOut, type Deed, type Done, type Finding, NOT_COMPARED } from './plan.ts';
-import { planStrangers } from './reconcile.ts';
+import { type Looks, planStrangers } from './reconcile.ts';
 import { planSweep, sweep } from './sweep.ts';
 
 export type ExpiryParts = {
@@ -38,7 +38,7 @@ export type ExpiryParts = {
 
 export type ForgeSide = {
   readonly forge: Pick<Forge, 'kind'>;
-  readonly facts: Pick<Facts, 'openPulls' | 'accesses' | 'repositories'>;
+  readonly facts: Pick<Facts, 'openPulls' | 'file' | 'accesses' | 'repositories'>;
   readonly voice: Pick<Voice, 'deployedPlaces' | 'removeDeployments'>;
 };
 
@@ -80,9 +80,10 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
   const tell = openTelling(parts);
   const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null, log });
+  const looks: Looks = new Map();
   let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
-    for await (const step of forgeSteps(parts)) {
+    for await (const step of forgeSteps(parts, looks)) {
       tell(await take(step, { signal, log }));
       await pause(pace(step.of), signal);
       if (signal.aborted) return;
@@ -91,7 +92,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   };
   async function* everyStep(): AsyncGenerator<Step> {
     yield only(await planSweep(store, wake));
-    yield* forgeSteps(parts);
+    yield* forgeSteps(parts, looks);
     yield only(await orphans());
   }
   return {
@@ -134,13 +135,13 @@ type Step = {
 const only = (findings: readonly Finding[]): Step => ({ findings, of: Number.POSITIVE_INFINITY });
 
 /** A round over the forges: each look is taken once what the one before asked for was done. */
-async function* forgeSteps(parts: ExpiryParts): AsyncGenerator<Step> {
+async function* forgeSteps(parts: ExpiryParts, looks: Looks): AsyncGenerator<Step> {
   const { store, deliveries } = parts;
   // Before repositories are compared: a new access to one is no reason to end its sites.
   yield only([...(await planNewcomers(parts)), ...(await planStrangers(store))]);
   const repositories = await store.repositories.all();
   const of = repositories.length + deliveries.size;
-  for (const repository of repositories) yield { findings: await planRepository(parts, repository), of };
+  for (const repository of repositories) yield { findings: await planRepository({ ...parts, looks }, repository), of };
   // Last: by then the door has been open for a while, and each delivery is asked for once.
   for (const forge of deliveries.keys()) yield { ...(await planForge(parts, forge)), of };
 }

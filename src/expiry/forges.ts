@@ -6,7 +6,7 @@ import { type DeliveryPlan, planDeliveries } from './deliveries.ts';
 import { planDeployments } from './deployments.ts';
 import type { ExpiryParts } from './expiry.ts';
 import { type Finding, NOT_COMPARED } from './plan.ts';
-import { planPulls, standingIn } from './reconcile.ts';
+import { type Looks, planPulls, standingIn } from './reconcile.ts';
 
 /**
  * Repositories that are open to us otherwise than we remember: nobody told us of them, or they were opened anew. Only the forge can say
@@ -49,11 +49,11 @@ async function newcomer({ store, repositories, addRepository }: ExpiryParts, rep
 }
 
 /** What one repository's forge says otherwise than we remember: its pulls, and what we left there. */
-export async function planRepository(parts: ExpiryParts, repository: Repository): Promise<readonly Finding[]> {
+export async function planRepository(parts: ExpiryParts & { readonly looks: Looks }, repository: Repository): Promise<readonly Finding[]> {
   const side = parts.links.get(repository.forge);
   if (side === undefined) return [];
   try {
-    const pulls = await planPulls(parts.store, repository, { ...side, lookAtPull: parts.lookAtPull });
+    const pulls = await planPulls(parts.store, repository, { ...side, lookAtPull: parts.lookAtPull, looks: parts.looks });
     return [...pulls, ...(await planDeployments(parts.store, repository, side))];
   } catch (error) {
     if (error instanceof Fault && error.code === 'access-gone') return await outOfReach(parts, repository);

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto';
 import { type Forge, pullName, type Repository, type SiteId, shortSha } from '../site/identity.ts';
 import type { Facts, PullNow } from '../site/ports.ts';
 import { CAUSED_BY_FORGE, CAUSED_BY_SETTINGS } from '../site/problem.ts';
+import { askSettings } from '../site/repo-config.ts';
 import type { Site } from '../site/site.ts';
 import { isOver } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
@@ -12,10 +14,14 @@ type Rows = Pick<Store, 'sites' | 'apply'>;
 
 export type ForgeTruth = {
   readonly forge: Pick<Forge, 'kind'>;
-  readonly facts: Pick<Facts, 'openPulls'>;
+  readonly facts: Pick<Facts, 'openPulls' | 'file'>;
   /** Looks at one pull as if the forge had just told of it. */
   readonly lookAtPull: (repository: Repository, number: number) => Promise<void>;
+  readonly looks: Looks;
 };
+
+/** How pulls stood, with the settings they are under, when they were last looked at without anything coming of it. */
+export type Looks = Map<string, ReadonlyMap<number, string>>;
 
 /**
  * Compares the forge's open pulls with the rows of one repository, both ways: a pull without its site, a site whose pull is closed,
@@ -24,12 +30,37 @@ export type ForgeTruth = {
 export async function planPulls(store: Rows, repository: Repository, truth: ForgeTruth): Promise<readonly Finding[]> {
   const standing = new Map((await standingIn(store, repository)).map((site) => [site.pull.number, site]));
   const open = new Map((await truth.facts.openPulls(repository)).map((pull) => [pull.number, pull]));
+  const before = truth.looks.get(keyOf(repository));
+  const looks = new Map<number, string>();
+  truth.looks.set(keyOf(repository), looks);
+  const standOf = openStands(truth.facts, repository);
   const findings: Finding[] = [];
   for (const number of new Set([...open.keys(), ...standing.keys()])) {
     const site = standing.get(number) ?? (await store.sites.findByPull(pullOf(repository, number)));
-    findings.push(...planPull({ store, repository, truth }, { number, site, pull: open.get(number) }));
+    const found = planPull({ store, repository, truth }, { number, site, pull: open.get(number) });
+    const pull = open.get(number);
+    // Where it takes a look to tell, one is enough for as long as nothing differs that it could go by.
+    const stand = found.unsure === undefined || pull === undefined ? undefined : await standOf(pull);
+    const remember = (): void => void (stand !== undefined && looks.set(number, stand));
+    if (stand !== undefined && stand === before?.get(number)) remember();
+    else if (found.unsure !== undefined) findings.push(found.unsure(remember));
+    findings.push(...found.sure);
   }
   return findings;
+}
+
+const keyOf = ({ forge, id }: Repository): string => `${forge} ${id}`;
+
+/** What a pull stands as: itself, and the settings of its base branch, which are asked for once. */
+function openStands(facts: Pick<Facts, 'file'>, repository: Repository): (pull: PullNow) => Promise<string> {
+  const asked = new Map<string, Promise<unknown>>();
+  return async ({ head, labels }) => {
+    const settings = asked.get(head.base) ?? askSettings(facts, repository, head.base);
+    asked.set(head.base, settings);
+    return createHash('sha256')
+      .update(JSON.stringify([head, labels, await settings]))
+      .digest('base64url');
+  };
 }
 
 /** Sites that stand although nothing is known of their repository any more: no pull will ever end them. */
@@ -56,7 +87,10 @@ export async function planStrangers(store: Rows & Pick<Store, 'repositories'>): 
 type Compared = { readonly number: number; readonly site: Site | undefined; readonly pull: PullNow | undefined };
 type Parts = { readonly store: Rows; readonly repository: Repository; readonly truth: ForgeTruth };
 
-function planPull({ store, repository, truth }: Parts, { number, site, pull }: Compared): readonly Finding[] {
+/** `sure`: what is not as it should be; `unsure`: what may not be, and calls `looked` once it was looked at. */
+type Planned = { readonly sure: readonly Finding[]; readonly unsure: ((looked: () => void) => Finding) | undefined };
+
+function planPull({ store, repository, truth }: Parts, { number, site, pull }: Compared): Planned {
   const about = { kind: 'pull', name: pullName(truth.forge, number), where: repository.name } as const;
   const look = async (): Promise<boolean> => {
     await truth.lookAtPull(repository, number);
@@ -71,8 +105,16 @@ function planPull({ store, repository, truth }: Parts, { number, site, pull }: C
   const differs = difference(site, pull);
   if (differs !== undefined) findings.push({ ...about, why: differs.why, deed: { word: differs.word, run: look } });
   const unsure = differs === undefined ? whyUnsure(site) : undefined;
-  if (unsure !== undefined) findings.push({ ...about, why: unsure, deed: { word: 'looked at', run: look } });
-  return findings;
+  if (unsure === undefined) return { sure: findings, unsure };
+  const finding = (looked: () => void): Finding => {
+    const run = async (): Promise<boolean> => {
+      const changed = await look();
+      looked();
+      return changed;
+    };
+    return { ...about, why: unsure, deed: { word: 'looked at', run } };
+  };
+  return { sure: findings, unsure: finding };
 }
 
 const pullOf = ({ forge, id }: Repository, number: number): Site['pull'] => ({ forge, repository: id, number });

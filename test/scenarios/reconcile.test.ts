@@ -21,6 +21,29 @@ describe('reconcile', () => {
   const ground = () => ({ dataDir: w.dataDir, database: w.database.name, server: serverOfTests() });
   const pullsOf = (guid: string) => w.github.deliveries.filter((delivery) => delivery.guid === guid);
 
+  test('a pull without a site is looked at once, and again when its labels or the settings of its base branch are others', async () => {
+    const files = { ...nodeApp('main'), '.mayfly.yml': 'previews: label\n' };
+    const repo = await w.github.createRepository({ name: `rec-${++made}/shop-${made}`, files });
+    w.github.sendWebhooksTo(null);
+    const [labelled, left] = [await w.github.openPull(repo), await w.github.openPull(repo)];
+    const looks = async (): Promise<readonly number[]> => {
+      const before = w.github.requests.length;
+      await w.mayfly.reconcileNow();
+      const asked = w.github.requests.slice(before).map(({ path }) => path);
+      return [labelled, left].map(({ number }) => asked.filter((path) => path.endsWith(`/${repo.name}/pulls/${number}`)).length);
+    };
+    // First as pulls that nobody knows, then as those whose settings want no site.
+    for (const _ of ['one', 'another']) await looks();
+    expect(await looks()).toEqual([0, 0]);
+    await w.github.label(labelled, 'preview');
+    expect(await looks()).toEqual([1, 0]);
+    expect((await w.siteOf(labelled))?.status).toBeDefined();
+    await w.github.pushToBranch(repo, 'main', { '.mayfly.yml': 'previews: auto\n' });
+    expect((await looks())[1]).toBe(1);
+    w.github.sendWebhooksTo(w.webhooks());
+    await Promise.all([w.reaches(labelled, 'ready'), w.reaches(left, 'ready')]);
+  });
+
   test('T-F22: a missed close, a missed open, a missed push and a missed reopening are found, in both directions', async () => {
     const repo = await repository();
     const [closes, moves, reopens] = await Promise.all(['a', 'b', 'c'].map((text) => w.github.openPull(repo, { files: nodeApp(text) })));

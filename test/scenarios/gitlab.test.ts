@@ -93,6 +93,8 @@ describe('GitLab', () => {
       await w.gitlab.react(pull, { comment, login: 'bob', content: 'rocket' });
       await w.gitlab.pushToBranch(repo, 'main', { 'README.md': 'words' });
       const sent = w.gitlab.deliveries.slice(before);
+      // Of what we said ourselves GitLab tells us in its own time.
+      await until('all of them to be answered', () => sent.every(({ durationMs }) => durationMs > 0));
       expect(sent.map(({ statusCode }) => statusCode)).toEqual(sent.map(() => 202));
       expect(w.gitlab.hooksOf(repo)).toMatchObject([{ failures: 0, disabledUntil: null }]);
       await w.reaches(pull, 'ready');

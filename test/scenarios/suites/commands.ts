@@ -157,9 +157,9 @@ export function commands(forge: ForgeName): void {
     const { pull } = await standing();
     w.forge.sendWebhooksTo(null);
     await w.forge.comment(pull, 'write', '/preview stop');
-    const [stopped] = w.forge.deliveries.slice(-1);
+    const stopped = w.forge.deliveries.findLast(({ body }) => body.includes('"/preview stop"'));
     await w.forge.comment(pull, 'write', '/preview deploy');
-    const [deployed] = w.forge.deliveries.slice(-1);
+    const deployed = w.forge.deliveries.findLast(({ body }) => body.includes('"/preview deploy"'));
     w.forge.sendWebhooksTo(w.webhooks());
     if (deployed) await w.forge.redeliver(deployed);
     await until('the deploy', async () => (await w.mayfly.store.inbox.pending(0, 1)).length === 0);

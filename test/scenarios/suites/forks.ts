@@ -77,7 +77,7 @@ export function forks(forge: ForgeName): void {
     await nextSecond();
     w.forge.sendWebhooksTo(null);
     const comment = await w.forge.comment(pull, 'ada', '/preview approve');
-    const [late] = w.forge.deliveries.slice(-1);
+    const late = w.forge.deliveries.findLast(({ body }) => body.includes('/preview approve'));
     await nextSecond();
     w.forge.sendWebhooksTo(w.webhooks());
     await w.forge.push(pull, nodeApp('swapped in'));
@@ -110,7 +110,7 @@ export function forks(forge: ForgeName): void {
     const { repo, pull } = await held();
     w.forge.sendWebhooksTo(null);
     const comment = await w.forge.comment(pull, 'ada', `/preview approve ${pull.sha}`);
-    const [late] = w.forge.deliveries.slice(-1);
+    const late = w.forge.deliveries.findLast(({ body }) => body.includes('/preview approve'));
     await nextSecond();
     w.forge.sendWebhooksTo(w.webhooks());
     await TURNS[turn]?.(repo, pull);
@@ -129,7 +129,7 @@ export function forks(forge: ForgeName): void {
     await nextSecond();
     w.forge.sendWebhooksTo(null);
     const comment = await w.forge.comment(pull, 'ada', '/preview approve 0000000');
-    const [late] = w.forge.deliveries.slice(-1);
+    const late = w.forge.deliveries.findLast(({ body }) => body.includes('/preview approve'));
     await nextSecond();
     w.forge.sendWebhooksTo(w.webhooks());
     const sha = await w.forge.push(pull, nodeApp('the one that was not'));

@@ -25,6 +25,8 @@ export type LiveForges = Forges & {
 export type LiveParts = {
   readonly config: Config;
   readonly store: Pick<Store, 'connections' | 'hooks' | 'repositories'>;
+  /** This Mayfly's name in the labels of what it makes. */
+  readonly instance: string;
   /** Undefined where there is none, and so nothing that was sealed with it. */
   readonly secretKey: Buffer | undefined;
   /** From now on this is masked in the log. */
@@ -63,7 +65,7 @@ export async function openForges(
 }
 
 /** The same, and nothing is written anywhere. */
-export async function lookAtForges({ config, store, secretKey, hide, log }: LiveParts): Promise<LiveForges> {
+export async function lookAtForges({ config, store, instance, secretKey, hide, log }: LiveParts): Promise<LiveForges> {
   const connections = secretKey && openConnections(store, createSealer(secretKey), log);
   const live = createLive();
   const opened = new Map<ForgeKind, string>();
@@ -79,10 +81,10 @@ export async function lookAtForges({ config, store, secretKey, hide, log }: Live
       live.close(kind);
       opened.set(kind, digest);
       tellWinner(log, kind, { config, stored });
-      live.add(connectForges(onlyOf(merged(), kind), log));
+      live.add(connectForges(onlyOf(merged(), kind), { instance, log }));
       if (kind !== 'gitlab' || config.gitlab !== null || stored.gitlab === null) continue;
       live.narrow(GITLAB, store);
-      live.widen(unsigned(merged(), stored.gitlab, log));
+      live.widen(unsigned(merged(), stored.gitlab, { instance, log }));
     }
   };
   let turn = look();
@@ -107,9 +109,13 @@ const onlyOf = (config: Config, kind: ForgeKind): Config => ({
 });
 
 /** The door for the webhooks on which GitLab ignored our signing token. */
-function unsigned(config: Config, { unsignedSecret }: NonNullable<Stored['gitlab']>, log: Logger): readonly Door[] {
+function unsigned(
+  config: Config,
+  { unsignedSecret }: NonNullable<Stored['gitlab']>,
+  around: Pick<LiveParts, 'instance' | 'log'>,
+): readonly Door[] {
   const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingTokens: [] };
-  return connectForges({ ...config, github: null, gitlab }, log).doors;
+  return connectForges({ ...config, github: null, gitlab }, around).doors;
 }
 
 function tellWinner(log: Logger, kind: ForgeKind, { config, stored }: { readonly config: Config; readonly stored: Stored }): void {

@@ -82,8 +82,8 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
         Object.entries(await queues.depth()).map(([name, { waiting, active, delayed }]) => [name, waiting + active + delayed]),
       ),
   });
-  const { secretKey } = stores;
-  const forges = await openForges({ config, store, secretKey, hide: options.hide, log }, opening);
+  const { instance, secretKey } = stores;
+  const forges = await openForges({ config, store, instance, secretKey, hide: options.hide, log }, opening);
   const policy: OperatorPolicy = { ...config };
   const local = ground && (await openTarget(stores, { ...options, ...(await ground) }, opening));
   const target = local?.target ?? null;

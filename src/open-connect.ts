@@ -66,7 +66,7 @@ async function openParts(config: Config, { log, hide }: Telling, opening: AsyncD
     throw new Error(`There is no secret-key in ${config.dataDir}. Run this where Mayfly runs, or set MAYFLY_SECRET_KEY.`);
   const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
   store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
-  const forges = await openForges({ config, store, secretKey, hide, log }, opening);
+  const forges = await openForges({ config, store, instance, secretKey, hide, log }, opening);
   return {
     store,
     connections: openConnections(store, createSealer(secretKey), log),

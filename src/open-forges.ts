@@ -23,9 +23,12 @@ export type Forges = {
 /** One of them, opened. */
 type Opened = ForgeLink & { readonly source: Source; readonly deliveries: Deliveries; readonly door: Door };
 
+/** `instance`: this Mayfly's name in the labels of what it makes. */
+type Around = { readonly instance: string; readonly log: Logger };
+
 /** Every forge that is configured. */
-export function connectForges(config: Config, log: Logger): Forges {
-  const opened = [...connectGitHub(config, log), ...connectGitLab(config)];
+export function connectForges(config: Config, around: Around): Forges {
+  const opened = [...connectGitHub(config, around), ...connectGitLab(config)];
   const byId = <T>(part: (one: Opened) => T): ReadonlyMap<ForgeId, T> => new Map(opened.map((one) => [one.forge.id, part(one)]));
   return {
     links: byId(({ forge, facts, voice, forget }) => ({ forge, facts, voice, forget })),
@@ -35,11 +38,11 @@ export function connectForges(config: Config, log: Logger): Forges {
   };
 }
 
-function connectGitHub({ github }: Config, log: Logger): readonly Opened[] {
+function connectGitHub({ github }: Config, { instance, log }: Around): readonly Opened[] {
   if (github === null) return [];
   const app = openGitHub(github, { log });
   const forge = { id: GITHUB, kind: 'github', address: app.serverUrl } as const;
-  return [{ forge, ...createGitHubForge(app), door: githubDoor(app) }];
+  return [{ forge, ...createGitHubForge(app, instance), door: githubDoor(app) }];
 }
 
 function connectGitLab({ gitlab, publicUrl }: Config): readonly Opened[] {

@@ -37,8 +37,8 @@ type Telling = { readonly log: Logger; readonly hide?: (secret: string) => void 
 /** What a reconcile would do now. Nothing is changed anywhere: the database itself refuses it, and the forges are only asked. */
 export async function planReconcile(config: Config, { log, hide }: Telling): Promise<readonly Finding[]> {
   await using opening = new AsyncDisposableStack();
-  const { store, stock, owner, secretKey } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
-  const forges = await lookAtForges({ config, store, secretKey, hide, log });
+  const { store, stock, owner, instance, secretKey } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
+  const forges = await lookAtForges({ config, store, instance, secretKey, hide, log });
   const stocks = runsSites(config) ? { target: stock } : {};
   return await openMeans(config, { store, queues: NO_QUEUES, forges, stocks, owner }, log).plan();
 }
@@ -94,7 +94,7 @@ async function openAlone(
   const ground = runsSites(config) ? startGround(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   stores.store.onEffects((site, effects) => handOn(stores, site, effects));
-  const forges = await openForges({ config, store: stores.store, secretKey: stores.secretKey, hide, log }, opening);
+  const forges = await openForges({ config, ...stores, hide, log }, opening);
   const local = ground && (await openTarget(stores, { ...(await ground), log }, opening));
   const { store, queues } = stores;
   return { store, queues, forges, stocks: local ? { target: local.target, artefacts: local.artefacts } : {}, owner: 'nobody' };
@@ -105,6 +105,6 @@ async function openWithOwner(config: Config, { log, hide }: Telling, opening: As
   const { store, stock, instance, databaseUrl, secretKey } = beside;
   const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
   store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
-  const forges = await openForges({ config, store, secretKey, hide, log }, opening);
+  const forges = await openForges({ config, store, instance, secretKey, hide, log }, opening);
   return { store, queues, forges, stocks: runsSites(config) ? { target: stock } : {}, owner: 'a Mayfly that runs' };
 }

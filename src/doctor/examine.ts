@@ -27,7 +27,7 @@ export async function examine(config: Config, telling: Telling): Promise<readonl
 /** Without the database only what the environment has is known. */
 async function connectedOf(config: Config, beside: Beside | undefined, { log, hide }: Telling): Promise<Connected> {
   if (beside === undefined) return config;
-  const forges = await lookAtForges({ config, store: beside.store, secretKey: beside.secretKey, hide, log });
+  const forges = await lookAtForges({ config, store: beside.store, instance: beside.instance, secretKey: beside.secretKey, hide, log });
   const stored = forges.stored();
   return { github: config.github ?? stored.github, gitlab: config.gitlab ?? stored.gitlab };
 }

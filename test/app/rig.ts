@@ -51,7 +51,7 @@ export async function createRig(options: RigOptions = {}) {
     clientSecret: null,
   };
   const app = openGitHub({ ...config, apiUrl: github.url, serverUrl: github.serverUrl }, { log });
-  const { facts, voice, forget } = createGitHubForge(app);
+  const { facts, voice, forget } = createGitHubForge(app, 'test');
   const forge = { id: GITHUB, kind: 'github', address: github.serverUrl } as const;
   await store.repositories.ensureForge(forge);
   const enqueued: string[] = [];

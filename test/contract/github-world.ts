@@ -25,7 +25,7 @@ export async function openGitHubWorld(options: { readonly timeoutMs?: number; re
     github,
     app,
     repo,
-    ...createGitHubForge(app),
+    ...createGitHubForge(app, 'test'),
     repository: asRepository(repo, github.installationIdOf(repo)),
     remember: (pull: Pull): Pull => {
       pulls.set(pull.number, pull);

@@ -55,7 +55,7 @@ async function openDemo() {
     developer,
     dana: { id: ids.dana, login: 'dana' },
     events,
-    forge: createGitHubForge(app),
+    forge: createGitHubForge(app, 'test'),
     repository,
     [Symbol.asyncDispose]: disposeAsync,
   };

@@ -119,10 +119,13 @@ describe('reconcile', () => {
     await w.github.close(gone);
     await w.reaches(gone, 'ended');
     for (const of of [ulid(), ended.id]) w.github.plantDeployment(repo, { sha: pull.sha, site: of, by: 'us' });
-    const theirs = w.github.plantDeployment(repo, { sha: pull.sha, site: ulid(), by: 'another app' });
+    const theirs = [
+      w.github.plantDeployment(repo, { sha: pull.sha, site: ulid(), by: 'another app' }),
+      w.github.plantDeployment(repo, { sha: pull.sha, site: ulid(), by: 'us', instance: 'of another Mayfly' }),
+    ];
     await w.mayfly.reconcileNow();
-    expect(w.github.deployments(repo)).toMatchObject([{ payload: { mayfly: { site: site.id } } }, { id: theirs.id }]);
-    expect(w.github.deployments(repo).map(({ statuses }) => statuses.at(-1)?.state)).toEqual(['success', 'success']);
+    expect(w.github.deployments(repo)).toMatchObject([{ payload: { mayfly: { site: site.id } } }, ...theirs.map(({ id }) => ({ id }))]);
+    expect(w.github.deployments(repo).map(({ statuses }) => statuses.at(-1)?.state)).toEqual(['success', 'success', 'success']);
   });
 
   test('a webhook that could not be delivered is asked for once, however often we look', async () => {

@@ -12,7 +12,7 @@ const ENVIRONMENT = 'preview';
 /** GitHub refuses a longer description of a deployment status. */
 const MAX_DESCRIPTION = 140;
 /** What we leave in a deployment, so that it is found again when its id was lost. */
-const payload = z.object({ mayfly: z.object({ site: z.string(), pull: z.number().catch(0) }) });
+const payload = z.object({ mayfly: z.object({ site: z.string(), pull: z.number().catch(0), instance: z.string().optional() }) });
 
 const stateOf = { queued: 'queued', inProgress: 'in_progress', success: 'success', failure: 'failure' } as const;
 
@@ -38,7 +38,8 @@ const listed = z.object({
 
 type Spoken = Pick<Voice, 'ensureDeployment' | 'removeDeployments' | 'deployedPlaces'>;
 
-export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly forget: (gone: Gone) => void } {
+/** @param instance this Mayfly's: another may speak through the same app */
+export function githubDeployment(caller: Caller, us: Us, instance: string): Spoken & { readonly forget: (gone: Gone) => void } {
   const pages = createPages(caller, {
     item: listed,
     ask: (octokit, at) => octokit.rest.repos.listDeployments({ ...at, environment: ENVIRONMENT }),
@@ -59,7 +60,7 @@ export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly fo
   }
 
   async function create(place: Place, sha: string): Promise<number> {
-    const mine = { mayfly: { site: place.site satisfies SiteId, pull: place.number } };
+    const mine = { mayfly: { site: place.site satisfies SiteId, pull: place.number, instance } };
     const kind = { environment: ENVIRONMENT, transient_environment: true, production_environment: false };
     // Nothing is merged into the commit, and no check has to pass first: a preview is there before they do.
     const asItIs = { auto_merge: false, required_contexts: [] };
@@ -119,8 +120,8 @@ export function githubDeployment(caller: Caller, us: Us): Spoken & { readonly fo
       const places = new Map<string, Place>();
       for (const one of all.kind === 'found' ? all.data : []) {
         const note = noteOf(one.payload);
-        // The app tells one Mayfly from another: each has an app of its own.
-        if (note === undefined || places.has(note.site) || !(await us.wrote(repository, one))) continue;
+        if (note === undefined || (note.instance ?? instance) !== instance || places.has(note.site) || !(await us.wrote(repository, one)))
+          continue;
         places.set(note.site, { repository, number: note.pull, site: toSiteId(note.site) });
       }
       return [...places.values()];

@@ -14,8 +14,8 @@ import type { OpenedForge } from './opened.ts';
 /** Owner and repository as GitHub allows them; nothing else gets into an address. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9-]*\/[\w.-]+$/;
 
-/** The forge's ports over GitHub. */
-export function createGitHubForge(github: GitHubApp): OpenedForge {
+/** The forge's ports over GitHub, for the Mayfly of this name. */
+export function createGitHubForge(github: GitHubApp, instance: string): OpenedForge {
   const caller = createCaller(github);
   const us = createUs(github, caller);
   const source: Source = {
@@ -29,7 +29,7 @@ export function createGitHubForge(github: GitHubApp): OpenedForge {
     },
     headRef: (number) => `refs/pull/${number}/head`,
   };
-  const { forget: forgetDeployments, ...deployments } = githubDeployment(caller, us);
+  const { forget: forgetDeployments, ...deployments } = githubDeployment(caller, us, instance);
   const voice: Voice = {
     ...githubComment(caller, us),
     ...githubCheck(caller, github.appId),

@@ -60,11 +60,19 @@ export function repositoryVerbs({ state, hooks, payload }: Making, folder: strin
       return after;
     },
     /** A deployment as ours are, by our app or by another, that is there without our asking for it. */
-    plantDeployment(repo: Repo, wish: { readonly sha: string; readonly site: string; readonly by: 'us' | 'another app' }): Deployment {
+    plantDeployment(
+      repo: Repo,
+      wish: { readonly sha: string; readonly site: string; readonly by: 'us' | 'another app'; readonly instance?: string },
+    ): Deployment {
       const other: User = { id: state.nextId(), login: 'mayfly-two[bot]', type: 'Bot' };
       const [creator, viaApp] = wish.by === 'us' ? [state.app.bot, state.app.id] : [other, state.app.id + 1];
       const about = { id: state.nextId(), repository: repo, sha: wish.sha, ref: wish.sha, task: 'deploy', environment: 'preview' };
-      const kind = { description: null, transient: true, production: false, payload: { mayfly: { site: wish.site, pull: 9 } } };
+      const kind = {
+        description: null,
+        transient: true,
+        production: false,
+        payload: { mayfly: { site: wish.site, pull: 9, ...(wish.instance ? { instance: wish.instance } : {}) } },
+      };
       const status = { id: state.nextId(), state: 'success', description: '', environmentUrl: '', logUrl: '', createdAt: state.now() };
       const deployment: Deployment = { ...about, ...kind, creator, viaApp, createdAt: state.now(), statuses: [status] };
       state.deployments.set(deployment.id, deployment);

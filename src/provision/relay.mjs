@@ -6,9 +6,12 @@
 // socket's name stays outside, so nothing in the box can put another one in its place. A door { direction: 'outward', port, path }:
 // connections to 127.0.0.1:port reach the unix socket `path`. The command is started once every door is open, and its exit is ours.
 import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
 import { constants } from 'node:os';
 
+/** The box's, where it has processes of its own. */
+const INIT = 1;
 const [doorsText = '[]', command = 'true'] = process.argv.slice(2);
 const doors = JSON.parse(doorsText);
 
@@ -40,9 +43,25 @@ const opened = doors.map((door) => {
 });
 
 // A stop is for the app: it may still answer what is under way, and needs its doors until it exits.
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => {});
+let isStopping = false;
+const stop = () => {
+  isStopping = true;
+};
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, stop);
 
 await Promise.all(opened);
 const child = spawn('/bin/sh', ['-c', command], { stdio: ['ignore', 'inherit', 'inherit'] });
 child.on('error', () => process.exit(127));
-child.on('exit', (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
+child.on('exit', (code, signal) => {
+  const end = () => process.exit(code ?? 128 + (constants.signals[signal] ?? 0));
+  // Our exit ends everything in the box. The shell is the first to go when it is told to; what it started may still be at it.
+  if (isStopping && process.ppid === INIT) whenAlone(end);
+  else end();
+});
+
+/** Calls `then` once nobody else is in the box but its init; whoever stops us does not wait for ever. */
+function whenAlone(then) {
+  const others = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== INIT && Number(name) !== process.pid);
+  if (others.length === 0) then();
+  else setTimeout(() => whenAlone(then), 10);
+}

@@ -148,7 +148,9 @@ describe('an app', () => {
   });
 
   test('that nobody visits sleeps, and its first visitor wakes it', async () => {
-    const tells = `console.log('up'); process.on('SIGTERM', () => { console.log('told to stop'); process.exit(); });`;
+    // It takes its time, and the shell that started it is gone by then.
+    const ends = `setTimeout(() => { console.log('told to stop'); process.exit(); }, 300)`;
+    const tells = `console.log('up'); process.on('SIGTERM', () => ${ends});`;
     const server = `${tells} ${http(`response.end('awake')`)}`;
     const pull = await open({ 'package.json': START, 'server.js': server }, { '.mayfly.yml': 'idle: 1s\n' });
     const site = await w.reaches(pull, 'ready');

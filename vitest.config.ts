@@ -1,11 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
-// Two cores: more workers only make the real databases and processes wait for each other.
+// Two cores, and tests that wait for each other's databases and processes: a third worker uses what the two leave idle.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/slow/**'],
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 180_000,
     hookTimeout: 120_000,
     globalSetup: ['test/global-setup.ts'],

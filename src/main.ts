@@ -53,6 +53,8 @@ export type StartOptions = {
   readonly print?: (text: string) => void;
   /** Milliseconds that an app has until it answers; two minutes unless given. */
   readonly healthMs?: number;
+  /** Milliseconds for which a forge has to deny what is stored until it is believed; a quarter of an hour unless given. */
+  readonly patienceMs?: number;
 };
 
 /** How many launches one process works on at once. */
@@ -108,7 +110,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const worksHere = local && config.roles.has('worker');
   const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
   const print = options.print ?? ((text: string) => void process.stderr.write(text));
-  const setup = { config, stores, forges, print, log };
+  const setup = { config, stores, forges, print, patienceMs: options.patienceMs, log };
   const loops = [
     ...(config.roles.has('clock') ? [...expiry.loops(config), standingLoop(setup)] : []),
     ...(runsSites ? expiry.loopsHere(storage) : []),

@@ -15,8 +15,10 @@ import type { LiveForges } from './live-forges.ts';
 import { derived, type Stores } from './open-stores.ts';
 import { type ForgeKind, toForgeId } from './site/identity.ts';
 
-/** With the sweep's usual pause: every half minute, and so believed within a minute. */
+/** With the sweep's usual pause: every half minute. */
 const LOOK_EVERY_SWEEPS = 6;
+/** An upgrade of a GitLab, and a proxy before it that is set up wrong and set right again, take less. */
+const PATIENCE_MS = 15 * 60_000;
 
 export type SetupSurroundings = {
   readonly config: Config;
@@ -24,6 +26,8 @@ export type SetupSurroundings = {
   readonly forges: LiveForges;
   /** Writes to the terminal, and nowhere where it is kept. */
   readonly print: (text: string) => void;
+  /** Milliseconds for which a forge has to deny what is stored; a quarter of an hour unless given. */
+  readonly patienceMs?: number | undefined;
   readonly log: Logger;
 };
 
@@ -65,7 +69,7 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
 
 /** Looks every now and then whether the forges know what is stored; without any, the way back to `/setup` is printed. */
 export function standingLoop(around: SetupSurroundings): Loop {
-  const { config, forges, stores, print, log } = around;
+  const { config, forges, stores, print, patienceMs = PATIENCE_MS, log } = around;
   const githubStanding = openGitHubStanding(log);
   const run = watchStanding({
     stored: () => ({
@@ -80,6 +84,8 @@ export function standingLoop(around: SetupSurroundings): Loop {
       await disconnect(kind, around);
       if (forges.links.size === 0) print(await invitation(openCodes(stores.store.tickets), config.publicUrl, 'nothing is connected'));
     },
+    patienceMs,
+    clock: () => performance.now(),
     log,
   });
   return { name: 'connections', everyMs: LOOK_EVERY_SWEEPS * config.sweepEveryMs, run };

@@ -67,7 +67,7 @@ export async function createSetupWorld(settings: Readonly<Record<string, string>
         ? openLog({ level: 'debug', scrubber, readable: false, write: (line) => void logged.push(line) })
         : pino({ level: process.env.MAYFLY_TEST_LOG });
     const print = (text: string): void => void printed.push(text);
-    return startMayfly(loadConfig({ ...environment, ...over }), { log, hide: scrubber.hide, print });
+    return startMayfly(loadConfig({ ...environment, ...over }), { log, hide: scrubber.hide, print, patienceMs: 1 });
   };
   let mayfly = await start();
   opening.defer(() => mayfly[Symbol.asyncDispose]());

@@ -5,11 +5,11 @@ import type { Pattern } from '../site/policy.ts';
 import type { Deliveries, Facts, Voice } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
 import { type Loop, pause } from './clock.ts';
-import { planForge, planNewcomers, planRepository } from './forges.ts';
+import { type Memory, planForge, planNewcomers, planRepository } from './forges.ts';
 import { removeOldLogs } from './old-logs.ts';
 import { planOrphans, type Stocks } from './orphans.ts';
 import { carryOut, type Deed, type Done, type Finding, NOT_COMPARED } from './plan.ts';
-import { type Looks, planStrangers } from './reconcile.ts';
+import { planStrangers } from './reconcile.ts';
 import { planSweep, sweep } from './sweep.ts';
 
 export type ExpiryParts = {
@@ -80,10 +80,10 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
   const tell = openTelling(parts);
   const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null, log });
-  const looks: Looks = new Map();
+  const memory: Memory = { looks: new Map(), unreached: new Set() };
   let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
-    for await (const step of forgeSteps(parts, looks)) {
+    for await (const step of forgeSteps(parts, memory)) {
       tell(await take(step, { signal, log }));
       await pause(pace(step.of), signal);
       if (signal.aborted) return;
@@ -92,7 +92,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   };
   async function* everyStep(): AsyncGenerator<Step> {
     yield only(await planSweep(store, wake));
-    yield* forgeSteps(parts, looks);
+    yield* forgeSteps(parts, memory);
     yield only(await orphans());
   }
   return {
@@ -135,13 +135,13 @@ type Step = {
 const only = (findings: readonly Finding[]): Step => ({ findings, of: Number.POSITIVE_INFINITY });
 
 /** A round over the forges: each look is taken once what the one before asked for was done. */
-async function* forgeSteps(parts: ExpiryParts, looks: Looks): AsyncGenerator<Step> {
+async function* forgeSteps(parts: ExpiryParts, memory: Memory): AsyncGenerator<Step> {
   const { store, deliveries } = parts;
   // Before repositories are compared: a new access to one is no reason to end its sites.
   yield only([...(await planNewcomers(parts)), ...(await planStrangers(store))]);
   const repositories = await store.repositories.all();
   const of = repositories.length + deliveries.size;
-  for (const repository of repositories) yield { findings: await planRepository({ ...parts, looks }, repository), of };
+  for (const repository of repositories) yield { findings: await planRepository({ ...parts, ...memory }, repository), of };
   // Last: by then the door has been open for a while, and each delivery is asked for once.
   for (const forge of deliveries.keys()) yield { ...(await planForge(parts, forge)), of };
 }

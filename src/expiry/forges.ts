@@ -6,7 +6,7 @@ import { type DeliveryPlan, planDeliveries } from './deliveries.ts';
 import { planDeployments } from './deployments.ts';
 import type { ExpiryParts } from './expiry.ts';
 import { type Finding, NOT_COMPARED } from './plan.ts';
-import { type Looks, planPulls, standingIn } from './reconcile.ts';
+import { keyOf, type Looks, planPulls, standingIn } from './reconcile.ts';
 
 /**
  * Repositories that are open to us otherwise than we remember: nobody told us of them, or they were opened anew. Only the forge can say
@@ -48,15 +48,25 @@ async function newcomer({ store, repositories, addRepository }: ExpiryParts, rep
   return [{ kind: 'repository', name: repository.name, where: repository.forge, why, deed: { word: 'looked at, with its pulls', run } }];
 }
 
+/** What is remembered from round to round. */
+export type Memory = {
+  readonly looks: Looks;
+  /** Repositories that were out of our reach in the last round. */
+  readonly unreached: Set<string>;
+};
+
 /** What one repository's forge says otherwise than we remember: its pulls, and what we left there. */
-export async function planRepository(parts: ExpiryParts & { readonly looks: Looks }, repository: Repository): Promise<readonly Finding[]> {
+export async function planRepository(parts: ExpiryParts & Memory, repository: Repository): Promise<readonly Finding[]> {
   const side = parts.links.get(repository.forge);
   if (side === undefined) return [];
   try {
     const pulls = await planPulls(parts.store, repository, { ...side, lookAtPull: parts.lookAtPull, looks: parts.looks });
-    return [...pulls, ...(await planDeployments(parts.store, repository, side))];
+    const deployments = await planDeployments(parts.store, repository, side);
+    parts.unreached.delete(keyOf(repository));
+    return [...pulls, ...deployments];
   } catch (error) {
     if (error instanceof Fault && error.code === 'access-gone') return await outOfReach(parts, repository);
+    parts.unreached.delete(keyOf(repository));
     // One repository that its forge refuses to talk about must not keep the others from being looked at.
     parts.log.warn({ err: error, repository: repository.name }, 'a repository could not be compared with its forge');
     return [{ kind: 'repository', name: repository.name, where: repository.forge, why: inShort(error), deed: NOT_COMPARED }];
@@ -66,20 +76,25 @@ export async function planRepository(parts: ExpiryParts & { readonly looks: Look
 const inShort = (error: unknown): string =>
   error instanceof Fault ? brief(error.code, error.details) : 'an unexpected error, see the log';
 
-/** It stays known: it may be opened to us again, and nobody tell us. What stands of it ends. */
-async function outOfReach({ store, endIfOutOfReach, log }: ExpiryParts, repository: Repository): Promise<readonly Finding[]> {
+/**
+ * It stays known: it may be opened to us again, and nobody tell us. What stands of it ends once it is so in two rounds on end, which are
+ * a minute apart at least: nobody told us, and a forge that is being restarted may deny what it has for a moment.
+ */
+async function outOfReach({ store, unreached, ...parts }: ExpiryParts & Memory, repository: Repository): Promise<readonly Finding[]> {
   const standing = (await standingIn(store, repository)).filter(({ status }) => status !== 'ending');
-  log.debug({ repository: repository.name, sites: standing.length }, 'a repository is out of our reach');
+  parts.log.debug({ repository: repository.name, sites: standing.length }, 'a repository is out of our reach');
   if (standing.length === 0) return [];
   const sites = standing.length === 1 ? 'site' : 'sites';
-  const deed = {
-    word: `rid of its ${standing.length} ${sites}`,
-    async run() {
-      await endIfOutOfReach(repository);
-      return (await standingIn(store, repository)).every(({ status }) => status === 'ending');
-    },
+  const found = { kind: 'repository', name: repository.name, where: repository.forge, why: 'out of our reach' } as const;
+  const key = keyOf(repository);
+  const wait = async (): Promise<boolean> => unreached.add(key).has(key);
+  if (!unreached.has(key)) return [{ ...found, deed: { word: `given one more round, with its ${standing.length} ${sites}`, run: wait } }];
+  const end = async (): Promise<boolean> => {
+    await parts.endIfOutOfReach(repository);
+    unreached.delete(key);
+    return (await standingIn(store, repository)).every(({ status }) => status === 'ending');
   };
-  return [{ kind: 'repository', name: repository.name, where: repository.forge, why: 'out of our reach', deed }];
+  return [{ ...found, deed: { word: `rid of its ${standing.length} ${sites}`, run: end } }];
 }
 
 /** What a forge could not bring to us. A forge that does not answer has nothing to say for now. */

@@ -49,7 +49,7 @@ export async function planPulls(store: Rows, repository: Repository, truth: Forg
   return findings;
 }
 
-const keyOf = ({ forge, id }: Repository): string => `${forge} ${id}`;
+export const keyOf = ({ forge, id }: Repository): string => `${forge} ${id}`;
 
 /** What a pull stands as: itself, and the settings of its base branch, which are asked for once. */
 function openStands(facts: Pick<Facts, 'file'>, repository: Repository): (pull: PullNow) => Promise<string> {

@@ -117,6 +117,25 @@ test.for(['uninstalled', 'suspended'] as const)('T-F14 when the app is %s, acces
   expect((await faultOf(w.source.address(w.repository))).code).toBe('access-gone');
 });
 
+test.for([404, 401, 403])('a page with %i is no verdict on what was asked', async (status) => {
+  await using w = await openGitHubWorld();
+  const { pull, place } = await withPull(w);
+  const works = () => [
+    w.facts.pull(w.repository, pull.number),
+    w.facts.openPulls(w.repository),
+    w.facts.repository(w.repository),
+    w.voice.ensureComment(place, said('one')),
+    w.source.address(w.repository),
+  ];
+  const codes = async () => new Set((await Promise.all(works().map(faultOf))).map(({ code }) => code));
+  w.github.fail({ match: ({ path }) => path.endsWith('/access_tokens'), times: 100, answer: { status, page: 'no such page\n' } });
+  expect(await codes()).toEqual(new Set(['forge-unreachable']));
+  await using open = await openGitHubWorld();
+  open.github.fail({ match: ({ path }) => !path.endsWith('/access_tokens'), times: 100, answer: { status: 404, page: 'none\n' } });
+  expect((await faultOf(open.facts.repository(open.repository))).code).toBe('forge-unreachable');
+  expect((await faultOf(open.facts.pull(open.repository, 1))).code).toBe('forge-unreachable');
+});
+
 test('T-F15 writes stay within GitHub’s limit, which is never met', async () => {
   await using w = await openGitHubWorld();
   const { pull } = await withPull(w);

@@ -76,16 +76,36 @@ test('what GitLab does not let us do is refused, and says why', async () => {
   });
 });
 
-test('a token that was revoked, or whose time is up, opens nothing', async () => {
+test.for([
+  { name: 'a proxy that knows no way', answer: { status: 404, page: '404 page not found\n' } },
+  { name: 'a proxy that asks who it is', answer: { status: 401, headers: { 'content-type': 'text/html' }, page: '<html>Sign in</html>' } },
+  { name: 'JSON of another shape', answer: { status: 404, headers: { 'content-type': 'application/json' }, page: '{"detail": "none"}' } },
+  { name: 'JSON that says it is a page', answer: { status: 404, headers: { 'content-type': 'text/html' }, page: '{"message": "404"}' } },
+])('$name is no verdict on what was asked', async ({ answer }) => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  w.gitlab.fail({ times: 100, answer });
+  const works = [
+    w.facts.pull(w.repository, pull.number),
+    w.facts.openPulls(w.repository),
+    w.facts.repository(w.repository),
+    w.facts.accesses(),
+    w.voice.ensureComment(place, said('one')),
+    w.source.address(w.repository),
+  ];
+  expect((await Promise.all(works.map(faultOf))).map(({ code }) => code)).toEqual(works.map(() => 'forge-unreachable'));
+});
+
+test('a token that was revoked, or whose time is up, opens nothing, and is no verdict on a project', async () => {
   for (const how of ['revokeToken', 'expireToken'] as const) {
     await using w = await openGitLabWorld();
     const { pull, place } = await withPull(w);
     w.gitlab[how]();
     expect(await w.facts.accesses()).toEqual([]);
-    expect((await faultOf(w.facts.pull(w.repository, pull.number))).code).toBe('access-gone');
-    expect((await faultOf(w.facts.openPulls(w.repository))).code).toBe('access-gone');
-    expect((await faultOf(w.voice.ensureComment(place, said('one')))).code).toBe('access-gone');
-    expect((await faultOf(w.source.address(w.repository))).code).toBe('access-gone');
+    expect((await faultOf(w.facts.pull(w.repository, pull.number))).code).toBe('forge-unreachable');
+    expect((await faultOf(w.facts.openPulls(w.repository))).code).toBe('forge-unreachable');
+    expect((await faultOf(w.voice.ensureComment(place, said('one')))).code).toBe('forge-unreachable');
+    expect((await faultOf(w.source.address(w.repository))).code).toBe('forge-unreachable');
   }
 });
 

@@ -116,7 +116,10 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
           metrics: METRICS,
           log,
         };
-        await openExpiry({ store, queues, links, ...doing }).reconcileNow();
+        const expiry = openExpiry({ store, queues, links, ...doing });
+        await expiry.reconcileNow();
+        // What is out of reach ends in the second round that finds it so.
+        if (!forge.repo.isOpen) await expiry.reconcileNow();
         return;
       }
       default:

@@ -36,6 +36,8 @@ function limitOf({ status, response }: Refusal): number | undefined {
   return status === 429 || response.data.documentation_url.includes('rate-limit') ? Date.now() + PAUSE_MS : undefined;
 }
 
+/** Its refusals are JSON and have a message. */
+const isGitHubs = ({ response }: Refusal): boolean => response !== undefined && response.data.message !== '';
 const isMinting = ({ request }: Refusal): boolean => request.url.endsWith('/access_tokens');
 const cut = (text: string): string => text.split('\n', 1)[0]?.slice(0, 200) ?? '';
 
@@ -44,7 +46,9 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
   if (until !== undefined) return limited(until, cause);
   if (!seen.response) return new Fault('forge-unreachable', { details: { cause: 'no answer from GitHub' }, cause });
   // A key that was changed, or GitHub's own trouble with signing in, is no verdict on what was asked.
-  if (seen.status >= 500 || seen.status === 401)
+  // Nor is an answer that is not GitHub's own: a proxy's page, or another server's.
+  const isStrangers = (seen.status === 404 || isMinting(seen)) && !isGitHubs(seen);
+  if (seen.status >= 500 || seen.status === 401 || isStrangers)
     return new Fault('forge-unreachable', { details: { cause: `GitHub answered ${seen.status}` }, cause });
   // A suspended installation gets a 403 where its token is minted, an uninstalled one a 404.
   if (seen.status === 404 || (seen.status === 403 && isMinting(seen))) return new Fault('access-gone', { cause });
@@ -55,7 +59,7 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
 export const isMissing = (error: unknown): boolean => {
   const cause = error instanceof Fault ? error.cause : error;
   const parsed = refusal.safeParse(cause);
-  if (!parsed.success || parsed.data.response === undefined || isMinting(parsed.data)) return false;
+  if (!parsed.success || !isGitHubs(parsed.data) || isMinting(parsed.data)) return false;
   return parsed.data.status === 404 || parsed.data.status === 410;
 };
 

@@ -71,18 +71,23 @@ type Project = z.infer<typeof projectAnswer>;
 export const isInUse = (project: Project): boolean =>
   !project.archived && !project.marked_for_deletion_on && !project.marked_for_deletion_at;
 
-const refusedWith = (error: unknown): number | undefined => {
+const isRefusedWith = (error: unknown, status: number): boolean => {
   const cause = error instanceof Fault ? error.cause : error;
-  return cause instanceof Refused ? cause.status : undefined;
+  return cause instanceof Refused && cause.status === status;
+};
+/** By GitLab itself, and not by what stands before it. */
+const isRefusedByGitLab = (error: unknown, status: number): boolean => {
+  const cause = error instanceof Fault ? error.cause : error;
+  return cause instanceof Refused && cause.status === status && cause.reason !== null;
 };
 /** Whether GitLab said that the thing asked for is not there, or is not for us to see: it tells the two apart nowhere. */
-export const isMissing = (error: unknown): boolean => refusedWith(error) === 404;
+export const isMissing = (error: unknown): boolean => isRefusedByGitLab(error, 404);
 /** Whether GitLab took the request for one that makes no sense as things are. */
-export const isSenseless = (error: unknown): boolean => refusedWith(error) === 400;
+export const isSenseless = (error: unknown): boolean => isRefusedWith(error, 400);
 /** Whether GitLab does not know the token any more. */
-export const isRevoked = (error: unknown): boolean => refusedWith(error) === 401;
+export const isRevoked = (error: unknown): boolean => isRefusedByGitLab(error, 401);
 /** Whether GitLab does not let us. */
-export const isForbidden = (error: unknown): boolean => refusedWith(error) === 403;
+export const isForbidden = (error: unknown): boolean => isRefusedWith(error, 403);
 
 type Ask = (api: Api, project: string) => Promise<unknown>;
 

@@ -6,13 +6,16 @@ import { STRANGE } from './answer.ts';
 import type { RequestKind } from './gitlab-limit.ts';
 import { type Limits, limited } from './limits.ts';
 
-/** GitLab answered, and the answer was no. */
+/** The answer was no. */
 export class Refused extends Error {
   readonly status: number;
-  constructor(status: number, said: string) {
-    super(`GitLab answered ${status}${said === '' ? '' : `: ${said}`}`);
+  /** GitLab's own first words; null when the answer is not in its shape: a proxy's, or another server's. */
+  readonly reason: string | null;
+  constructor(status: number, reason: string | null) {
+    super(`GitLab answered ${status}${reason ? `: ${reason}` : ''}`);
     this.name = 'Refused';
     this.status = status;
+    this.reason = reason;
   }
 }
 
@@ -71,17 +74,23 @@ async function once(asking: Asking, url: URL, wanted: Wish): Promise<FormattedRe
   const response = await answerOf(asking, url, wanted);
   const { status } = response;
   if (status >= 200 && status < 300) return format(response, { url, wanted });
-  const said = status >= 400 && status < 500 ? await reasonOf(response) : '';
-  if (status === 429) {
-    const until = untilOf(response.headers);
-    asking.limits.pause(asking.access, until);
-    throw limited(until, new Refused(status, said));
-  }
-  if (status === 401) throw new Fault('access-gone', { cause: new Refused(status, said) });
-  if (status >= 400 && status < 500) throw new Refused(status, said);
+  if (status >= 400 && status < 500) throw refusalOf(asking, response, new Refused(status, await reasonOf(response)));
   await response.body?.cancel();
   const redirect = status >= 300 && status < 400 ? ', a redirect, which is not followed' : '';
   throw new Fault('forge-unreachable', { details: { cause: `GitLab answered ${status}${redirect}` } });
+}
+
+/** What an answer that says no is thrown as. */
+function refusalOf({ access, limits }: Asking, { status, headers }: Response, refused: Refused): Error {
+  if (status === 429) {
+    const until = untilOf(headers);
+    limits.pause(access, until);
+    return limited(until, refused);
+  }
+  // No verdict on what was asked. A restart, a proxy that guards the way and a token that was revoked look alike from here: one that is
+  // stored is judged with patience in `setup/standing.ts`; with one from the environment sites stand until their time.
+  const isNoVerdict = status === 401 || (status === 404 && refused.reason === null);
+  return isNoVerdict ? new Fault('forge-unreachable', { details: { cause: refused.message }, cause: refused }) : refused;
 }
 
 /** A redirect is handed back: followed, it would take the token along to another server. */
@@ -148,15 +157,16 @@ export async function readUpTo(body: ReadableStream<Uint8Array> | null, max: num
   return Buffer.concat(chunks);
 }
 
-/** Its first words, for the log and the operator; nothing is decided by them. */
-async function reasonOf(response: Response): Promise<string> {
+/** The first words of an answer in GitLab's shape, `{"message": …}` or `{"error": …}`; null of any other, like a proxy's page. */
+async function reasonOf(response: Response): Promise<string | null> {
   const text = (await readUpTo(response.body, MAX_BODY)).toString('utf8');
+  if (!/^application\/(?:[\w.-]+\+)?json\b/i.test(response.headers.get('content-type') ?? '')) return null;
   try {
-    const { error, message } = z.object({ error: z.unknown(), message: z.unknown() }).parse(JSON.parse(text));
-    const said = error ?? message ?? '';
-    return cut(typeof said === 'string' ? said : JSON.stringify(said));
+    const { error, message } = z.object({ error: z.unknown().optional(), message: z.unknown().optional() }).parse(JSON.parse(text));
+    const said = error ?? message ?? null;
+    return said === null ? null : cut(typeof said === 'string' ? said : JSON.stringify(said));
   } catch {
-    return ''; // a page of HTML says nothing more than its status
+    return null;
   }
 }
 

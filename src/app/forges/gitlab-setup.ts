@@ -134,7 +134,8 @@ async function problemOf(caller: Caller): Promise<TokenProblem | undefined> {
 function tokenProblem(error: unknown): TokenProblem {
   if (!(error instanceof Fault)) throw error;
   const said = error.cause instanceof Refused ? error.cause : undefined;
-  if (said?.status === 401) return 'token-unknown';
+  // The words of a token that is wrong, revoked or too old. A proxy may speak JSON as well.
+  if (said?.status === 401) return /^(?:401 Unauthorized|invalid_token)/.test(said.reason ?? '') ? 'token-unknown' : 'unreachable';
   if (said?.status === 403) return /scope/.test(said.message) ? 'scope-missing' : 'token-blocked';
   return said?.status === 404 ? 'no-gitlab' : 'unreachable';
 }

@@ -28,9 +28,11 @@ async function standingOf(app: GitHubApp): Promise<Standing> {
   } catch (error) {
     const seen = refusal.safeParse(error);
     const { status, response } = seen.success ? seen.data : { status: 0 };
+    // Without GitHub's words it was not GitHub who answered.
+    const said = response?.data.message ?? '';
     // With a wrong clock GitHub says which claim of the token it does not believe.
-    if (status === 401) return response?.data.message.includes('claim') ? 'unclear' : 'unknown';
-    return status === 404 && response?.data.message === 'Integration not found' ? 'unknown' : 'unclear';
+    if (status === 401) return said === '' || said.includes('claim') ? 'unclear' : 'unknown';
+    return status === 404 && said === 'Integration not found' ? 'unknown' : 'unclear';
   }
 }
 
@@ -38,28 +40,37 @@ export type Watch = {
   readonly stored: () => Stored;
   readonly ask: Readonly<Record<ForgeKind, (stored: Stored) => Promise<Standing>>>;
   readonly disconnect: (kind: ForgeKind) => Promise<void>;
+  /** Milliseconds for which a forge has to say so at every look. */
+  readonly patienceMs: number;
+  /** Milliseconds, from any moment on, and never back. */
+  readonly clock: () => number;
   readonly log: Logger;
 };
 
 /**
- * Looks whether the forges still know what is stored. What is removed does not come back, so a forge that knows us no more is asked
- * again at the next look before it is believed.
+ * Looks whether the forges still know what is stored. What is removed does not come back, and neither do the sites, so a forge that
+ * knows us no more is believed only after it has said so at every look for a long while: one that is being moved, restored or put
+ * behind a proxy may say it for minutes.
  */
-export function watchStanding({ stored, ask, disconnect, log }: Watch): () => Promise<void> {
-  const doubted = new Map<ForgeKind, string>();
+export function watchStanding({ stored, ask, disconnect, patienceMs, clock, log }: Watch): () => Promise<void> {
+  const doubts = new Map<ForgeKind, { readonly digest: string; readonly since: number }>();
   return async () => {
     for (const kind of ['github', 'gitlab'] as const) {
       const now = stored();
       const digest = JSON.stringify(now[kind]);
       const standing = now[kind] === null ? 'known' : await ask[kind](now);
-      if (standing === 'known') doubted.delete(kind);
-      if (standing !== 'unknown') continue;
-      if (doubted.get(kind) !== digest) {
-        log.warn({ forge: kind }, 'a forge does not know what is stored any more; it is asked once more');
-        doubted.set(kind, digest);
+      if (standing !== 'unknown') {
+        doubts.delete(kind);
         continue;
       }
-      doubted.delete(kind);
+      const doubt = doubts.get(kind);
+      if (doubt?.digest !== digest) {
+        log.warn({ forge: kind, patienceMs }, 'a forge does not know what is stored; it is believed if it goes on saying so');
+        doubts.set(kind, { digest, since: clock() });
+        continue;
+      }
+      if (clock() - doubt.since < patienceMs) continue;
+      doubts.delete(kind);
       log.warn({ forge: kind }, 'a forge does not know what is stored any more: the App was deleted, or the token revoked');
       await disconnect(kind);
     }

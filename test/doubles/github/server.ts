@@ -34,8 +34,9 @@ export function watching(seen: Seen[], failures: Failures, state: State): Middle
       return c.body(null, 408);
     }
     if (typeof failure?.answer === 'object') {
-      const { status, headers = {}, message = 'Planned failure' } = failure.answer;
+      const { status, headers = {}, message = 'Planned failure', page } = failure.answer;
       entry.status = status;
+      if (page !== undefined) return new Response(page, { status, headers });
       return Response.json({ message, documentation_url: 'https://docs.github.com/rest' }, { status, headers });
     }
     await next();

@@ -40,8 +40,9 @@ export function watching(
       return c.body(null, 408);
     }
     if (typeof failure?.answer === 'object') {
-      const { status, headers = {}, message = 'Planned failure' } = failure.answer;
+      const { status, headers = {}, message = 'Planned failure', page } = failure.answer;
       entry.status = status;
+      if (page !== undefined) return new Response(page, { status, headers });
       return Response.json({ message }, { status, headers });
     }
     await next();

@@ -1,11 +1,20 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 
-/** What goes wrong with the next `times` requests that match. `cut`: the work is done, the answer never arrives. */
+/**
+ * What goes wrong with the next `times` requests that match. `cut`: the work is done, the answer never arrives. `page`: in place of the
+ * forge's JSON, as from a proxy before it.
+ */
 export type Failure = {
   readonly match?: (request: { readonly method: string; readonly path: string }) => boolean;
   readonly times?: number;
-  readonly answer: 'hang' | 'cut' | { readonly status: number; readonly headers?: Record<string, string>; readonly message?: string };
+  readonly answer: 'hang' | 'cut' | Planned;
+};
+type Planned = {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly message?: string;
+  readonly page?: string;
 };
 
 export type Failures = {

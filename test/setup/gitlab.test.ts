@@ -210,6 +210,28 @@ describe('GitLab by token', () => {
     expect((await w.mayfly.store.hooks.of(GITLAB)).map(({ name }) => name)).toEqual(['acme/web/blog']);
   });
 
+  test('a token that does not open what is connected already is not taken', async () => {
+    const tool = [...gitlab.state.repositories.values()].find(({ name }) => name === 'tool');
+    if (!tool) throw new Error('no tool');
+    const { token, user } = gitlab.mintToken({ login: 'second' });
+    gitlab.setPermission(tool, user.login, 'maintain');
+    const stored = await w.mayfly.store.connections.all();
+    await visitor.get('/setup');
+    const choice = await give({ token });
+    const ticked: [string, string] = ['project', idOf(choice.html, 'other/tool')];
+    const done = await visitor.post('/setup/gitlab/projects', [['ticket', visitor.hidden('ticket')], ticked]);
+    expect([done.status, done.text]).toMatchInlineSnapshot(`
+      [
+        400,
+        "GitLab was left as it is
+      Nothing was changed: the new token is no Maintainer of acme/web/blog, connected with the one before. Mayfly keeps one token for all projects, and the previews there would end. Give the new token that role there too, or take them out first: untick them at \`/setup\`, or run \`npm run connect -- gitlab --undo --project acme/web/blog\`.
+      Back to the set-up",
+      ]
+    `);
+    expect(await w.mayfly.store.connections.all()).toEqual(stored);
+    expect(gitlab.hooksOf(tool)).toEqual([]);
+  });
+
   test('undone, exactly our hooks are gone, and the token is forgotten', async () => {
     const blog = [...gitlab.state.repositories.values()].find(({ name }) => name === 'blog');
     if (!blog) throw new Error('no blog');

@@ -7,7 +7,7 @@ import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import { secretsOf } from './config-secrets.ts';
 import { connectForges, type Forges } from './open-forges.ts';
-import type { ForgeId, ForgeKind, Repository } from './site/identity.ts';
+import type { ForgeId, ForgeKind, Repository, RepositoryId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
 import type { Store } from './store/store.ts';
 
@@ -144,11 +144,14 @@ function createLive() {
     narrow(id: ForgeId, { hooks }: Pick<Store, 'hooks'>): void {
       const link = links.get(id);
       if (link === undefined) return;
+      const isChosen = async (repository: RepositoryId): Promise<boolean> =>
+        (await hooks.of(id)).some((hook) => hook.repository === repository);
       const repositories = async (access: string): Promise<readonly Repository[]> => {
         const chosen = new Set((await hooks.of(id)).map(({ repository }) => repository));
         return (await link.facts.repositories(access)).filter((repository) => chosen.has(repository.id));
       };
-      links.set(id, { ...link, facts: { ...link.facts, repositories } });
+      const confirm: ForgeLink['confirm'] = async (event) => ((await isChosen(event.repository.id)) ? link.confirm(event) : undefined);
+      links.set(id, { ...link, facts: { ...link.facts, repositories }, confirm });
     },
     /** What one of these lets in is let in by the door of its kind as well. */
     widen(others: readonly Door[]): void {

@@ -31,7 +31,7 @@ export function connectForges(config: Config, around: Around): Forges {
   const opened = [...connectGitHub(config, around), ...connectGitLab(config)];
   const byId = <T>(part: (one: Opened) => T): ReadonlyMap<ForgeId, T> => new Map(opened.map((one) => [one.forge.id, part(one)]));
   return {
-    links: byId(({ forge, facts, voice, forget }) => ({ forge, facts, voice, forget })),
+    links: byId(({ forge, facts, voice, confirm, forget }) => ({ forge, facts, voice, confirm, forget })),
     sources: byId(({ source }) => source),
     deliveries: byId(({ deliveries }) => deliveries),
     doors: opened.map(({ door }) => door),

@@ -1,4 +1,5 @@
-import type { ForgeEvent } from '../site/forge-event.ts';
+import { parseCommands } from '../site/command.ts';
+import type { Claim, ForgeEvent } from '../site/forge-event.ts';
 import type { ForgeId, Repository, RepositoryId } from '../site/identity.ts';
 import { isAllowed } from '../site/policy.ts';
 import { Fault, PROBLEMS } from '../site/problem.ts';
@@ -80,8 +81,10 @@ async function bury(
   parts.metrics.intook('dead');
 }
 
-async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): Promise<void> {
+async function handle(parts: IntakeParts, told: ForgeEvent, delivery: string): Promise<void> {
   const { repositories, inbox } = parts.store;
+  const event = isClaim(told) ? await confirmed(parts, told) : told;
+  if (event === undefined) return inbox.handled(delivery);
   switch (event.type) {
     case 'pullChanged':
       await repositories.seen(event.repository);
@@ -117,6 +120,22 @@ async function handle(parts: IntakeParts, event: ForgeEvent, delivery: string): 
       return event satisfies never;
   }
   await inbox.handled(delivery);
+}
+
+const isClaim = (event: ForgeEvent): event is Claim =>
+  event.type === 'pullChanged' || event.type === 'commentWritten' || event.type === 'branchPushed';
+
+/** Of talk nothing is asked. The name by which a repository is allowed is the one that the forge has for it. */
+async function confirmed(parts: IntakeParts, told: Claim): Promise<Claim | undefined> {
+  if (told.type === 'commentWritten' && (told.author.kind === 'bot' || parseCommands(told.comment.body, parts.word).length === 0))
+    return undefined;
+  const event = await getLink(parts.links, told.repository.forge).confirm(told);
+  if (event !== undefined && isAllowed(parts.policy.repositories, event.repository.name)) return event;
+  parts.log.info(
+    { event: told.type, repository: told.repository.id },
+    'the forge knows nothing of what a webhook said, or it is not allowed here',
+  );
+  return undefined;
 }
 
 /** The settings are those of the base branch, so every pull onto it is looked at anew. */

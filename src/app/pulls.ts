@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { asksForChanges, type Decision, decide, type OperatorPolicy } from '../site/decide.ts';
+import type { Claim } from '../site/forge-event.ts';
 import {
   type Forge,
   type ForgeId,
@@ -21,6 +22,8 @@ export type ForgeLink = {
   readonly forge: Forge;
   readonly facts: Facts;
   readonly voice: Voice;
+  /** What a webhook says, as the forge says it when it is asked; undefined when it says nothing of the kind. */
+  readonly confirm: (event: Claim) => Promise<Claim | undefined>;
   /** Drops what is kept in memory of a repository, or of all that an access led to. */
   readonly forget: (gone: { readonly access: string; readonly id: RepositoryId | 'all' }) => void;
 };

@@ -37,3 +37,6 @@ export type ForgeEvent =
   | { readonly type: 'accessRemoved'; readonly forge: ForgeId; readonly access: string }
   /** A suspension is over: the forge need not say which repositories are open again. */
   | { readonly type: 'accessRestored'; readonly forge: ForgeId; readonly access: string };
+
+/** News of something in one repository, on which more is done than looking. */
+export type Claim = Extract<ForgeEvent, { type: 'pullChanged' | 'commentWritten' | 'branchPushed' }>;

@@ -51,7 +51,7 @@ export async function createRig(options: RigOptions = {}) {
     clientSecret: null,
   };
   const app = openGitHub({ ...config, apiUrl: github.url, serverUrl: github.serverUrl }, { log });
-  const { facts, voice, forget } = createGitHubForge(app, 'test');
+  const { facts, voice, confirm, forget } = createGitHubForge(app, 'test');
   const forge = { id: GITHUB, kind: 'github', address: github.serverUrl } as const;
   await store.repositories.ensureForge(forge);
   const enqueued: string[] = [];
@@ -70,7 +70,7 @@ export async function createRig(options: RigOptions = {}) {
     target: 'local',
     maxSites: 5,
   } as const;
-  const links = new Map([[GITHUB, { forge, facts, voice: options.voice?.(voice) ?? voice, forget }]]);
+  const links = new Map([[GITHUB, { forge, facts, voice: options.voice?.(voice) ?? voice, confirm, forget }]]);
   const intake = openIntake({ store, links, policy, word: '/preview', running: null, metrics, log });
   const previewUrl = new URL('http://preview.localhost:8080');
   const later = async (site: string, ms: number): Promise<void> => void delayed.push({ site, ms });

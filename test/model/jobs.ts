@@ -7,6 +7,7 @@ import { type ProvisionParts, provision } from '../../src/provision/launch.ts';
 import { runStages } from '../../src/provision/stages.ts';
 import { createTurns, type Turns } from '../../src/provision/turns.ts';
 import type { OperatorPolicy } from '../../src/site/decide.ts';
+import type { Claim } from '../../src/site/forge-event.ts';
 import { type Repository, type Sha, type SiteId, toSiteId } from '../../src/site/identity.ts';
 import type { Facts, Target } from '../../src/site/ports.ts';
 import { LEASE_TIMES, openLeases } from '../../src/store/leases.ts';
@@ -72,7 +73,9 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
     const facts = sight.seeing(stepping(forge.facts, step, 'facts'));
     // The forge in memory keeps nothing of an installation that could be forgotten.
     const forget = (): void => undefined;
-    const links = new Map([[github.id, { forge: github, facts, voice: stepping(forge.voice, step, 'voice'), forget }]]);
+    const links = new Map([
+      [github.id, { forge: github, facts, voice: stepping(forge.voice, step, 'voice'), confirm: async (event: Claim) => event, forget }],
+    ]);
     const target = openTargetDouble({
       grounds: on.grounds,
       behaviourOf: ({ key }) => (on.broken.has(key) ? { ends: 'no luck' } : { answers: key }),

@@ -82,6 +82,50 @@ describe('GitLab', () => {
       expect(await w.mayfly.store.launches.of(site.id, 5)).toHaveLength(1);
     });
 
+    describe('a payload that a Maintainer has written, with GitLab’s own secret on it', () => {
+      const bodyOf = (text: string): string => w.gitlab.deliveries.findLast(({ body }) => body.includes(text))?.body ?? '';
+      const sent = async (body: string): Promise<void> => {
+        expect((await post(body, headersOf(body))).status).toBe(202);
+        await handled();
+      };
+
+      test('speaks for nobody who has not said so', async () => {
+        const { repo, pull } = await opened();
+        w.gitlab.setPermission(repo, 'dev', 'write');
+        w.gitlab.setPermission(repo, 'reader', 'read');
+        await w.reaches(pull, 'ready');
+        const devs = await w.gitlab.comment(pull, 'dev', 'looks good');
+        w.gitlab.sendWebhooksTo(null);
+        const readers = await w.gitlab.comment(pull, 'reader', '/preview stop');
+        w.gitlab.sendWebhooksTo(w.webhooks());
+        // Words that another wrote, as if by one who may, and words that one who may did not write.
+        await sent(bodyOf('/preview stop').replaceAll('reader', 'dev').replaceAll(String(readers.author.id), String(devs.author.id)));
+        await sent(bodyOf('looks good').replaceAll('looks good', '/preview stop'));
+        await sent(bodyOf('/preview stop').replaceAll(String(readers.id), '999999'));
+        expect((await w.siteOf(pull))?.status).toBe('ready');
+        expect([readers, devs].map((one) => receipts(one).at(-1))).toEqual(['-1', undefined]);
+      });
+
+      test('speaks of no project under a name that is not its own', async () => {
+        await using narrow = await createWorld({ MAYFLY_REPOSITORIES: 'acme/allowed' }, { forge: 'gitlab' });
+        const secret = await narrow.gitlab.createRepository({ name: 'acme/secret', files: nodeApp('main') });
+        const pull = await narrow.gitlab.openPull(secret, { files: nodeApp('hidden') });
+        const told = narrow.gitlab.deliveries.findLast(({ event }) => event === 'Merge Request Hook')?.body ?? '';
+        expect(told).toContain('acme/secret');
+        const body = told.replaceAll('acme/secret', 'acme/allowed');
+        const key = Buffer.from((narrow.gitlab.signingToken ?? '').slice('whsec_'.length), 'base64');
+        const [id, at] = [randomUUID(), now()];
+        const signature = `v1,${createHmac('sha256', key).update(`${id}.${at}.${body}`).digest('base64')}`;
+        const headers = {
+          ...{ 'x-gitlab-token': narrow.gitlab.webhookSecret ?? '', 'idempotency-key': id },
+          ...{ 'webhook-id': id, 'webhook-timestamp': String(at), 'webhook-signature': signature },
+        };
+        expect((await fetch(narrow.webhooks(), { method: 'POST', body, headers })).status).toBe(202);
+        await until('it to be handled', async () => (await narrow.mayfly.store.inbox.pending(0, 1)).length === 0);
+        expect(await narrow.rowOf(pull)).toBeUndefined();
+      });
+    });
+
     test('unwanted events in a row never make GitLab switch the webhook off', async () => {
       const { repo, pull } = await opened();
       const before = w.gitlab.deliveries.length;

@@ -41,6 +41,8 @@ export function createGitHubForge(github: GitHubApp, instance: string): OpenedFo
     facts,
     voice,
     source,
+    // Nobody but GitHub writes what it signs.
+    confirm: async (event) => event,
     deliveries: githubDeliveries(caller),
     forget(gone) {
       forget(gone);

@@ -69,10 +69,11 @@ const pushPayload = z.object({
 
 /** Users that access tokens of projects and groups have made (https://docs.gitlab.com/user/project/settings/project_access_tokens/). */
 const BOT_NAME = /^(?:project|group)_\d+_bot/i;
-const isBot = ({ username, bot, user_type: type }: z.infer<typeof person>): boolean =>
+export const isBot = ({ username, bot, user_type: type }: Pick<z.infer<typeof person>, 'username' | 'bot' | 'user_type'>): boolean =>
   BOT_NAME.test(username) || bot === true || (typeof type === 'string' && type !== 'human');
 /** What we write bears it on its first line, also where we write with a person's own token. */
 const OUR_MARKER = /^\s*<!-- mayfly:site=/;
+export const isOurs = (body: string): boolean => OUR_MARKER.test(body);
 
 /** `2026-01-02 03:04:05 UTC` or ISO 8601, with the precision that it has; undefined when it is neither. */
 function toInstant(text: string): string | undefined {
@@ -110,7 +111,7 @@ const TRANSLATE: Readonly<Record<string, (side: Side, payload: unknown) => Forge
       repository: toRepository(side, data.project),
       number: data.merge_request.iid,
       comment: { id: String(id), body, writtenAt },
-      author: { id: author, login: data.user.username, kind: isBot(data.user) || OUR_MARKER.test(body) ? 'bot' : 'person' },
+      author: { id: author, login: data.user.username, kind: isBot(data.user) || isOurs(body) ? 'bot' : 'person' },
     };
   },
 

@@ -2,6 +2,7 @@ import type { Source } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
 import { type Connection, createCaller } from './gitlab-call.ts';
 import { gitlabComment } from './gitlab-comment.ts';
+import { gitlabConfirm } from './gitlab-confirm.ts';
 import { gitlabDeliveries } from './gitlab-deliveries.ts';
 import { gitlabDeployment } from './gitlab-deployment.ts';
 import { PROJECT_PATH } from './gitlab-events.ts';
@@ -38,6 +39,7 @@ export function createGitLabForge(connection: Connection & { readonly hookUrl: s
       ...gitlabReaction(caller),
     },
     source,
+    confirm: gitlabConfirm(caller),
     deliveries: gitlabDeliveries(caller, facts, new URL(connection.hookUrl).href),
     forget(gone) {
       pulls.forget(gone);

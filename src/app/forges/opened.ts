@@ -1,3 +1,4 @@
+import type { Claim } from '../../site/forge-event.ts';
 import type { Deliveries, Facts, Source, Voice } from '../../site/ports.ts';
 import type { Gone } from './gone.ts';
 
@@ -7,6 +8,8 @@ export type OpenedForge = {
   readonly voice: Voice;
   readonly source: Source;
   readonly deliveries: Deliveries;
+  /** What a webhook says, as the forge says it when it is asked; undefined when it says nothing of the kind. */
+  readonly confirm: (event: Claim) => Promise<Claim | undefined>;
   /** Drops all that is kept in memory of what is out of our reach for good. */
   readonly forget: (gone: Gone) => void;
 };

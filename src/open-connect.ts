@@ -18,7 +18,7 @@ import type { ConnectWish } from './connect-words.ts';
 import { handOn } from './effects.ts';
 import { openForges } from './live-forges.ts';
 import { openBeside } from './open-beside.ts';
-import { disconnect as disconnectForge } from './open-setup.ts';
+import { disconnect as disconnectForge, farewellOf } from './open-setup.ts';
 import { openQueues } from './queues.ts';
 
 /** What became of each project; those that were named and are not to be had have no outcome, but a reason. */
@@ -81,7 +81,11 @@ async function openParts(config: Config, { log, hide }: Telling, opening: AsyncD
   return {
     store,
     connections: openConnections(store, createSealer(secretKey), log),
-    forges: { ...forges, disconnect: (kind) => disconnectForge(kind, { stores: { store, secretKey, instance }, forges, log }) },
+    forges: {
+      ...forges,
+      farewell: farewellOf(config, store, { forges, log }),
+      disconnect: (kind) => disconnectForge(kind, { stores: { store, secretKey, instance }, forges, log }),
+    },
     publicUrl: config.publicUrl,
     log,
   };

@@ -251,6 +251,38 @@ describe('GitLab by token', () => {
   });
 });
 
+test('what is left by choice is told so: no preview, environment or status is left as if it still were', async () => {
+  await using w = await createSetupWorld();
+  await using gitlab = await createGitLab({ as: 'person' });
+  const shop = await gitlab.createRepository({ name: 'acme/shop', hook: 'none', files: nodeApp('main') });
+  const visitor = await admitted(w);
+  await visitor.get('/setup');
+  const choice = await visitor.post('/setup/gitlab', [
+    ['address', gitlab.url],
+    ['token', gitlab.token],
+  ]);
+  await visitor.post('/setup/gitlab/projects', [
+    ['ticket', visitor.hidden('ticket')],
+    ['project', idOf(choice.html, 'acme/shop')],
+  ]);
+  const ready = await gitlab.openPull(shop, { files: nodeApp('left') });
+  const held = await gitlab.openPull(shop, { from: 'stranger', files: nodeApp('held') });
+  await until('the preview to be ready', () => gitlab.ourComment(ready)?.body.includes('Preview is ready'));
+  await until('the environment to be there', () => gitlab.environments(shop).some(({ externalUrl }) => externalUrl !== null));
+  await until('the other to wait', () => gitlab.statusesOf(held.sha).length === 1);
+  await visitor.get('/setup');
+  expect((await visitor.post('/setup/gitlab/disconnect')).text).toContain('acme/shop: webhook removed, previews end');
+  expect(await w.mayfly.store.connections.all()).toEqual([]);
+  for (const pull of [ready, held]) {
+    const body = gitlab.ourComment(pull)?.body ?? '';
+    expect(body).toContain('### ⚪ Preview has ended\n\nThe repository was removed from Mayfly. Nothing of it is left.\n');
+  }
+  expect(gitlab.environments(shop)).toEqual([]);
+  const states = (sha: string) => gitlab.statusesOf(sha).flatMap(({ retried, status }) => (retried ? [] : [status]));
+  expect([states(ready.sha), states(held.sha)]).toEqual([['success'], ['canceled']]);
+  expect(gitlab.unknownRequests).toEqual([]);
+});
+
 test('a GitLab that cannot sign is not asked to; a revoked token ends its sites and is forgotten', async () => {
   await using w = await createSetupWorld();
   await using gitlab = await createGitLab({ signing: 'cannot sign', as: 'person' });

@@ -152,7 +152,9 @@ async function leave(parts: GitLabParts, connection: StoredGitLab, which: (hook:
     if (outcome.came === 'failed') continue;
     await store.hooks.removed(GITLAB, made.repository);
     const id = parseRepositoryId(made.repository);
-    if (id !== undefined) await leaveRepository(store, { forge: GITLAB, id });
+    if (id === undefined) continue;
+    if (!isUnknown) await forges.farewell([{ forge: GITLAB, id }]);
+    await leaveRepository(store, { forge: GITLAB, id });
   }
   if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
   return outcomes;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
-import { CONNECT_PROBLEMS, outcomeWords } from './app/setup/gitlab-page.ts';
+import { CONNECT_PROBLEMS, forgottenWords, lostWords, outcomeWords } from './app/setup/gitlab-page.ts';
 import { type CommandLine, openCommandLog, runCommand } from './command-line.ts';
 import { loadConfig } from './config.ts';
 import { CONNECT_USAGE, type ConnectWish, parseConnect } from './connect-words.ts';
@@ -41,10 +41,18 @@ const cannotRead =
   };
 
 /** @returns the exit code */
+function refuse(why: string): number {
+  process.stderr.write(`${why.replaceAll('`', '')}\n`);
+  return 1;
+}
+
+/** @returns the exit code */
 function tell(connected: Connected): number {
-  if ('problem' in connected) {
-    process.stderr.write(`${CONNECT_PROBLEMS[connected.problem].replaceAll('`', '')}\n`);
-    return 1;
+  if ('problem' in connected) return refuse(CONNECT_PROBLEMS[connected.problem]);
+  if ('lost' in connected) return refuse(lostWords(connected.lost));
+  if ('forgotten' in connected) {
+    process.stdout.write(`${forgottenWords(connected.forgotten)}\n`);
+    return 0;
   }
   const rows = [
     ...connected.outcomes.map((outcome) => [outcome.name, outcomeWords(outcome)]),

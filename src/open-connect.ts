@@ -2,20 +2,30 @@ import type { Logger } from 'pino';
 import { ulid } from 'ulid';
 import { openGitLabSetup, type Project } from './app/forges/gitlab-setup.ts';
 import { openConnections } from './app/setup/connections.ts';
-import { type ConnectProblem, connect, disconnect, type GitLabParts, look, type Outcome } from './app/setup/gitlab-projects.ts';
+import {
+  type Connecting,
+  type ConnectProblem,
+  connect,
+  disconnect,
+  type GitLabParts,
+  look,
+  type Outcome,
+  type Undoing,
+} from './app/setup/gitlab-projects.ts';
 import { createSealer } from './app/setup/sealing.ts';
 import type { Config } from './config.ts';
 import type { ConnectWish } from './connect-words.ts';
 import { handOn } from './effects.ts';
 import { openForges } from './live-forges.ts';
 import { openBeside } from './open-beside.ts';
-import { disconnect as disconnectForge } from './open-setup.ts';
+import { disconnect as disconnectForge, farewellOf } from './open-setup.ts';
 import { openQueues } from './queues.ts';
 
 /** What became of each project; those that were named and are not to be had have no outcome, but a reason. */
 export type Connected =
   | { readonly outcomes: readonly Outcome[]; readonly missing: readonly Missing[] }
-  | { readonly problem: ConnectProblem };
+  | { readonly problem: ConnectProblem }
+  | Exclude<Connecting | Undoing, { readonly outcomes: unknown }>;
 export type Missing = { readonly name: string; readonly why: 'not seen' | 'no maintainer' };
 
 type Telling = { readonly log: Logger; readonly hide: (secret: string) => void };
@@ -28,7 +38,7 @@ export async function carryOutConnect(
 ): Promise<Connected> {
   await using opening = new AsyncDisposableStack();
   const parts = await openParts(config, telling, opening);
-  if (wish.do === 'undo') return { outcomes: await disconnect(parts, isNamed(wish)), missing: [] };
+  if (wish.do === 'undo') return { missing: [], ...(await disconnect(parts, isNamed(wish))) };
   const given = { url: wish.url, token };
   const wanted = new Map<string, Project>();
   for (const group of wish.groups) {
@@ -48,7 +58,8 @@ export async function carryOutConnect(
         why: (await openGitLabSetup(given).sees(name)) ? 'no maintainer' : 'not seen',
       });
   }
-  return { outcomes: wanted.size === 0 ? [] : await connect(parts, { ...given, group: null }, [...wanted.values()]), missing };
+  const connected = wanted.size === 0 ? { outcomes: [] } : await connect(parts, { ...given, group: null }, [...wanted.values()]);
+  return { missing, ...connected };
 }
 
 /** All when none is named. */
@@ -70,7 +81,11 @@ async function openParts(config: Config, { log, hide }: Telling, opening: AsyncD
   return {
     store,
     connections: openConnections(store, createSealer(secretKey), log),
-    forges: { ...forges, disconnect: (kind) => disconnectForge(kind, { stores: { store, secretKey, instance }, forges, log }) },
+    forges: {
+      ...forges,
+      farewell: farewellOf(config, store, { forges, log }),
+      disconnect: (kind) => disconnectForge(kind, { stores: { store, secretKey, instance }, forges, log }),
+    },
     publicUrl: config.publicUrl,
     log,
   };

@@ -45,11 +45,11 @@ function connectGitHub({ github }: Config, { instance, log }: Around): readonly 
   return [{ forge, ...createGitHubForge(app, instance), door: githubDoor(app) }];
 }
 
-function connectGitLab({ gitlab, publicUrl }: Config): readonly Opened[] {
+function connectGitLab({ gitlab, publicUrl, previewUrl }: Config): readonly Opened[] {
   if (gitlab === null) return [];
   const hookUrl = new URL('/api/gitlab/webhooks', publicUrl).href;
   const forge = { id: GITLAB, kind: 'gitlab', address: gitlab.url } as const;
-  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl }), door: gitlabDoor(GITLAB_SIDE, gitlab) }];
+  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl, previewUrl }), door: gitlabDoor(GITLAB_SIDE, gitlab) }];
 }
 
 /** @throws Error when the forge is not configured any more */

@@ -1,10 +1,11 @@
 import type { Hono } from 'hono';
 import type { Logger } from 'pino';
+import { sayFarewell } from './app/farewell.ts';
 import { isTokenUnknown } from './app/forges/gitlab-setup.ts';
 import { leaveForge } from './app/leaving.ts';
 import { type Codes, openCodes } from './app/setup/code.ts';
 import { openConnections } from './app/setup/connections.ts';
-import type { Env } from './app/setup/forms.ts';
+import type { Env, ForgesNow } from './app/setup/forms.ts';
 import { createSealer } from './app/setup/sealing.ts';
 import { createSetup } from './app/setup/setup.ts';
 import { openGitHubStanding, watchStanding } from './app/setup/standing.ts';
@@ -14,6 +15,7 @@ import type { Loop } from './expiry/clock.ts';
 import type { LiveForges } from './live-forges.ts';
 import { derived, type Stores } from './open-stores.ts';
 import { type ForgeKind, toForgeId } from './site/identity.ts';
+import type { Store } from './store/store.ts';
 
 /** With the sweep's usual pause: every half minute. */
 const LOOK_EVERY_SWEEPS = 6;
@@ -40,6 +42,16 @@ export async function disconnect(kind: ForgeKind, around: Pick<SetupSurroundings
   log.info({ forge: kind }, 'the forge was disconnected, and its stored credentials removed');
 }
 
+/** What is said on the forge by these, when repositories of it are left by choice. */
+export function farewellOf(
+  config: Config,
+  store: Store,
+  { forges, log }: Pick<SetupSurroundings, 'forges' | 'log'>,
+): ForgesNow['farewell'] {
+  const { previewUrl, command: word, target } = config;
+  return (gone) => sayFarewell({ store, links: forges.links, previewUrl, word, target, log }, gone);
+}
+
 /** The routes of `/setup`. While no forge is connected, the code that opens them is printed. */
 export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
   const { config, stores, forges, print, log } = around;
@@ -47,6 +59,7 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
   const { publicUrl } = config;
   const codes = openCodes(store.tickets);
   const sealer = createSealer(secretKey);
+  const farewell = farewellOf(config, store, around);
   await store.tickets.drop('code');
   if (forges.links.size === 0) print(await invitation(codes, publicUrl, 'nothing is connected'));
   return createSetup({
@@ -55,7 +68,16 @@ export async function openSetup(around: SetupSurroundings): Promise<Hono<Env>> {
     sealer,
     visits: openVisits({ key: derived(secretKey, 'setup visits'), publicUrl }),
     connections: openConnections(store, sealer, log),
-    forges: { reload: forges.reload, origin: forges.origin, stored: forges.stored, disconnect: (kind) => disconnect(kind, around) },
+    forges: {
+      reload: forges.reload,
+      origin: forges.origin,
+      stored: forges.stored,
+      farewell,
+      async disconnect(kind) {
+        await farewell((await store.repositories.all()).filter(({ forge }) => forge === toForgeId(kind)));
+        await disconnect(kind, around);
+      },
+    },
     about: {
       publicUrl,
       instance,

@@ -116,10 +116,12 @@ async function sayDeployment({ voice, place, view, said }: Saying): Promise<Said
   const known = said.deployments[deployment.sha];
   const mark = digest(deployment);
   if (known?.digest === mark) return said;
-  const { id } = await voice.ensureDeployment(place, deployment, known?.id ?? null);
+  const { id } = await voice.ensureDeployment(place, deployment, known?.id ?? null, idsOf(said));
   await faultPoint('deployment-made');
   return { ...said, deployments: newest({ ...without(said.deployments, deployment.sha), [deployment.sha]: { id, digest: mark } }) };
 }
+
+const idsOf = ({ deployments }: Said): readonly string[] => Object.values(deployments).map(({ id }) => id);
 
 async function removeDeployments(
   { voice, place, said }: Pick<Saying, 'voice' | 'place' | 'said'>,
@@ -127,7 +129,7 @@ async function removeDeployments(
 ): Promise<Said> {
   // At the end always: one may have been made that we did not live to write down.
   if (status === 'ending' && Object.keys(said.deployments).length === 0) return said;
-  await voice.removeDeployments(place);
+  await voice.removeDeployments(place, idsOf(said));
   return Object.keys(said.deployments).length === 0 ? said : { ...said, deployments: {} };
 }
 

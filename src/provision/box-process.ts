@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turn } from 'node:timers/promises';
 import type { Group } from './control-groups.ts';
 import type { Boxed, Door, Exit } from './sandbox.ts';
 
@@ -108,6 +108,8 @@ async function drained(child: ChildProcess): Promise<void> {
     streams.map((stream) => (stream.destroyed ? undefined : new Promise((resolve) => stream.once('close', resolve)))),
   );
   await Promise.race([done, pause(1_000, undefined, { ref: false })]);
+  // Where everything was late, the time may be over before anything was read.
+  await turn();
   for (const stream of streams) stream.destroy();
 }
 

@@ -72,10 +72,18 @@ export interface Voice {
   ): Promise<{ readonly id: string; readonly url: string }>;
   /** Creates or updates the check `mayfly` of that commit. Returns its id and the page that shows it. */
   ensureCheck(place: Place, check: Check, known: string | null): Promise<{ readonly id: string; readonly url: string }>;
-  /** Creates the commit's deployment or gives it a new state; when it is `success`, the pull's older ones are made inactive. */
-  ensureDeployment(place: Place, deployment: Deployment, known: string | null): Promise<{ readonly id: string }>;
+  /**
+   * Creates the commit's deployment or gives it a new state; when it is `success`, the pull's older ones are made inactive. `remembered`:
+   * ids of the site's other deployments, for a forge on which nothing else may say that they are ours.
+   */
+  ensureDeployment(
+    place: Place,
+    deployment: Deployment,
+    known: string | null,
+    remembered?: readonly string[],
+  ): Promise<{ readonly id: string }>;
   /** Makes every deployment that we made for this site inactive, and deletes it. */
-  removeDeployments(place: DeployedPlace): Promise<void>;
+  removeDeployments(place: DeployedPlace, remembered?: readonly string[]): Promise<void>;
   /** Every place for which a deployment of ours stands in the repository, whatever the site has come to. */
   deployedPlaces(repository: Repository): Promise<readonly DeployedPlace[]>;
   /** 👀 👍 👎 😕 on a comment; the earlier of ours on it gives way. */

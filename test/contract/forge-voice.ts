@@ -51,10 +51,12 @@ const check = (sha: string, change: Partial<Check> = {}): Check => ({
   url: 'https://pr-1.preview.example',
   ...change,
 });
-const deployment = (sha: string, state: Deployment['state']): Deployment => ({
+/** A site's address, on a forge whose pulls are numbered so. */
+const addressOf = (number: number): string => `https://mr-${number}-shop-abcdefgh.preview.example`;
+const deployment = (sha: string, state: Deployment['state'], number: number): Deployment => ({
   sha: asSha(sha),
   state,
-  url: 'https://pr-1.preview.example',
+  url: addressOf(number),
   description: 'A preview',
 });
 
@@ -216,19 +218,21 @@ function checkContract(open: Open, setUp: SetUp, room: Room): void {
 function deploymentContract(open: Open, setUp: SetUp): void {
   test('a deployment goes through its states under one id', async () => {
     await using w = await open();
-    const { place, sha } = await setUp(w);
-    const { id } = await w.voice.ensureDeployment(place, deployment(sha, 'queued'), null);
-    await w.voice.ensureDeployment(place, deployment(sha, 'inProgress'), id);
-    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
-    expect(w.deployments()).toEqual([{ id, sha, state: 'success', url: 'https://pr-1.preview.example' }]);
+    const { place, number, sha } = await setUp(w);
+    const { id } = await w.voice.ensureDeployment(place, deployment(sha, 'queued', number), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'inProgress', number), id);
+    await w.voice.ensureDeployment(place, deployment(sha, 'success', number), null);
+    expect(w.deployments()).toEqual([{ id, sha, state: 'success', url: addressOf(number) }]);
   });
 
   test('a deployment whose answer was lost is found again', async () => {
     await using w = await open();
-    const { place, sha } = await setUp(w);
+    const { place, number, sha } = await setUp(w);
     w.cutNextAnswer();
-    await expect(w.voice.ensureDeployment(place, deployment(sha, 'queued'), null)).rejects.toMatchObject({ code: 'forge-unreachable' });
-    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    await expect(w.voice.ensureDeployment(place, deployment(sha, 'queued', number), null)).rejects.toMatchObject({
+      code: 'forge-unreachable',
+    });
+    await w.voice.ensureDeployment(place, deployment(sha, 'success', number), null);
     expect(w.deployments()).toMatchObject([{ sha, state: 'success' }]);
   });
 
@@ -236,12 +240,16 @@ function deploymentContract(open: Open, setUp: SetUp): void {
     await using w = await open();
     const { place, number, sha } = await setUp(w);
     const neighbour = await w.openPull();
-    await w.voice.ensureDeployment({ ...place, number: neighbour.number, site: OTHER }, deployment(neighbour.sha, 'success'), null);
-    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
+    await w.voice.ensureDeployment(
+      { ...place, number: neighbour.number, site: OTHER },
+      deployment(neighbour.sha, 'success', neighbour.number),
+      null,
+    );
+    await w.voice.ensureDeployment(place, deployment(sha, 'success', number), null);
     const newest = await w.push(number);
-    await w.voice.ensureDeployment(place, deployment(newest, 'inProgress'), null);
+    await w.voice.ensureDeployment(place, deployment(newest, 'inProgress', number), null);
     expect(w.deployments().map(({ state }) => state)).toEqual(['success', 'success', 'in_progress']);
-    await w.voice.ensureDeployment(place, deployment(newest, 'success'), null);
+    await w.voice.ensureDeployment(place, deployment(newest, 'success', number), null);
     expect(w.deployments().map(({ state }) => state)).toEqual(['success', 'inactive', 'success']);
   });
 
@@ -250,9 +258,9 @@ function deploymentContract(open: Open, setUp: SetUp): void {
     const { place, number, sha } = await setUp(w);
     const neighbour = await w.openPull();
     const next = { ...place, number: neighbour.number, site: OTHER };
-    const theirs = await w.voice.ensureDeployment(next, deployment(neighbour.sha, 'success'), null);
-    await w.voice.ensureDeployment(place, deployment(sha, 'failure'), null);
-    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success'), null);
+    const theirs = await w.voice.ensureDeployment(next, deployment(neighbour.sha, 'success', neighbour.number), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'failure', number), null);
+    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success', number), null);
     await w.voice.removeDeployments(place);
     expect(w.deployments()).toMatchObject([{ id: theirs.id }]);
     await expect(w.voice.removeDeployments(place)).resolves.toBeUndefined();
@@ -263,9 +271,13 @@ function deploymentContract(open: Open, setUp: SetUp): void {
     const { place, number, sha } = await setUp(w);
     const neighbour = await w.openPull();
     expect(await w.voice.deployedPlaces(w.repository)).toEqual([]);
-    await w.voice.ensureDeployment(place, deployment(sha, 'success'), null);
-    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success'), null);
-    await w.voice.ensureDeployment({ ...place, number: neighbour.number, site: OTHER }, deployment(neighbour.sha, 'failure'), null);
+    await w.voice.ensureDeployment(place, deployment(sha, 'success', number), null);
+    await w.voice.ensureDeployment(place, deployment(await w.push(number), 'success', number), null);
+    await w.voice.ensureDeployment(
+      { ...place, number: neighbour.number, site: OTHER },
+      deployment(neighbour.sha, 'failure', neighbour.number),
+      null,
+    );
     w.plantDeployment(neighbour.sha, '01J0000000000000000000000C');
     const places = await w.voice.deployedPlaces(w.repository);
     const wanted = new Map([

@@ -21,6 +21,8 @@ import type { VoiceWorld } from './forge-voice.ts';
 /** Nobody listens there. */
 const CLOSED = 'http://127.0.0.1:9/';
 const ACCESS = 'token';
+/** Another Mayfly's sites are elsewhere. */
+export const PREVIEW_URL = new URL('https://preview.example');
 
 /** GitLab's double, one project on it, and the adapter opened on it. A request that the double does not know fails the test. */
 export async function openGitLabWorld(options: Options & { readonly timeoutMs?: number } = {}) {
@@ -29,7 +31,15 @@ export async function openGitLabWorld(options: Options & { readonly timeoutMs?: 
   const gitlab = stack.use(await createGitLab({ path: '/gitlab', ...rest }));
   const { url, token } = gitlab;
   const hookUrl = options.webhookUrl ?? CLOSED;
-  const connection = { forge: GITLAB, access: ACCESS, url, token, hookUrl, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+  const connection = {
+    forge: GITLAB,
+    access: ACCESS,
+    url,
+    token,
+    hookUrl,
+    previewUrl: PREVIEW_URL,
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
   const repo = await gitlab.createRepository({ name: 'acme/web/shop' });
   const pulls = new Map<number, Pull>();
   const parts = stack.move();

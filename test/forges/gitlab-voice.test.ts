@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { createGitLabForge } from '../../src/app/forges/gitlab.ts';
 import { withoutOrders } from '../../src/app/forges/gitlab-comment.ts';
 import { parseSha, type Sha, toSiteId } from '../../src/site/identity.ts';
 import type { Check, Deployment, Place } from '../../src/site/ports.ts';
@@ -6,7 +7,7 @@ import { fence } from '../../src/site/text.ts';
 import { type GitLabWorld, openGitLabWorld } from '../contract/gitlab-world.ts';
 
 const SITE = toSiteId('01J0000000000000000000000A');
-const URL_OF_SITE = 'https://mr-1.preview.example';
+const URL_OF_SITE = 'https://mr-1-shop-abcdefgh.preview.example';
 
 async function withPull(w: GitLabWorld, opening: Parameters<GitLabWorld['gitlab']['openPull']>[1] = {}) {
   const pull = await w.gitlab.openPull(w.repo, opening);
@@ -144,10 +145,89 @@ test('where others came to deploy later, of ours goes what GitLab lets go', asyn
   await using w = await openGitLabWorld();
   const { pull, place } = await withPull(w);
   await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', URL_OF_SITE), null);
-  const theirs = w.gitlab.plantDeployment(w.repo, { sha: pull.sha, environment: `preview/mr-${pull.number}`, by: 'their pipeline' });
+  const environment = `preview/mr-${pull.number}`;
+  const theirs = w.gitlab.plantDeployment(w.repo, { sha: pull.sha, environment, by: 'their pipeline', made: 'job' });
   await w.voice.removeDeployments(place);
   expect(w.gitlab.deployments(w.repo)).toEqual([theirs]);
   expect(w.gitlab.environments(w.repo)).toMatchObject([{ state: 'available' }]);
+});
+
+/** The same project and pull, after the token gave way to one whose user is another. */
+async function withNewToken(w: GitLabWorld, previewUrl = w.connection.previewUrl) {
+  const { user, token } = w.gitlab.mintToken({ login: 'another-bot' });
+  w.gitlab.setPermission(w.repo, user.login, 'maintain');
+  return createGitLabForge({ ...w.connection, previewUrl, token }).voice;
+}
+
+test('what an earlier token’s user made is ours: it goes on, is told, and goes at the end', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', URL_OF_SITE), null);
+  const voice = await withNewToken(w);
+  expect(await voice.deployedPlaces(w.repository)).toEqual([{ ...place, site: null }]);
+  const next = await w.gitlab.push(pull, { 'a.txt': 'more' });
+  await voice.ensureDeployment(place, deployment(next, 'success', URL_OF_SITE), null);
+  expect(w.gitlab.deployments(w.repo).map(({ user }) => user.login)).toEqual([w.gitlab.us.login, 'another-bot']);
+  await voice.removeDeployments(place);
+  expect(w.gitlab.environments(w.repo)).toEqual([]);
+});
+
+test('one without an address yet is ours by what is remembered, whose ever the token is now', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  const { id } = await w.voice.ensureDeployment(place, deployment(pull.sha, 'queued'), null);
+  const voice = await withNewToken(w);
+  const next = await w.gitlab.push(pull, { 'a.txt': 'more' });
+  await expect(voice.ensureDeployment(place, deployment(next, 'queued'), null)).rejects.toMatchObject({ code: 'forge-refused' });
+  await voice.removeDeployments(place);
+  expect(w.gitlab.environments(w.repo)).toHaveLength(1);
+  await voice.ensureDeployment(place, deployment(next, 'queued'), null, [id]);
+  await voice.removeDeployments(place, [id]);
+  expect(w.gitlab.environments(w.repo)).toEqual([]);
+});
+
+test('of two Mayflys whose tokens are one user’s, each leaves the other’s environments alone', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', URL_OF_SITE), null);
+  for (const base of ['https://previews.example', 'https://shop-abcdefgh.preview.example', 'https://example']) {
+    const other = createGitLabForge({ ...w.connection, previewUrl: new URL(base) }).voice;
+    expect(await other.deployedPlaces(w.repository)).toEqual([]);
+    await other.removeDeployments(place);
+    await expect(other.ensureDeployment(place, deployment(pull.sha, 'queued'), null)).rejects.toMatchObject({ code: 'forge-refused' });
+  }
+  expect(w.gitlab.environments(w.repo)).toMatchObject([{ externalUrl: URL_OF_SITE, state: 'available' }]);
+  expect(w.gitlab.deployments(w.repo)).toHaveLength(1);
+});
+
+test('an environment that leads to the site of another pull is not this one’s', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', 'https://mr-11-shop-abcdefgh.preview.example'), null);
+  expect(await w.voice.deployedPlaces(w.repository)).toEqual([]);
+});
+
+test('when previews move to another address, what is remembered moves along', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  const { id } = await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', URL_OF_SITE), null);
+  const { voice } = createGitLabForge({ ...w.connection, previewUrl: new URL('https://new.example') });
+  const moved = 'https://mr-1-shop-abcdefgh.new.example';
+  await voice.ensureDeployment(place, deployment(pull.sha, 'success', moved), id);
+  expect(w.gitlab.environments(w.repo)).toMatchObject([{ externalUrl: moved }]);
+  expect(await voice.deployedPlaces(w.repository)).toHaveLength(1);
+});
+
+test('an empty environment that leads nowhere is taken into use', async () => {
+  await using w = await openGitLabWorld();
+  const { pull, place } = await withPull(w);
+  const environment = `preview/mr-${pull.number}`;
+  const { id } = w.gitlab.plantDeployment(w.repo, { sha: pull.sha, environment, by: 'ann' });
+  w.gitlab.state.deployments.delete(id);
+  await w.voice.removeDeployments(place);
+  expect(w.gitlab.environments(w.repo)).toHaveLength(1);
+  await w.voice.ensureDeployment(place, deployment(pull.sha, 'success', URL_OF_SITE), null);
+  expect(w.gitlab.environments(w.repo)).toMatchObject([{ externalUrl: URL_OF_SITE }]);
 });
 
 test('environments with names like ours are none of ours', async () => {

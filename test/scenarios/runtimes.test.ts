@@ -1,10 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Files, Pull } from '../doubles/github.ts';
+import { processes } from '../processes.ts';
 import { createWorld, until, type World } from '../world.ts';
 import { nodeApp } from './apps.ts';
 
@@ -148,16 +147,12 @@ describe('an app', () => {
   });
 
   test('that nobody visits sleeps, and its first visitor wakes it', async () => {
-    // It takes its time, and the shell that started it is gone by then.
-    const ends = `setTimeout(() => { console.log('told to stop'); process.exit(); }, 300)`;
-    const tells = `console.log('up'); process.on('SIGTERM', () => ${ends});`;
-    const server = `${tells} ${http(`response.end('awake')`)}`;
-    const pull = await open({ 'package.json': START, 'server.js': server }, { '.mayfly.yml': 'idle: 1s\n' });
-    const site = await w.reaches(pull, 'ready');
-    const said = () => readFile(join(w.dataDir, 'logs', site.id, 'app.log'), 'utf8');
-    await until('it to be stopped', async () => (await said()).includes('told to stop'));
+    const files = { 'package.json': packageJson({ scripts: { start: 'node idler.js' } }), 'idler.js': http(`response.end('awake')`) };
+    const pull = await open(files, { '.mayfly.yml': 'idle: 1s\n' });
+    await w.reaches(pull, 'ready');
+    const runs = async (): Promise<boolean> => (await processes()).some(({ command }) => /^\S*node idler\.js/.test(command));
+    await until('it to be stopped', async () => !(await runs()));
     expect(await w.visit(pull)).toMatchObject({ status: 200, body: 'awake' });
-    expect((await said()).match(/^up$/gm)).toHaveLength(2);
     expect((await w.siteOf(pull))?.status).toBe('ready');
   });
 

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { GITLAB } from '../../src/app/forges/gitlab-events.ts';
 import { parseConnect } from '../../src/connect-words.ts';
 import { runCommand } from '../command.ts';
 import { createGitLab } from '../doubles/gitlab.ts';
@@ -104,5 +105,77 @@ test('from the terminal, beside a Mayfly that runs: connected, again, and undone
       --undo              removes the webhooks that were made, of all projects if none is named, and with the last one the token
     "
   `);
+  expect(gitlab.unknownRequests).toEqual([]);
+});
+
+test('a second token is not taken when projects of the first would be lost, nor by an undo what the environment serves', async () => {
+  await using w = await createSetupWorld();
+  await using gitlab = await createGitLab();
+  const project = (name: string, installed = true) => gitlab.createRepository({ name, hook: 'none', files: nodeApp('main'), installed });
+  const shop = await project('acme/shop');
+  const blog = await project('other/blog', false);
+  const { token: second, user } = gitlab.mintToken({ login: 'second' });
+  gitlab.setPermission(blog, user.login, 'maintain');
+  const run = async (args: readonly string[], { input = '', over = {} } = {}): Promise<string> => {
+    const { code, out, errors } = await runCommand('src/connect.ts', { ...w.environment, ...over }, { args: ['gitlab', ...args], input });
+    return still(`${code}\n${out}${errors.replace(/^\{.*\n/gm, '')}`);
+  };
+  const at = ['--url', gitlab.url, '--token-file', '-'];
+  expect(await run([...at, '--project', 'acme/shop'], { input: gitlab.token })).toContain('acme/shop  webhook made');
+  const pull = await gitlab.openPull(shop, { files: nodeApp('of the first token') });
+  await until('the preview to be ready', () => gitlab.ourComment(pull)?.body.includes('Preview is ready'));
+  const stored = await w.mayfly.store.connections.all();
+  expect(await run([...at, '--project', 'other/blog'], { input: second })).toMatchInlineSnapshot(`
+    "1
+    Nothing was changed: the new token is no Maintainer of acme/shop, connected with the one before. Mayfly keeps one token for all projects, and the previews there would end. Give the new token that role there too, or take them out first: untick them at /setup, or run npm run connect -- gitlab --undo --project acme/shop.
+    "
+  `);
+  expect(await w.mayfly.store.connections.all()).toEqual(stored);
+  expect(gitlab.hooksOf(blog)).toEqual([]);
+  gitlab.setPermission(shop, user.login, 'maintain');
+  expect(await run([...at, '--project', 'other/blog'], { input: second })).toContain('other/blog  webhook made');
+
+  const over = { GITLAB_URL: gitlab.url, GITLAB_TOKEN: gitlab.token, GITLAB_WEBHOOK_SECRET: 's'.repeat(32) };
+  await w.restart(over);
+  expect(await run(['--undo', '--project', 'acme/shop'], { over })).toMatchInlineSnapshot(`
+    "1
+    GitLab is connected by the environment, which wins. Unset GITLAB_URL and what belongs to it first.
+    "
+  `);
+  expect(await w.mayfly.store.connections.all()).toHaveLength(1);
+  expect(await run(['--undo'], { over })).toMatchInlineSnapshot(`
+    "0
+    The stored token was removed, and nothing else: GitLab is connected by the environment, and its previews go on. Webhooks that were made with the token stay in acme/shop, other/blog; delete by hand those that the environment does not use.
+    "
+  `);
+  expect(await w.mayfly.store.connections.all()).toEqual([]);
+  expect((await w.mayfly.store.sites.list({ status: 'ended', limit: 9 })).sites).toEqual([]);
+  expect((await w.mayfly.store.repositories.all()).map(({ name }) => name)).toContain('acme/shop');
+  for (const repo of [shop, blog]) expect(gitlab.hooksOf(repo)).toHaveLength(1);
+  expect(await run(['--undo'], { over })).toBe('0\nnothing to do\n');
+  expect(gitlab.unknownRequests).toEqual([]);
+});
+
+test('when Mayfly has moved, its webhook moves along; one that somebody deleted is made anew', async () => {
+  await using w = await createSetupWorld();
+  await using gitlab = await createGitLab();
+  const shop = await gitlab.createRepository({ name: 'acme/shop', hook: 'none', files: nodeApp('main') });
+  const run = async (publicUrl: string): Promise<string> => {
+    const args = ['gitlab', '--url', gitlab.url, '--token-file', '-', '--project', 'acme/shop'];
+    const environment = { ...w.environment, MAYFLY_PUBLIC_URL: publicUrl };
+    return still((await runCommand('src/connect.ts', environment, { args, input: gitlab.token })).out);
+  };
+  expect(await run('http://before.localhost:1234')).toContain('acme/shop  webhook made; GitLab signs what it sends');
+  const [{ token, signingToken } = { token: null, signingToken: null }] = gitlab.hooksOf(shop);
+  expect([token, signingToken]).not.toContain(null);
+  expect(await run(w.base)).toContain('acme/shop  webhook updated; GitLab signs what it sends');
+  expect(gitlab.hooksOf(shop)).toMatchObject([{ url: `${w.base}/api/gitlab/webhooks`, token, signingToken }]);
+  shop.hooks.clear();
+  expect(await run(w.base)).toContain('acme/shop  webhook made; GitLab signs what it sends');
+  expect(gitlab.hooksOf(shop)).toHaveLength(1);
+  // One of that address that is not remembered, as when it was made before, is not made twice.
+  await w.mayfly.store.hooks.removed(GITLAB, String(shop.id));
+  expect(await run(w.base)).toContain('acme/shop  webhook updated; GitLab signs what it sends');
+  expect(gitlab.hooksOf(shop)).toHaveLength(1);
   expect(gitlab.unknownRequests).toEqual([]);
 });

@@ -97,6 +97,9 @@ describe('who gets in', () => {
     for (let n = 0; n < 8; n += 1) await second.post('/setup/code', [['code', 'x']]);
     const stopped = await second.post('/setup/code', [['code', 'x']]);
     expect([stopped.status, stopped.text.split('\n')[2]]).toEqual([429, 'Too many wrong codes were typed. Wait a minute.']);
+    // Whoever has the right one is not kept out by those who guess.
+    const { out } = await runCommand('src/setup-code.ts', w.environment);
+    expect((await second.post('/setup/code', [['code', codeIn(out)]])).text).toContain('Create the GitHub App');
   });
 
   test('a form that is not ours, from elsewhere, or of another browser does nothing', async () => {

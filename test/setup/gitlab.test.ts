@@ -210,6 +210,28 @@ describe('GitLab by token', () => {
     expect((await w.mayfly.store.hooks.of(GITLAB)).map(({ name }) => name)).toEqual(['acme/web/blog']);
   });
 
+  test('a token that does not open what is connected already is not taken', async () => {
+    const tool = [...gitlab.state.repositories.values()].find(({ name }) => name === 'tool');
+    if (!tool) throw new Error('no tool');
+    const { token, user } = gitlab.mintToken({ login: 'second' });
+    gitlab.setPermission(tool, user.login, 'maintain');
+    const stored = await w.mayfly.store.connections.all();
+    await visitor.get('/setup');
+    const choice = await give({ token });
+    const ticked: [string, string] = ['project', idOf(choice.html, 'other/tool')];
+    const done = await visitor.post('/setup/gitlab/projects', [['ticket', visitor.hidden('ticket')], ticked]);
+    expect([done.status, done.text]).toMatchInlineSnapshot(`
+      [
+        400,
+        "GitLab was left as it is
+      Nothing was changed: the new token is no Maintainer of acme/web/blog, connected with the one before. Mayfly keeps one token for all projects, and the previews there would end. Give the new token that role there too, or take them out first: untick them at \`/setup\`, or run \`npm run connect -- gitlab --undo --project acme/web/blog\`.
+      Back to the set-up",
+      ]
+    `);
+    expect(await w.mayfly.store.connections.all()).toEqual(stored);
+    expect(gitlab.hooksOf(tool)).toEqual([]);
+  });
+
   test('undone, exactly our hooks are gone, and the token is forgotten', async () => {
     const blog = [...gitlab.state.repositories.values()].find(({ name }) => name === 'blog');
     if (!blog) throw new Error('no blog');
@@ -227,6 +249,38 @@ describe('GitLab by token', () => {
     expect((await visitor.get('/setup')).text).toContain('[Choose projects]');
     for (const text of [w.logged.join(''), done.html]) expect(text).not.toContain(gitlab.token);
   });
+});
+
+test('what is left by choice is told so: no preview, environment or status is left as if it still were', async () => {
+  await using w = await createSetupWorld();
+  await using gitlab = await createGitLab({ as: 'person' });
+  const shop = await gitlab.createRepository({ name: 'acme/shop', hook: 'none', files: nodeApp('main') });
+  const visitor = await admitted(w);
+  await visitor.get('/setup');
+  const choice = await visitor.post('/setup/gitlab', [
+    ['address', gitlab.url],
+    ['token', gitlab.token],
+  ]);
+  await visitor.post('/setup/gitlab/projects', [
+    ['ticket', visitor.hidden('ticket')],
+    ['project', idOf(choice.html, 'acme/shop')],
+  ]);
+  const ready = await gitlab.openPull(shop, { files: nodeApp('left') });
+  const held = await gitlab.openPull(shop, { from: 'stranger', files: nodeApp('held') });
+  await until('the preview to be ready', () => gitlab.ourComment(ready)?.body.includes('Preview is ready'));
+  await until('the environment to be there', () => gitlab.environments(shop).some(({ externalUrl }) => externalUrl !== null));
+  await until('the other to wait', () => gitlab.statusesOf(held.sha).length === 1);
+  await visitor.get('/setup');
+  expect((await visitor.post('/setup/gitlab/disconnect')).text).toContain('acme/shop: webhook removed, previews end');
+  expect(await w.mayfly.store.connections.all()).toEqual([]);
+  for (const pull of [ready, held]) {
+    const body = gitlab.ourComment(pull)?.body ?? '';
+    expect(body).toContain('### ⚪ Preview has ended\n\nThe repository was removed from Mayfly. Nothing of it is left.\n');
+  }
+  expect(gitlab.environments(shop)).toEqual([]);
+  const states = (sha: string) => gitlab.statusesOf(sha).flatMap(({ retried, status }) => (retried ? [] : [status]));
+  expect([states(ready.sha), states(held.sha)]).toEqual([['success'], ['canceled']]);
+  expect(gitlab.unknownRequests).toEqual([]);
 });
 
 test('a GitLab that cannot sign is not asked to; a revoked token ends its sites and is forgotten', async () => {

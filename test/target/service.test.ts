@@ -28,6 +28,15 @@ test('an app that nobody visits is put to sleep, and the next visitor wakes it o
   expect(w.supervisor.isAwake(spec.name)).toBe(true);
 });
 
+test('an app that is told to stop has its time to, though the shell that started it is gone at once', async () => {
+  const ends = `setTimeout(() => { console.log('has ended'); process.exit(); }, 300)`;
+  const spec = await service(`${answering('up')}; process.on('SIGTERM', () => ${ends});`, { command: 'node server.js; true' });
+  await w.supervisor.start(spec, watching());
+  await w.supervisor.sleep(spec.name);
+  await until('its last words', async () => (await w.supervisor.said(spec.site, 10)).includes('has ended'));
+  await w.supervisor.remove(spec.name);
+});
+
 test('an app that crashes is started again', async () => {
   const spec = await service(`${answering('up')}.on('request', (q) => q.url === '/crash' && process.exit(1))`);
   await w.supervisor.start(spec, watching());

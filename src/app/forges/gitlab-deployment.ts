@@ -20,6 +20,7 @@ const deploymentAnswer = z.object({
   status: z.string(),
   user: z.object({ id: z.number() }).nullable().catch(null),
   environment: z.object({ name: z.string() }),
+  deployable: z.unknown(),
 });
 type Made = z.infer<typeof deploymentAnswer>;
 
@@ -30,19 +31,41 @@ const isOver = ({ status }: Made): boolean => status !== 'created' && status !==
 
 type Spoken = Pick<Voice, 'ensureDeployment' | 'removeDeployments' | 'deployedPlaces'>;
 
+/** What stands in an environment: `ours` is newest first. `whose`: `ours`, by whichever user's token, alone; `free`: as it was named. */
+type Standing = { readonly environment: Environment; readonly ours: readonly Made[]; readonly whose: 'ours' | 'free' | 'others' };
+
+/** Whether this is the address of a site of ours for that merge request. */
+function leadsToSite(previewUrl: URL, number: number, url: string | null | undefined): boolean {
+  const { host } = typeof url === 'string' && URL.canParse(url) ? new URL(url) : { host: '' };
+  const base = `.${previewUrl.host}`;
+  return host.endsWith(base) && new RegExp(`^mr-${number}-[a-z0-9-]+$`).test(host.slice(0, -base.length));
+}
+
 /**
  * An environment for each merge request, of which GitLab itself counts the newest deployment that succeeded. There is no field to note
- * a site in that every version has: an environment of that name is ours when all its deployments were made by us.
+ * a site in that every version has, and every new token of a project or a group is a new user: an environment is ours when it leads to
+ * a site of ours, or has a deployment that we remember. One that leads nowhere yet is, when all its deployments are by our user.
+ * @param previewUrl under which this Mayfly's sites are: another may speak through the same user
  */
-export function gitlabDeployment(caller: Caller, pulls: Pulls): Spoken {
-  /** Newest first. */
-  async function deploymentsOf(place: DeployedPlace): Promise<{ readonly ours: readonly Made[]; readonly others: number }> {
-    const us = await caller.us();
-    const filter = { environment: nameOf(place), orderBy: 'id', sort: 'desc', perPage: 100 } as const;
+export function gitlabDeployment(caller: Caller, pulls: Pulls, previewUrl: URL): Spoken {
+  async function look(place: DeployedPlace, environment: Environment, remembered: readonly string[]): Promise<Standing> {
+    const filter = { environment: environment.name, orderBy: 'id', sort: 'desc', perPage: 100 } as const;
     const all = await caller.read(place.repository, z.array(deploymentAnswer), (api, project) => api.deployments.all(project, filter));
-    const found = (all.kind === 'found' ? all.data : []).filter(({ environment }) => environment.name === filter.environment);
-    const ours = found.filter(({ user }) => user?.id === us).sort((a, b) => b.id - a.id);
-    return { ours, others: found.length - ours.length };
+    const found = (all.kind === 'found' ? all.data : []).filter((one) => one.environment.name === environment.name);
+    const isKnown =
+      leadsToSite(previewUrl, place.number, environment.external_url) || found.some(({ id }) => remembered.includes(String(id)));
+    const us = await caller.us();
+    const isFresh = !environment.external_url;
+    // What a pipeline's job made is never ours.
+    const ours = found.filter(({ user, deployable }) => !deployable && (isKnown || (isFresh && user?.id === us)));
+    const isOurs = ours.length === found.length && (isKnown || (isFresh && ours.length > 0));
+    const whose = isOurs ? 'ours' : isFresh && found.length === 0 ? 'free' : 'others';
+    return { environment, ours: ours.sort((a, b) => b.id - a.id), whose };
+  }
+
+  async function standing(place: DeployedPlace, remembered: readonly string[]): Promise<Standing | undefined> {
+    const environment = await environmentOf(place);
+    return environment && look(place, environment, remembered);
   }
 
   async function environmentOf(place: DeployedPlace): Promise<Environment | undefined> {
@@ -103,25 +126,23 @@ export function gitlabDeployment(caller: Caller, pulls: Pulls): Spoken {
   }
 
   return {
-    async ensureDeployment(place, deployment) {
-      const { ours, others } = await deploymentsOf(place);
-      if (others > 0) throw new Fault('forge-refused', { details: { cause: `others deploy to the environment ${nameOf(place)} too` } });
-      const made = await reach(
-        place,
-        deployment,
-        ours.find(({ sha }) => sha === deployment.sha),
-      );
+    async ensureDeployment(place, deployment, known, remembered = []) {
+      const found = await standing(place, known === null ? remembered : [known, ...remembered]);
+      if (found?.whose === 'others') {
+        throw new Fault('forge-refused', { details: { cause: `others deploy to the environment ${nameOf(place)} too` } });
+      }
+      const before = found?.ours.find(({ sha }) => sha === deployment.sha);
+      const made = await reach(place, deployment, before);
       if (deployment.url !== null) await leadTo(place, deployment.url);
       return { id: String(made.id) };
     },
 
-    async removeDeployments(place) {
-      const { ours, others } = await deploymentsOf(place);
-      if (ours.length === 0) return;
+    async removeDeployments(place, remembered = []) {
+      const found = await standing(place, remembered);
+      if (found === undefined) return;
+      const { environment, ours, whose } = found;
       for (const { id } of ours.filter((one) => !isOver(one))) await move(place, id, 'canceled');
-      if (others > 0) return removeOurs(place, ours);
-      const environment = await environmentOf(place);
-      if (environment === undefined) return;
+      if (whose !== 'ours') return removeOurs(place, ours);
       const order = { kind: 'write', as: NOTHING } as const;
       if (environment.state !== 'stopped') {
         await caller.write(place.repository, order, (api, project) => api.environments.stop(project, environment.id));
@@ -135,12 +156,12 @@ export function gitlabDeployment(caller: Caller, pulls: Pulls): Spoken {
         api.environments.all(project, { search: PREFIX, perPage: 100 }),
       );
       const places: DeployedPlace[] = [];
-      for (const { name } of all.kind === 'found' ? all.data : []) {
+      for (const environment of all.kind === 'found' ? all.data : []) {
+        const { name } = environment;
         const number = /^[1-9][0-9]{0,9}$/.test(name.slice(PREFIX.length)) ? Number(name.slice(PREFIX.length)) : undefined;
         if (!name.startsWith(PREFIX) || number === undefined) continue;
         const place = { repository, number, site: null };
-        const { ours, others } = await deploymentsOf(place);
-        if (ours.length > 0 && others === 0) places.push(place);
+        if ((await look(place, environment, [])).whose === 'ours') places.push(place);
       }
       return places;
     },

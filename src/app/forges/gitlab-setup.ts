@@ -11,6 +11,8 @@ export type Login = Pick<Connection, 'url' | 'token'>;
 export type Project = { readonly id: RepositoryId; readonly name: string };
 /** How a webhook is known to be GitLab's. `signingToken`: `whsec_…`; null where it is known to be ignored. */
 export type HookSecrets = { readonly secret: string; readonly signingToken: string | null };
+/** `remembered`: the webhook that was made there before, wherever it led; null: none that we know of. */
+export type HookWish = { readonly url: string; readonly secrets: HookSecrets; readonly remembered: string | null };
 export type MadeHook = { readonly hook: string; readonly was: 'made' | 'updated'; readonly isSigned: boolean };
 
 /** What keeps a token from being used. */
@@ -23,8 +25,8 @@ export interface GitLabSetup {
   projects(group: string | null): Promise<readonly Project[] | undefined>;
   /** Whether it sees a project of that path at all. */
   sees(path: string): Promise<boolean>;
-  /** Makes the webhook that leads to `url`, or brings the one that does already to what it should be. */
-  ensureHook(project: RepositoryId, url: string, secrets: HookSecrets): Promise<MadeHook>;
+  /** Brings the remembered webhook, or else one that leads to `url` already, to what it should be; makes it when there is neither. */
+  ensureHook(project: RepositoryId, wish: HookWish): Promise<MadeHook>;
   /** Also when it is gone already. */
   removeHook(project: RepositoryId, hook: string): Promise<void>;
 }
@@ -49,6 +51,7 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
   const caller = createCaller({ ...GITLAB_SIDE, url: server, token });
   const at = (id: RepositoryId) => ({ ...GITLAB_SIDE, id, name: '' });
   const put = async (project: RepositoryId, hook: number | undefined, { url, secrets }: HookWish) => {
+    // Both secrets each time: GitLab drops those of a webhook that is led elsewhere.
     const wish = {
       ...EVENTS,
       token: secrets.secret,
@@ -82,11 +85,12 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
         throw error;
       }
     },
-    async ensureHook(project, url, secrets) {
+    async ensureHook(project, wish) {
       const all = await caller.read(at(project), z.array(hookAnswer), (api, id) => api.hooks.all(id, PAGE));
-      const before = all.kind === 'found' ? all.data.find((hook) => URL.parse(hook.url)?.href === url) : undefined;
-      const { id, signing_token_present: isSigned } = await put(project, before?.id, { url, secrets });
-      return { hook: String(id), was: before ? 'updated' : 'made', isSigned: isSigned && secrets.signingToken !== null };
+      const listed = all.kind === 'found' ? all.data : [];
+      const before = listed.find(({ id }) => String(id) === wish.remembered) ?? listed.find(({ url }) => URL.parse(url)?.href === wish.url);
+      const { id, signing_token_present: isSigned } = await put(project, before?.id, wish);
+      return { hook: String(id), was: before ? 'updated' : 'made', isSigned: isSigned && wish.secrets.signingToken !== null };
     },
     async removeHook(project, hook) {
       try {
@@ -99,7 +103,6 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
   };
 }
 
-type HookWish = { readonly url: string; readonly secrets: HookSecrets };
 type Listed = z.infer<typeof projectAnswer>;
 
 const ofToken = (caller: Caller): Promise<readonly Listed[]> =>

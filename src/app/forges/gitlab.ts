@@ -14,9 +14,9 @@ import type { OpenedForge } from './opened.ts';
 
 /**
  * The forge's ports over one GitLab with one token.
- * @param connection `hookUrl`: where its webhooks come to us, as GitLab was told it
+ * @param connection `hookUrl`: where its webhooks come to us, as GitLab was told it; `previewUrl`: base of this Mayfly's sites
  */
-export function createGitLabForge(connection: Connection & { readonly hookUrl: string }): OpenedForge {
+export function createGitLabForge(connection: Connection & { readonly hookUrl: string; readonly previewUrl: URL }): OpenedForge {
   const caller = createCaller(connection);
   const pulls = openPulls(caller);
   const facts = gitlabFacts(caller, pulls);
@@ -35,7 +35,7 @@ export function createGitLabForge(connection: Connection & { readonly hookUrl: s
     voice: {
       ...gitlabComment(caller),
       ...gitlabStatus(caller, pulls),
-      ...gitlabDeployment(caller, pulls),
+      ...gitlabDeployment(caller, pulls, connection.previewUrl),
       ...gitlabReaction(caller),
     },
     source,

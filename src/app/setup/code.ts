@@ -17,7 +17,7 @@ const GROUPS = 7;
 const GROUP = 4;
 /** It holds until it is used or Mayfly starts anew; the row of one that nobody used need not stay for ever. */
 const LIFE_MS = 30 * 86_400_000;
-/** Nobody guesses 137 bits: this is for the database's sake, and so that guessing shows. */
+/** Nobody guesses 137 bits: this is so that guessing shows. The right code is taken all the same, or anybody could keep its owner out. */
 const ATTEMPTS = 10;
 const ATTEMPTS_MS = 60_000;
 
@@ -32,12 +32,12 @@ export function openCodes(tickets: Tickets): Codes {
       return code;
     },
     async redeem(typed) {
-      wrong = wrong.filter((at) => at > Date.now() - ATTEMPTS_MS);
-      if (wrong.length >= ATTEMPTS) return 'too many';
       const given = digestOf(typed);
       const known = (await tickets.digests(KIND)).filter((digest) => isSame(digest, given));
       // Of two that come with the same code, the one who takes it is let in.
       if (known.length > 0 && (await tickets.take(KIND, given)) !== undefined) return 'right';
+      wrong = wrong.filter((at) => at > Date.now() - ATTEMPTS_MS);
+      if (wrong.length >= ATTEMPTS) return 'too many';
       wrong = [...wrong, Date.now()];
       return 'wrong';
     },

@@ -2,7 +2,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { GitHubAddresses } from '../../config.ts';
-import type { ForgeKind } from '../../site/identity.ts';
+import type { ForgeKind, Repository } from '../../site/identity.ts';
 import type { Store } from '../../store/store.ts';
 import { readBody } from '../body.ts';
 import type { Codes } from './code.ts';
@@ -28,6 +28,8 @@ export type ForgesNow = {
   reload(): Promise<void>;
   origin(kind: ForgeKind): 'environment' | 'stored' | undefined;
   stored(): Stored;
+  /** Ends the sites of repositories that are about to be left, and says so there as far as that is possible. Never takes long. */
+  farewell(gone: readonly Pick<Repository, 'forge' | 'id'>[]): Promise<void>;
   /** Ends all sites of the forge, and forgets it with its credentials. */
   disconnect(kind: ForgeKind): Promise<void>;
 };

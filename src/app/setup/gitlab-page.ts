@@ -1,8 +1,8 @@
 import { html } from 'hono/html';
 import type { Project } from '../forges/gitlab-setup.ts';
-import type { ConnectProblem, Outcome } from './gitlab-projects.ts';
+import type { ConnectProblem, Outcome, Undoing } from './gitlab-projects.ts';
 import { type Html, NOTHING, note, type Page, words } from './page.ts';
-import { formToken } from './pages.ts';
+import { formToken, problemPage } from './pages.ts';
 
 /** What keeps a GitLab from being connected, and what to do about it; the same on the page and on the terminal. */
 export const CONNECT_PROBLEMS: Readonly<Record<ConnectProblem, string>> = {
@@ -21,7 +21,18 @@ export const CONNECT_PROBLEMS: Readonly<Record<ConnectProblem, string>> = {
     "Mayfly's own address is one of this machine alone, and a GitLab elsewhere cannot reach it to send its webhooks. Set `MAYFLY_PUBLIC_URL` to an address that it can reach, and start Mayfly again.",
 };
 
+/** Why a token is not taken beside what is connected already. The same on the page and on the terminal, as the next. */
+export const lostWords = (names: readonly string[]): string =>
+  `Nothing was changed: the new token is no Maintainer of ${names.join(', ')}, connected with the one before. Mayfly keeps one token for all projects, and the previews there would end. Give the new token that role there too, or take them out first: untick them at \`/setup\`, or run \`npm run connect -- gitlab --undo --project ${names[0] ?? ''}\`.`;
+
+/** What became of a token that was stored beside the environment's. */
+export const forgottenWords = (names: readonly string[]): string =>
+  `The stored token was removed, and nothing else: GitLab is connected by the environment, and its previews go on.${names.length === 0 ? '' : ` Webhooks that were made with the token stay in ${names.join(', ')}; delete by hand those that the environment does not use.`}`;
+
 export type TokenForm = { readonly token: string; readonly address: string; readonly group: string; readonly problem: string | null };
+
+/** The title of a page that says why nothing was done. */
+export const LEFT = 'GitLab was left as it is';
 
 /** Asks for the address and the token, which is never shown again. */
 export const tokenForm = ({
@@ -89,6 +100,13 @@ export const donePage = (outcomes: readonly Outcome[]): Page => ({
 ${outcomes.some(({ came }) => came === 'made' || came === 'updated') ? html`<p>Open a merge request in one of them: its preview appears by itself. Those that are open get theirs within a few minutes.</p>` : NOTHING}
 <p><a href="/setup">Back to the set-up</a></p>`,
 });
+
+/** Of what was disconnected. */
+export function undonePage(undoing: Undoing): Page {
+  if ('outcomes' in undoing) return donePage(undoing.outcomes);
+  if ('problem' in undoing) return problemPage(LEFT, CONNECT_PROBLEMS[undoing.problem], 400);
+  return problemPage('GitLab', forgottenWords(undoing.forgotten), 200);
+}
 
 /** One project's outcome, for people. */
 export function outcomeWords({ came, signs, why }: Outcome): string {

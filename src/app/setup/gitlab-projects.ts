@@ -33,6 +33,14 @@ export type Outcome = {
   readonly why: string;
 };
 
+/** Done on each project, or on none: names of those that are connected and that the new token is no Maintainer of. */
+export type Connecting = { readonly outcomes: readonly Outcome[] } | { readonly lost: readonly string[] };
+/** `forgotten`: projects of the stored token, which alone was removed, since it is the environment that connects GitLab. */
+export type Undoing =
+  | { readonly outcomes: readonly Outcome[] }
+  | { readonly problem: 'environment' }
+  | { readonly forgotten: readonly string[] };
+
 /** What can be chosen with a token, or why nothing can. Changes nothing. */
 export async function look(parts: GitLabParts, given: Given): Promise<Looked> {
   if (parts.forges.origin('gitlab') === 'environment') return { problem: 'environment' };
@@ -47,20 +55,36 @@ export async function look(parts: GitLabParts, given: Given): Promise<Looked> {
   return projects.length === 0 ? { problem: 'no-projects' } : { projects };
 }
 
-/** Stores the token, and makes the webhook of each project. Done again it changes nothing but what differs. */
-export async function connect(parts: GitLabParts, given: Given, wanted: readonly Project[]): Promise<readonly Outcome[]> {
+/**
+ * Stores the token, and makes the webhook of each project. Done again it changes nothing but what differs. There is one token at a time, so
+ * one that does not open all that is connected already is not taken.
+ */
+export async function connect(parts: GitLabParts, given: Given, wanted: readonly Project[]): Promise<Connecting> {
   const { store, connections, forges, log } = parts;
   const before = forges.stored().gitlab;
+  const setup = openGitLabSetup(given);
+  const made = await store.hooks.of(GITLAB);
+  const lost = before?.token === given.token ? [] : await lostTo(setup, made, wanted);
+  if (lost.length > 0) return { lost };
   const connection: StoredGitLab = { ...(before ?? newSecrets()), url: given.url, token: given.token };
   // First, so that what the first webhook brings is let in.
   await connections.saveGitLab(connection);
   await forges.reload();
-  const setup = openGitLabSetup(given);
   const outcomes: Outcome[] = [];
-  for (const project of wanted) outcomes.push(await hook(parts, { setup, connection, project }));
+  for (const project of wanted) {
+    const remembered = made.find(({ repository }) => repository === project.id)?.hook ?? null;
+    outcomes.push(await hook(parts, { setup, connection, project, remembered }));
+  }
   if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
   log.info({ forge: GITLAB, projects: outcomes.map(({ name, came }) => `${name}: ${came}`) }, 'GitLab was connected');
-  return outcomes;
+  return { outcomes };
+}
+
+/** Asked without a group: what is connected may lie outside of the one that was named. */
+async function lostTo(setup: GitLabSetup, made: readonly MadeHook[], wanted: readonly Project[]): Promise<readonly string[]> {
+  if (made.length === 0) return [];
+  const open = new Set<string>([...((await setup.projects(null)) ?? []), ...wanted].map(({ id }) => id));
+  return made.filter(({ repository }) => !open.has(repository)).map(({ name }) => name);
 }
 
 const newSecrets = (): Pick<StoredGitLab, 'webhookSecret' | 'unsignedSecret' | 'signingTokens'> => ({
@@ -69,19 +93,23 @@ const newSecrets = (): Pick<StoredGitLab, 'webhookSecret' | 'unsignedSecret' | '
   signingTokens: [`whsec_${randomBytes(32).toString('base64')}`],
 });
 
-type Hooking = { readonly setup: GitLabSetup; readonly connection: StoredGitLab; readonly project: Project };
+type Hooking = {
+  readonly setup: GitLabSetup;
+  readonly connection: StoredGitLab;
+  readonly project: Project;
+  readonly remembered: string | null;
+};
 
-async function hook({ store, publicUrl, log }: GitLabParts, { setup, connection, project }: Hooking): Promise<Outcome> {
+async function hook({ store, publicUrl, log }: GitLabParts, { setup, connection, project, remembered }: Hooking): Promise<Outcome> {
   const { id, name } = project;
   const url = webhookUrl(publicUrl, 'gitlab');
   try {
-    const first = await setup.ensureHook(id, url, {
-      secret: connection.webhookSecret ?? '',
-      signingToken: connection.signingTokens[0] ?? null,
-    });
+    const secrets = { secret: connection.webhookSecret ?? '', signingToken: connection.signingTokens[0] ?? null };
+    const first = await setup.ensureHook(id, { url, secrets, remembered });
     await store.hooks.made(GITLAB, { repository: id, name, hook: first.hook });
     // A GitLab that passed over the signing token would be asked for signatures that it never makes.
-    if (!first.isSigned) await setup.ensureHook(id, url, { secret: connection.unsignedSecret, signingToken: null });
+    const unsigned = { secret: connection.unsignedSecret, signingToken: null };
+    if (!first.isSigned) await setup.ensureHook(id, { url, secrets: unsigned, remembered: first.hook });
     return { name, came: first.was, signs: first.isSigned ? 'signed' : 'unsigned', why: '' };
   } catch (error) {
     return failed(log, name, error);
@@ -96,10 +124,25 @@ function failed(log: Logger, name: string, error: unknown): Outcome {
 }
 
 /** Removes webhooks that we made, with the sites of their projects; with the last one goes the token. */
-export async function disconnect(parts: GitLabParts, which: (hook: MadeHook) => boolean): Promise<readonly Outcome[]> {
+export async function disconnect(parts: GitLabParts, which: (hook: MadeHook) => boolean): Promise<Undoing> {
+  const connection = parts.forges.stored().gitlab;
+  if (connection === null) return { outcomes: [] };
+  if (parts.forges.origin('gitlab') === 'environment') return forgetToken(parts, which);
+  return { outcomes: await leave(parts, connection, which) };
+}
+
+/** The sites are those of the environment's token, and so are, or may be, the webhooks. */
+async function forgetToken({ store, connections, forges, log }: GitLabParts, which: (hook: MadeHook) => boolean): Promise<Undoing> {
+  const made = await store.hooks.of(GITLAB);
+  if (!made.every(which)) return { problem: 'environment' };
+  await connections.remove('gitlab');
+  await forges.reload();
+  log.info({ forge: GITLAB }, 'the stored token was removed; GitLab stays connected by the environment');
+  return { forgotten: made.map(({ name }) => name) };
+}
+
+async function leave(parts: GitLabParts, connection: StoredGitLab, which: (hook: MadeHook) => boolean): Promise<readonly Outcome[]> {
   const { store, forges, log } = parts;
-  const connection = forges.stored().gitlab;
-  if (connection === null) return [];
   const setup = openGitLabSetup(connection);
   const isUnknown = (await setup.problem()) === 'token-unknown';
   const outcomes: Outcome[] = [];
@@ -109,7 +152,9 @@ export async function disconnect(parts: GitLabParts, which: (hook: MadeHook) => 
     if (outcome.came === 'failed') continue;
     await store.hooks.removed(GITLAB, made.repository);
     const id = parseRepositoryId(made.repository);
-    if (id !== undefined) await leaveRepository(store, { forge: GITLAB, id });
+    if (id === undefined) continue;
+    if (!isUnknown) await forges.farewell([{ forge: GITLAB, id }]);
+    await leaveRepository(store, { forge: GITLAB, id });
   }
   if ((await store.hooks.of(GITLAB)).length === 0) await forges.disconnect('gitlab');
   return outcomes;

@@ -13,10 +13,13 @@ import {
   gitlabFormPage,
   gitlabOffer,
   gitlabStored,
+  LEFT,
+  lostWords,
   type TokenForm,
+  undonePage,
 } from './gitlab-page.ts';
-import { connect, disconnect, type GitLabParts, type Given, look, type Outcome } from './gitlab-projects.ts';
-import { type Html, show } from './page.ts';
+import { connect, disconnect, type GitLabParts, type Given, look } from './gitlab-projects.ts';
+import { type Html, type Page, show } from './page.ts';
 import { problemPage } from './pages.ts';
 import type { Visit } from './visits.ts';
 
@@ -72,13 +75,13 @@ export function gitlabRoutes(app: Hono<Env>, setup: SetupParts): void {
     if (about === undefined) return show(c, STALE);
     const wish = opened(setup, about);
     const looked = await look(parts, wish);
-    if ('problem' in looked) return show(c, problemPage('GitLab was left as it is', CONNECT_PROBLEMS[looked.problem], 400));
-    return show(c, donePage(await carryOut(parts, { wish, shown: looked.projects, ticked: posted.fields.getAll('project') })));
+    if ('problem' in looked) return show(c, problemPage(LEFT, CONNECT_PROBLEMS[looked.problem], 400));
+    return show(c, await carryOut(parts, { wish, shown: looked.projects, ticked: posted.fields.getAll('project') }));
   });
   app.post('/gitlab/disconnect', async (c) => {
     const posted = await readForm(setup, c, 'admitted');
     if (posted instanceof Response) return posted;
-    return show(c, donePage(await disconnect(parts, () => true)));
+    return show(c, undonePage(await disconnect(parts, () => true)));
   });
 }
 
@@ -105,11 +108,13 @@ const opened = ({ sealer }: SetupParts, about: string): Given => given.parse(JSO
 type Ticked = { readonly wish: Given; readonly shown: readonly Project[]; readonly ticked: readonly string[] };
 
 /** Webhooks on what is ticked, none of ours any more on what was shown without a tick. */
-async function carryOut(parts: GitLabParts, { wish, shown, ticked }: Ticked): Promise<readonly Outcome[]> {
+async function carryOut(parts: GitLabParts, { wish, shown, ticked }: Ticked): Promise<Page> {
   const wanted = shown.filter(({ id }) => ticked.includes(id));
   const dropped = shown.filter(({ id }) => !ticked.includes(id)).map(({ id }) => String(id));
-  const made = wanted.length === 0 ? [] : await connect(parts, wish, wanted);
-  return [...made, ...(await disconnect(parts, ({ repository }) => dropped.includes(repository)))];
+  const connected = wanted.length === 0 ? { outcomes: [] } : await connect(parts, wish, wanted);
+  if ('lost' in connected) return problemPage(LEFT, lostWords(connected.lost), 400);
+  const undone = await disconnect(parts, ({ repository }) => dropped.includes(repository));
+  return 'outcomes' in undone ? donePage([...connected.outcomes, ...undone.outcomes]) : undonePage(undone);
 }
 
 /** A ticket that was given to one browser opens nothing for another. */

@@ -199,6 +199,7 @@ function deploymentRoutes(world: World, app: Hono<Env>): void {
   app.put(`${path}/:deployment`, async (c) => {
     const deployment = one(c, repoFor(world, c, DEVELOPER));
     const wish = await paramsOf(world, c, { status });
+    if (deployment.job !== null) throw no(403, '403 Forbidden - Deployments created using GitLab CI can not be updated using the API');
     // `run` leads on from `created` alone; the others from anything but themselves (app/models/deployment.rb).
     if (wish.status === 'running' || wish.status === deployment.status) {
       const event = { running: 'run', success: 'succeed', failed: 'drop', canceled: 'cancel' }[wish.status];
@@ -238,7 +239,17 @@ function deploy(
   if (last && last.sha === wish.sha && last.ref === wish.ref && last.tag === wish.tag && last.status === wish.status) return last;
   const repository = environment.repository;
   const iid = 1 + Math.max(0, ...[...state.deployments.values()].filter((one) => one.repository === repository).map((one) => one.iid));
-  const about = { id: state.nextId(), iid, repository, environment, sha: wish.sha, ref: wish.ref, tag: wish.tag, user: wish.user };
+  const about = {
+    id: state.nextId(),
+    iid,
+    repository,
+    environment,
+    sha: wish.sha,
+    ref: wish.ref,
+    tag: wish.tag,
+    user: wish.user,
+    job: null,
+  };
   const deployment: Deployment = { ...about, createdAt: state.now(), updatedAt: state.now(), status: 'created', statuses: [] };
   state.deployments.set(deployment.id, deployment);
   enter(state, deployment, wish.status);

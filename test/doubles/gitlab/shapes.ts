@@ -261,7 +261,7 @@ export const deploymentJson = (deployment: Deployment, url: string) => ({
   updated_at: deployment.updatedAt,
   user: userBasic(deployment.user, url),
   environment: environmentBasic(deployment.environment),
-  deployable: null,
+  deployable: deployment.job === null ? null : { id: deployment.job, name: 'deploy', stage: 'deploy', status: deployment.status },
   status: deployment.status,
 });
 

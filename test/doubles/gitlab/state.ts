@@ -131,6 +131,8 @@ export type Deployment = {
   readonly ref: string;
   readonly tag: boolean;
   readonly user: User;
+  /** Id of the pipeline's job that made it; null: made over the API. */
+  readonly job: number | null;
   readonly createdAt: string;
   updatedAt: string;
   status: DeploymentState;

@@ -189,8 +189,11 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
       for (const hook of repo.hooks.values()) if (hook.planted) repo.hooks.delete(hook.id);
     },
     addRepository: async (repo: Repo, wish: { readonly level?: Level } = {}): Promise<void> => addRepository(repo, wish),
-    /** A deployment as ours are, by us or by somebody else, that is there without our asking for it. */
-    plantDeployment(repo: Repo, wish: { readonly sha: string; readonly environment: string; readonly by?: string }): Deployment {
+    /** A deployment as ours are, by us, by somebody else or by a pipeline's job, that is there without our asking for it. */
+    plantDeployment(
+      repo: Repo,
+      wish: { readonly sha: string; readonly environment: string; readonly by?: string; readonly made?: 'job' },
+    ): Deployment {
       const user = wish.by === undefined ? state.us : ensureUser(state, wish.by);
       const named = [...state.environments.values()].find(({ repository, name }) => repository === repo && name === wish.environment);
       const when = { createdAt: state.now(), updatedAt: state.now() };
@@ -199,7 +202,8 @@ export function repositoryVerbs(making: Making, options: { readonly folder: stri
       state.environments.set(environment.id, environment);
       const id = state.nextId();
       const about = { id, iid: id, repository: repo, environment, sha: wish.sha, ref: wish.sha, tag: false, user, ...when };
-      const deployment: Deployment = { ...about, status: 'success', statuses: [{ state: 'success' }] };
+      const job = wish.made === 'job' ? state.nextId() : null;
+      const deployment: Deployment = { ...about, job, status: 'success', statuses: [{ state: 'success' }] };
       state.deployments.set(id, deployment);
       return deployment;
     },

@@ -192,7 +192,7 @@ describe('GitLab by token', () => {
     const done = await visitor.post('/setup/gitlab/projects', [['ticket', visitor.hidden('ticket')], blog]);
     expect(done.text).toMatchInlineSnapshot(`
       "GitLab
-      acme/web/blog: not done: GitLab answered 422
+      acme/web/blog: not done: GitLab answered 422: no more webhooks
       Back to the set-up"
     `);
     await visitor.get('/setup');

@@ -55,12 +55,12 @@ function faultOf(seen: Refusal, cause: unknown): Fault {
   return new Fault('forge-refused', { details: { cause: `${seen.status} ${cut(seen.response.data.message)}` }, cause });
 }
 
-/** Whether GitHub said that the thing asked for is not there. */
+const refusalIn = (error: unknown): Refusal | undefined => refusal.safeParse(error instanceof Fault ? error.cause : error).data;
+
+/** Whether the thing asked for is said not to be there; that a repository is gone takes GitHub's own word, which `locate` asks for. */
 export const isMissing = (error: unknown): boolean => {
-  const cause = error instanceof Fault ? error.cause : error;
-  const parsed = refusal.safeParse(cause);
-  if (!parsed.success || !isGitHubs(parsed.data) || isMinting(parsed.data)) return false;
-  return parsed.data.status === 404 || parsed.data.status === 410;
+  const seen = refusalIn(error);
+  return seen?.response !== undefined && !isMinting(seen) && (seen.status === 404 || seen.status === 410);
 };
 
 export type Named = { readonly owner: string; readonly repo: string };
@@ -129,18 +129,25 @@ export function createCaller(github: GitHubApp): Caller {
 
   async function locate(repository: Parameters<Caller['locate']>[0]): Promise<Repository | undefined> {
     const { forge, id, access } = repository;
+    let last: unknown;
+    let isGitHubsWord = false;
     const ask = async (path: string): Promise<string | undefined> => {
       try {
         const { data } = await guarded(access, (octokit) => octokit.request(`GET ${path}`));
+        isGitHubsWord = true;
         const seen = z.object({ id: z.coerce.string(), full_name: z.string() }).safeParse(data);
         return seen.success && seen.data.id === id ? seen.data.full_name : undefined;
       } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
+        if (!isMissing(error)) throw error;
+        last = error;
+        const seen = refusalIn(error);
+        isGitHubsWord ||= seen !== undefined && isGitHubs(seen);
+        return undefined;
       }
     };
     const told = repository.name;
     const name = (await ask(`/repositories/${id}`)) ?? (told && (await ask(`/repos/${told}`)));
+    if (!name && !isGitHubsWord) throw last;
     if (!name) return undefined;
     if (told) names.set(`${id} ${told}`, { of: { id, access }, value: name });
     return { forge, id, access, name };

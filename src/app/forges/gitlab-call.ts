@@ -146,9 +146,9 @@ export function createCaller(connection: Connection): Caller {
     try {
       return { kind: 'found', data: await guarded(as, () => ask(api, repository.id)) };
     } catch (error) {
-      if (!isMissing(error)) throw error;
-      // The project is out of reach, or only the thing itself is missing.
-      if ((await find(repository.id)) === undefined) throw error;
+      if (!isRefusedWith(error, 404)) throw error;
+      // The project is out of reach, or only the thing itself is missing; the former takes GitLab's own word.
+      if ((await find(repository.id)) === undefined) throw new Fault('access-gone', { cause: error });
       return { kind: 'missing' };
     }
   }

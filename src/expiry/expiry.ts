@@ -65,8 +65,11 @@ export interface Expiry {
 }
 
 const TARGET_EVERY_MS = 60_000;
-/** Within this time every repository is compared with its forge once, the requests spread over it. */
-const FORGE_ROUND_MS = 300_000;
+/**
+ * Within this time every repository is compared with its forge once, the requests spread over it. What is out of our reach takes a second
+ * look, at most a minute later: all of it within the five minutes that are promised.
+ */
+const FORGE_ROUND_MS = 240_000;
 /** The first round after a start is faster, since much may have been missed: four repositories a second, within every forge's limits. */
 const CATCH_UP_PAUSE_MS = 250;
 const HOUSEKEEPING_EVERY_MS = 3_600_000;
@@ -80,7 +83,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
   const tell = openTelling(parts);
   const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null, log });
-  const memory: Memory = { looks: new Map(), unreached: new Set() };
+  const memory: Memory = { looks: new Map(), unreached: new Map() };
   let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
     for await (const step of forgeSteps(parts, memory)) {
@@ -89,6 +92,13 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       if (signal.aborted) return;
     }
     pace = spread;
+  };
+  const secondLook = async (signal: AbortSignal): Promise<void> => {
+    for (const [key, { forge, id }] of memory.unreached) {
+      const repository = await store.repositories.find(forge, id);
+      if (repository === undefined) memory.unreached.delete(key);
+      else tell(await carryOut(await planRepository({ ...parts, ...memory }, repository), { signal, log }));
+    }
   };
   async function* everyStep(): AsyncGenerator<Step> {
     yield only(await planSweep(store, wake));
@@ -100,6 +110,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'sweep', everyMs: sweepEveryMs, run: async () => void (await sweep(store, wake, log)) },
       // A round takes its time by itself; without a repository there is none, and the pause is what keeps it from spinning.
       { name: 'forges', everyMs: TARGET_EVERY_MS, run: forgeRound },
+      { name: 'unreached', everyMs: TARGET_EVERY_MS, run: secondLook },
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
     loopsHere: (storage) => [

@@ -51,8 +51,8 @@ async function newcomer({ store, repositories, addRepository }: ExpiryParts, rep
 /** What is remembered from round to round. */
 export type Memory = {
   readonly looks: Looks;
-  /** Repositories that were out of our reach in the last round. */
-  readonly unreached: Set<string>;
+  /** Repositories that were out of our reach at the last look. */
+  readonly unreached: Map<string, Pick<Repository, 'forge' | 'id'>>;
 };
 
 /** What one repository's forge says otherwise than we remember: its pulls, and what we left there. */
@@ -77,8 +77,8 @@ const inShort = (error: unknown): string =>
   error instanceof Fault ? brief(error.code, error.details) : 'an unexpected error, see the log';
 
 /**
- * It stays known: it may be opened to us again, and nobody tell us. What stands of it ends once it is so in two rounds on end, which are
- * a minute apart at least: nobody told us, and a forge that is being restarted may deny what it has for a moment.
+ * It stays known: it may be opened to us again, and nobody tell us. What stands of it ends once it is so at two looks on end: nobody
+ * told us, and a forge that is being restarted may deny what it has for a moment.
  */
 async function outOfReach({ store, unreached, ...parts }: ExpiryParts & Memory, repository: Repository): Promise<readonly Finding[]> {
   const standing = (await standingIn(store, repository)).filter(({ status }) => status !== 'ending');
@@ -87,8 +87,8 @@ async function outOfReach({ store, unreached, ...parts }: ExpiryParts & Memory, 
   const sites = standing.length === 1 ? 'site' : 'sites';
   const found = { kind: 'repository', name: repository.name, where: repository.forge, why: 'out of our reach' } as const;
   const key = keyOf(repository);
-  const wait = async (): Promise<boolean> => unreached.add(key).has(key);
-  if (!unreached.has(key)) return [{ ...found, deed: { word: `given one more round, with its ${standing.length} ${sites}`, run: wait } }];
+  const wait = async (): Promise<boolean> => unreached.set(key, repository).has(key);
+  if (!unreached.has(key)) return [{ ...found, deed: { word: `given one more look, with its ${standing.length} ${sites}`, run: wait } }];
   const end = async (): Promise<boolean> => {
     await parts.endIfOutOfReach(repository);
     unreached.delete(key);

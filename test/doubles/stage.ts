@@ -5,7 +5,7 @@ export type StageRepo = { readonly id: number; name: string };
 export type StagePull = { readonly number: number; readonly repository: StageRepo; sha: string };
 export type StageComment = {
   readonly id: number;
-  readonly body: string;
+  body: string;
   readonly bodies: readonly string[];
   readonly reactions: readonly { readonly content: string }[];
   /** What was ever reacted with, the first first. */

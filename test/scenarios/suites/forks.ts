@@ -134,7 +134,8 @@ export function forks(forge: ForgeName): void {
     w.forge.sendWebhooksTo(w.webhooks());
     const sha = await w.forge.push(pull, nodeApp('the one that was not'));
     await w.reaches(pull, 'held', sha);
-    // As if the seven digits were those of both.
+    // As if the seven digits were those of both: in the comment as it is read again, too.
+    comment.body = `/preview approve ${sha.slice(0, 7)}`;
     if (late) await w.forge.redeliver({ ...late, body: late.body.replace('approve 0000000', `approve ${sha.slice(0, 7)}`) });
     expect(await verdict(comment)).toBe('-1');
     expect(fetched(repo)).toBe(false);

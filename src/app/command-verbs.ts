@@ -198,16 +198,16 @@ function wasNewestAt(
   { writtenAt, isNamed }: { readonly writtenAt: string; readonly isNamed: boolean },
 ): boolean {
   if (isNamed && !moved) return true;
-  const written = Date.parse(writtenAt);
-  if (written % SECOND_MS !== 0) return written >= pushedAt.getTime();
-  const seen = Math.floor(pushedAt.getTime() / SECOND_MS) * SECOND_MS;
-  return written > seen || (written === seen && !moved);
+  return isWrittenSince(pushedAt, writtenAt) || (!moved && Date.parse(writtenAt) === wholeSecond(pushedAt));
 }
 
 /** Whether the pull may have stood otherwise, its commit apart, when the comment was written. */
-function hasTurnedSince({ turnedAt }: Site, writtenAt: string): boolean {
-  if (turnedAt === null) return false;
+const hasTurnedSince = ({ turnedAt }: Site, writtenAt: string): boolean => turnedAt !== null && !isWrittenSince(turnedAt, writtenAt);
+
+const wholeSecond = (at: Date): number => Math.floor(at.getTime() / SECOND_MS) * SECOND_MS;
+
+/** Whether the comment was surely written when that had happened: a time in whole seconds is sure from the next second on. */
+function isWrittenSince(at: Date, writtenAt: string): boolean {
   const written = Date.parse(writtenAt);
-  const isWhole = written % SECOND_MS === 0;
-  return isWhole ? written <= Math.floor(turnedAt.getTime() / SECOND_MS) * SECOND_MS : written < turnedAt.getTime();
+  return written % SECOND_MS === 0 ? written > wholeSecond(at) : written >= at.getTime();
 }

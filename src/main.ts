@@ -20,7 +20,7 @@ import { createScrubber, openLog } from './log.ts';
 import { getSource } from './open-forges.ts';
 import { openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
-import { openTarget, type Running, startGround } from './open-target.ts';
+import { type Running, startTarget, type Work } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { type Forgetting, openStages } from './provision/stages.ts';
@@ -73,7 +73,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const dataDir = opening.use(await openDataDir(config.dataDir));
   const runsSites = config.roles.has('gate') || config.roles.has('worker');
   if (runsSites) await makeRoomIn(dataDir.path);
-  const ground = runsSites ? startGround(config, { dataDir, log }, opening) : null;
+  const starting = runsSites ? startTarget(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   const { store, queues } = stores;
   store.onEffects((site, effects) => handOn(stores, site, effects));
@@ -87,13 +87,14 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const { instance, secretKey } = stores;
   const forges = await openForges({ config, store, instance, secretKey, hide: options.hide, log }, opening);
   const policy: OperatorPolicy = { ...config };
-  const local = ground && (await openTarget(stores, { ...options, ...(await ground) }, opening));
-  const target = local?.target ?? null;
+  const running = starting && (await starting.open(stores, options));
+  const work = running?.work ?? null;
+  const target = work?.target ?? null;
   const intake = openIntake({ store, links: forges.links, policy, word: config.command, running: target, metrics, log });
   const expiry = openExpiry({
     store,
     queues,
-    stocks: local ? { target: local.target, artefacts: local.artefacts } : {},
+    stocks: work?.stocks ?? {},
     links: forges.links,
     deliveries: forges.deliveries,
     lookAtPull: intake.lookAtPull,
@@ -106,9 +107,9 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
     log,
   });
   const parts: Parts = { config, stores, forges, metrics, log };
-  const gatePort = local && config.roles.has('gate') ? await startGate(parts, local, opening) : null;
-  const worksHere = local && config.roles.has('worker');
-  const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, local, opening) : null;
+  const gatePort = running && config.roles.has('gate') ? await startGate(parts, running, opening) : null;
+  const worksHere = work && config.roles.has('worker');
+  const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, work, opening) : null;
   const print = options.print ?? ((text: string) => void process.stderr.write(text));
   const setup = { config, stores, forges, print, patienceMs: options.patienceMs, log };
   const loops = [
@@ -158,7 +159,7 @@ async function startGate({ config, stores, log }: Parts, { runner }: Running, op
 
 async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },
-  local: Running,
+  work: Work,
   opening: AsyncDisposableStack,
 ): Promise<Storage & Forgetting> {
   const { config, stores, forges, metrics, log } = parts;
@@ -171,11 +172,8 @@ async function startWork(
       store,
       facts: (forge) => getLink(forges.links, forge).facts,
       source: (forge) => getSource(forges, forge),
-      target: local.target,
-      sandbox: local.sandbox,
-      artefacts: local.artefacts,
+      ...work,
       dataDir: dataDir.path,
-      runFolder: dataDir.runFolder,
       policy: config,
       idleMs: config.idleMs,
       url: (label) => siteUrl(previewUrl, label),
@@ -185,7 +183,7 @@ async function startWork(
   );
   const provisioning: ProvisionParts = {
     store,
-    target: local.target,
+    target: work.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
     turns: createTurns(LAUNCHES, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
@@ -194,7 +192,7 @@ async function startWork(
     newId: ulid,
     log,
   };
-  const work = queues.work(
+  const working = queues.work(
     {
       intake: parts.handleDelivery,
       report: reporter.report,
@@ -209,7 +207,7 @@ async function startWork(
     },
     { concurrency: CONCURRENCY, graceMs: STOP_GRACE_MS },
   );
-  opening.use(work);
+  opening.use(working);
   return stages.storage;
 }
 

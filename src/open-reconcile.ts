@@ -11,7 +11,7 @@ import { lookAtForges, openForges } from './live-forges.ts';
 import { type Beside, openBeside } from './open-beside.ts';
 import type { Forges } from './open-forges.ts';
 import { openStores } from './open-stores.ts';
-import { openTarget, startGround } from './open-target.ts';
+import { startTarget } from './open-target.ts';
 import { openQueues } from './queues.ts';
 import type { Store } from './store/store.ts';
 
@@ -91,13 +91,13 @@ async function openAlone(
   { dataDir, log, hide }: Telling & { readonly dataDir: DataDir },
   opening: AsyncDisposableStack,
 ): Promise<Means> {
-  const ground = runsSites(config) ? startGround(config, { dataDir, log }, opening) : null;
+  const starting = runsSites(config) ? startTarget(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   stores.store.onEffects((site, effects) => handOn(stores, site, effects));
   const forges = await openForges({ config, ...stores, hide, log }, opening);
-  const local = ground && (await openTarget(stores, { ...(await ground), log }, opening));
+  const running = starting && (await starting.open(stores, { log }));
   const { store, queues } = stores;
-  return { store, queues, forges, stocks: local ? { target: local.target, artefacts: local.artefacts } : {}, owner: 'nobody' };
+  return { store, queues, forges, stocks: running?.work?.stocks ?? {}, owner: 'nobody' };
 }
 
 async function openWithOwner(config: Config, { log, hide }: Telling, opening: AsyncDisposableStack): Promise<Means> {

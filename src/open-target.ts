@@ -1,64 +1,30 @@
 import type { Logger } from 'pino';
-import { type Config, ConfigError } from './config.ts';
+import type { Config } from './config.ts';
 import type { DataDir } from './data-dir.ts';
-import { derived, type Stores } from './open-stores.ts';
-import { type ArtefactUsers, openArtefactUsers } from './provision/artefact-users.ts';
-import { openArtefacts } from './provision/artefacts.ts';
-import { openSandbox, type Sandbox, SandboxError, WITHOUT_SANDBOX } from './provision/sandbox.ts';
-import { type Local, openLocal } from './provision/targets/local/open.ts';
-import { openPreviewPostgres, type PreviewPostgres } from './provision/targets/local/preview-postgres.ts';
+import type { Stocks } from './expiry/orphans.ts';
+import { startLocal } from './open-local.ts';
+import type { Stores } from './open-stores.ts';
+import type { StagesOptions } from './provision/stages.ts';
+import type { Runner } from './site/ports.ts';
 
-/** What sites stand on, whatever the database says: it opens while the stores do. */
-export type Ground = { readonly sandbox: Sandbox; readonly postgres: PreviewPostgres };
-/** The target with the sandbox that builds run in as well, and with what builds made. */
-export type Running = Local & { readonly sandbox: Sandbox; readonly artefacts: ArtefactUsers };
+/** Sites on whichever target it is: nobody further in knows which. */
+export type Running = {
+  readonly runner: Runner;
+  /** Null in a process that only has the gate, where that is none of a worker's. */
+  readonly work: Work | null;
+};
 
-type GroundOptions = { readonly dataDir: DataDir; readonly log: Logger };
+/** What a worker needs of the target, and what may not outlive the sites. */
+export type Work = Pick<StagesOptions, 'target' | 'artefacts' | 'leash' | 'openBuilder'> & { readonly stocks: Stocks };
 
-/** Starts to open the ground; it closes with `opening`, even when nobody has waited for it by then. */
-export function startGround(config: Config, options: GroundOptions, opening: AsyncDisposableStack): Promise<Ground> {
-  const opened = openGround(config, options);
-  // Whoever waits for it hears of its failure.
-  opened.catch(() => undefined);
-  opening.defer(async () => (await opened.catch(() => undefined))?.[Symbol.asyncDispose]());
-  return opened;
-}
+export type TargetOptions = { readonly log: Logger; readonly healthMs?: number };
 
-async function openGround(config: Config, { dataDir, log }: GroundOptions): Promise<Ground & AsyncDisposable> {
-  await using opening = new AsyncDisposableStack();
-  const postgres = openPreviewPostgres({
-    dataDir: dataDir.path,
-    runFolder: dataDir.runFolder,
-    previewDatabaseUrl: config.previewDatabaseUrl,
-    log,
-  });
-  opening.defer(async () => (await postgres.catch(() => undefined))?.[Symbol.asyncDispose]());
-  const sandbox = await openSandbox({ mode: config.sandbox, dataDir: dataDir.path, log: (line) => log.info(line) }).catch(refused(config));
-  const { kind, limitsBy: limits } = sandbox;
-  if (kind === 'none') log.warn({ sandbox: kind, limits }, WITHOUT_SANDBOX);
-  else log.info({ sandbox: kind, limits }, 'sandbox works');
-  const ground = { sandbox, postgres: await postgres };
-  const opened = opening.move();
-  return { ...ground, [Symbol.asyncDispose]: () => opened.disposeAsync() };
-}
+/** A target that is being opened: what it stands on opens while the stores do. */
+export type Starting = { readonly open: (stores: Stores, options: TargetOptions) => Promise<Running> };
 
-/** A machine without a sandbox is a matter of settings: installed, or done without by name. */
-const refused =
-  ({ sandbox }: Config) =>
-  (error: unknown): never => {
-    if (!(error instanceof SandboxError)) throw error;
-    const wrong = `is ${sandbox}, and ${error.message}`;
-    throw new ConfigError([{ name: 'MAYFLY_SANDBOX', wrong, example: 'MAYFLY_SANDBOX=none' }]);
-  };
-
-export type TargetOptions = Ground & { readonly log: Logger; readonly healthMs?: number };
-
-/** Opens the target on its ground, onto `opening`. */
-export async function openTarget(stores: Stores, options: TargetOptions, opening: AsyncDisposableStack): Promise<Running> {
-  const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
-  const secretFor = (use: string): string => derived(secretKey, use);
-  const places = { dataDir: dataDir.path, runFolder: dataDir.runFolder };
-  const local = await openLocal({ ...options, ...places, instance, pulumiUrl, secretFor, check: store.leases.check }, opening);
-  const artefacts = await openArtefactUsers(dataDir.path, await openArtefacts(dataDir.path));
-  return { ...local, sandbox: options.sandbox, artefacts };
-}
+/** Begins to open the target onto `opening`; what has begun closes with it, even when nobody has waited for it by then. */
+export const startTarget = (
+  config: Config,
+  options: { readonly dataDir: DataDir; readonly log: Logger },
+  opening: AsyncDisposableStack,
+): Starting => startLocal(config, options, opening);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Artefact } from '../site/ports.ts';
+import type { FolderArtefact } from '../site/ports.ts';
 import type { RepoConfig } from '../site/repo-config.ts';
 import type { Trust } from '../site/site.ts';
 import { namesIn } from './names-in.ts';
@@ -40,9 +40,9 @@ export const sha256 = (content: string | Buffer): string => createHash('sha256')
 export interface Artefacts {
   /** Every key; what is only half made has none. */
   keys(): Promise<readonly string[]>;
-  find(key: string): Promise<Artefact | undefined>;
+  find(key: string): Promise<FolderArtefact | undefined>;
   /** Takes `folder` (on the same file system) as the artefact's. When another build was faster, its artefact stays and is returned. */
-  keep(key: string, folder: string, made: Made): Promise<Artefact>;
+  keep(key: string, folder: string, made: Made): Promise<FolderArtefact>;
   remove(key: string): Promise<void>;
 }
 
@@ -51,7 +51,7 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
   const root = join(dataDir, 'artefacts');
   await mkdir(root, { recursive: true, mode: 0o700 });
   for (const name of await readdir(root)) if (name.startsWith('.')) await rm(join(root, name), { recursive: true, force: true });
-  const find = async (key: string): Promise<Artefact | undefined> => {
+  const find = async (key: string): Promise<FolderArtefact | undefined> => {
     const home = join(root, key);
     // Written last, so a half-made artefact has none.
     const text = await readFile(join(home, 'artefact.json'), 'utf8').catch(() => undefined);

@@ -1,7 +1,7 @@
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { LaunchId } from '../site/identity.ts';
-import type { Artefact, Watch } from '../site/ports.ts';
+import type { LaunchId, SiteId } from '../site/identity.ts';
+import type { Artefact, FolderArtefact, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import type { Trust } from '../site/site.ts';
 import { type Artefacts, artefactKey, type BuildConfig, openArtefacts } from './artefacts.ts';
@@ -18,6 +18,9 @@ import { orDiskFull } from './storage/disk.ts';
 const LIMIT_MS = 15 * 60_000;
 
 export type BuildOrder = {
+  readonly site: SiteId;
+  /** Where it is built and kept, on a target that has places. */
+  readonly region: string;
   readonly snapshot: Snapshot;
   readonly config: BuildConfig;
   /** The repository's identity, e.g. `github-123`: caches are never shared between repositories. */
@@ -31,15 +34,18 @@ export type BuildOrder = {
   readonly claim?: (key: string) => Promise<void>;
 };
 
-export type Built = { readonly artefact: Artefact; readonly cache: 'artefact' | 'dependencies' | 'none' };
+export type Built<Made extends Artefact = FolderArtefact> = {
+  readonly artefact: Made;
+  readonly cache: 'artefact' | 'dependencies' | 'none';
+};
 
-export interface Builder extends AsyncDisposable {
+export interface Builder<Made extends Artefact = Artefact> extends AsyncDisposable {
   /**
-   * The artefact of a commit: the one that is kept, or made now in the sandbox. Throws Fault `root-missing`, `nothing-detected`,
+   * The artefact of a commit: the one that is kept, or made now. Throws Fault `root-missing`, `nothing-detected`,
    * `install-failed`, `build-failed`, `build-timeout`, `build-limit`, `output-missing`, `output-limit`, `disk-full`, or what the signal was
    * aborted with; then nothing is left of it.
    */
-  ensureArtefact(order: BuildOrder): Promise<Built>;
+  ensureArtefact(order: BuildOrder): Promise<Built<Made>>;
   /** Forgets an artefact that no site runs any more. */
   remove(key: string): Promise<void>;
 }
@@ -58,7 +64,7 @@ export type BuilderOptions = {
 };
 
 /** Opens the builder. Folders of builds that were cut off by a crash are removed. */
-export async function openBuilder(options: BuilderOptions): Promise<Builder> {
+export async function openBuilder(options: BuilderOptions): Promise<Builder<FolderArtefact>> {
   const { dataDir } = options;
   const work = join(dataDir, 'work');
   await rm(work, { recursive: true, force: true });

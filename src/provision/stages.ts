@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { faultPoint } from '../fault-points.ts';
 import { secretsIn } from '../masking/secret-names.ts';
@@ -12,10 +11,9 @@ import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
 import type { ArtefactUsers } from './artefact-users.ts';
 import { keepSeed } from './artefacts.ts';
-import { type Builder, openBuilder } from './build.ts';
-import { openEgress } from './egress.ts';
+import type { Builder } from './build.ts';
+import type { Leash } from './git.ts';
 import type { ProvisionParts, Run } from './launch.ts';
-import type { Sandbox } from './sandbox.ts';
 import { openSources, type Snapshot, type Sources } from './source.ts';
 import { openStorage, type Storage } from './storage/storage.ts';
 
@@ -24,11 +22,12 @@ export type StagesOptions = {
   readonly facts: (forge: ForgeId) => Pick<Facts, 'file' | 'changedPaths' | 'pull' | 'permission'>;
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
-  readonly sandbox: Sandbox;
-  readonly artefacts: ArtefactUsers;
+  /** The target's own, onto `opening`. */
+  readonly openBuilder: (log: (line: string) => void, opening: AsyncDisposableStack) => Promise<Pick<Builder, 'ensureArtefact'>>;
+  /** Of what fetches. */
+  readonly leash: Leash;
+  readonly artefacts: Pick<ArtefactUsers, 'use' | 'useOnly' | 'removeUnused'>;
   readonly dataDir: string;
-  /** For sockets. */
-  readonly runFolder: string;
   readonly policy: OperatorPolicy;
   readonly idleMs: number;
   /** The address of a site by its host's first label. */
@@ -53,10 +52,9 @@ export async function openStages(
   options: StagesOptions,
   opening: AsyncDisposableStack,
 ): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage & Forgetting }> {
-  const { dataDir, sandbox, log } = options;
-  const egress = opening.use(await openEgress({ socket: join(options.runFolder, 'egress.sock'), log }));
-  const sources = await openSources({ dataDir, leash: sandbox.kind === 'bubblewrap' ? 'bubblewrap' : 'setpriv', log });
-  const builder = opening.use(await openBuilder({ dataDir, sandbox, egress }));
+  const { dataDir, leash, log } = options;
+  const sources = await openSources({ dataDir, leash, log });
+  const builder = await options.openBuilder(log, opening);
   const users = options.artefacts;
   const storage = openStorage({ dataDir, users });
   return {
@@ -82,25 +80,26 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   const database = await wishDatabase(parts, snapshot, config);
 
   await mustBeApproved(parts, run, repository);
-  watch.entered('build');
-  const artefact = await build(parts, { run, repository, snapshot, config });
-  await faultPoint('built');
-
-  watch.entered('deploy');
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
   const order: DeployOrder = {
     site: site.id,
     pull: site.pull,
     revision: launch,
     live: site.live?.revision ?? null,
-    artefact,
+    prepared: preparing.done,
+    async build() {
+      watch.entered('build');
+      const artefact = await build(parts, { run, repository, snapshot, config, region: region.region });
+      await faultPoint('built');
+      watch.entered('deploy');
+      await mustBeApproved(parts, run, repository);
+      return artefact;
+    },
     run: settings,
     database,
     region: region.region,
     trust: site.head.trust,
   };
-  await preparing.done;
-  await mustBeApproved(parts, run, repository);
   const served = await parts.target.deploy(held, order, watch);
   return { url: parts.url(site.host), served, idleMs: settings.idleMs };
 }
@@ -181,7 +180,9 @@ async function wishDatabase(parts: Parts, snapshot: Snapshot, config: RepoConfig
   return { engine, seed: await keepSeed(parts.dataDir, seed, content) };
 }
 
-async function build(parts: Parts, { run, repository, snapshot, config }: Reading & { readonly config: RepoConfig }): Promise<Artefact> {
+type Building = Reading & { readonly config: RepoConfig; readonly region: string };
+
+async function build(parts: Parts, { run, repository, snapshot, config, region }: Building): Promise<Artefact> {
   const of = { repository: `${repository.forge}-${repository.id}`, trust: run.site.head.trust };
   const { launch, watch, site } = run;
   const claim = (key: string): Promise<void> => parts.use(site.id, launch, key);
@@ -189,6 +190,8 @@ async function build(parts: Parts, { run, repository, snapshot, config }: Readin
     snapshot,
     config,
     ...of,
+    site: site.id,
+    region,
     launch,
     watch,
     claim,

@@ -132,8 +132,11 @@ export interface Held {
   readonly signal: AbortSignal;
 }
 
-/** What a build made and a target can run. A folder that nobody writes to any more. */
-export type Artefact = {
+/** What a build made and a target can run: each target has a builder of its own. */
+export type Artefact = FolderArtefact | ImageArtefact;
+
+/** A folder that nobody writes to any more. */
+export type FolderArtefact = {
   /** Hash over the built trees, the effective build settings, the Node version and the trust. */
   readonly key: string;
   readonly folder: string;
@@ -144,6 +147,9 @@ export type Artefact = {
   /** What was detected, for the comment: `npm, \`npm run build\`, \`npm start\``. */
   readonly detected: string;
 };
+
+/** An image by its content: `REGION-docker.pkg.dev/PROJECT/REPOSITORY/SITE@sha256:…`. A static site's has a server in it. */
+export type ImageArtefact = Pick<FolderArtefact, 'key' | 'detected'> & { readonly image: string };
 
 export type RunSettings = {
   readonly env: Readonly<Record<string, string>>;
@@ -165,7 +171,13 @@ export type DeployOrder = {
   readonly revision: LaunchId;
   /** What visitors get until this order succeeds; it stays untouched until `settle`. */
   readonly live: LaunchId | null;
-  readonly artefact: Artefact;
+  /** Settled, never rejected, once no `prepare` of this launch runs any more: until then the site's stack is its. */
+  readonly prepared: Promise<void>;
+  /**
+   * Makes what is to be run, and tells of the stages `build` and `deploy`. Called once: at once, or beside what needs no build.
+   * Throws the builder's Faults, and `approval-void`.
+   */
+  readonly build: () => Promise<Artefact>;
   readonly run: RunSettings;
   readonly database: DatabaseWish | null;
   readonly region: string;

@@ -1,7 +1,7 @@
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toLaunchId } from '../../src/site/identity.ts';
-import type { Artefact, DatabaseWish, DeployOrder, Held, Target, Watch } from '../../src/site/ports.ts';
+import type { Artefact, DatabaseWish, DeployOrder, FolderArtefact, Held, Target, Watch } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import type { Served } from '../../src/site/site.ts';
 
@@ -10,12 +10,20 @@ export type TargetWorld = AsyncDisposable & {
   readonly target: Target;
   hold(): Held;
   /** `files` under a folder of their own; run by `node server.js` unless said otherwise. */
-  artefact(files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact>;
+  artefact(files: Readonly<Record<string, string>>, runtime?: FolderArtefact['runtime']): Promise<Artefact>;
   seed(sql: string): Promise<DatabaseWish>;
-  order(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact'>): DeployOrder;
+  order(part: OrderPart): DeployOrder;
   /** The body that a visitor of `served` gets. */
   visit(served: Served, path?: string): Promise<string>;
 };
+
+/** An order whose build is done already. */
+export type OrderPart = Partial<DeployOrder> & { readonly artefact: Artefact };
+export const builtAlready = ({ artefact, ...part }: OrderPart): Partial<DeployOrder> & Pick<DeployOrder, 'build' | 'prepared'> => ({
+  prepared: Promise.resolve(),
+  build: async () => artefact,
+  ...part,
+});
 
 export const watching = (part: Partial<Watch> = {}): Watch => ({
   signal: new AbortController().signal,
@@ -28,10 +36,11 @@ export const watching = (part: Partial<Watch> = {}): Watch => ({
 export const answering = (text: string): string =>
   `require('http').createServer((q, s) => s.end(${JSON.stringify(text)})).listen(process.env.PORT, process.env.HOST)`;
 
-export const nextRevision = (order: DeployOrder, part: Partial<DeployOrder>): DeployOrder => ({
+export const nextRevision = (order: DeployOrder, { artefact, ...part }: Partial<OrderPart>): DeployOrder => ({
   ...order,
   live: order.revision,
   revision: toLaunchId(ulid()),
+  ...(artefact && { build: async () => artefact }),
   ...part,
 });
 

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { ulid } from 'ulid';
 import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
-import type { Artefact, DeployOrder, Held } from '../../src/site/ports.ts';
-import { targetContract } from '../contract/target.ts';
+import type { DeployOrder, FolderArtefact, Held } from '../../src/site/ports.ts';
+import { builtAlready, targetContract } from '../contract/target.ts';
 import { type Behaviour, createGrounds, openTargetDouble } from './target.ts';
 
 /** What the contract's scripts come to; nothing is run. */
@@ -32,7 +32,7 @@ targetContract('the double of a target', async () => {
   return {
     target,
     hold,
-    async artefact(content, runtime = { kind: 'process', command: 'node server.js', cwd: '.' }): Promise<Artefact> {
+    async artefact(content, runtime = { kind: 'process', command: 'node server.js', cwd: '.' }): Promise<FolderArtefact> {
       const folder = `/${randomBytes(6).toString('hex')}`;
       files.set(folder, content);
       return { key: folder, folder, runtime, detected: 'a server' };
@@ -47,7 +47,7 @@ targetContract('the double of a target', async () => {
       if (repository === undefined) throw new Error('1 is no repository');
       const pull = { forge: toForgeId('github'), repository, number: 1 };
       const about = { site: toSiteId(ulid()), revision: toLaunchId(ulid()), live: null, database: null } as const;
-      return { ...about, pull, run, region: 'europe-west1', trust: 'trusted', ...part };
+      return { ...about, pull, run, region: 'europe-west1', trust: 'trusted', ...builtAlready(part) };
     },
     async visit(served, path = '/') {
       if (served.kind === 'static') return files.get(served.folder)?.[path.slice(1)] ?? '';

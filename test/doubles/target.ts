@@ -1,11 +1,11 @@
 import type { LaunchId, SiteId } from '../../src/site/identity.ts';
-import type { Artefact, DeployOrder, Found, Held, Target } from '../../src/site/ports.ts';
+import type { DeployOrder, FolderArtefact, Found, Held, Target } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import type { Served } from '../../src/site/site.ts';
 
 /** What becomes of an artefact that is started: it answers with a text, ends at once having said something, or never answers. */
 export type Behaviour = { readonly answers: string } | { readonly ends: string } | { readonly says: string };
-type Service = { readonly site: SiteId; readonly artefact: Artefact; readonly database: string | null; readonly answer: string };
+type Service = { readonly site: SiteId; readonly artefact: FolderArtefact; readonly database: string | null; readonly answer: string };
 
 /** What there is, whoever works on it. */
 export type Grounds = {
@@ -31,7 +31,7 @@ type Operation = { readonly held: Held; readonly site: SiteId; readonly signal: 
 
 export type TargetDoubleOptions = {
   readonly grounds: Grounds;
-  readonly behaviourOf: (artefact: Artefact) => Behaviour;
+  readonly behaviourOf: (artefact: FolderArtefact) => Behaviour;
   /** `store.leases.check`: as on the real target, asked before each deed. */
   readonly check: (held: Held) => Promise<void>;
   /** Does each deed; one that never comes is a crash in the middle, with what was done before it left behind. */
@@ -80,10 +80,12 @@ export function openTargetDouble(options: TargetDoubleOptions): Target {
     deploy(held, order, watch) {
       const operation = { held, site: order.site, signal: AbortSignal.any([watch.signal, held.signal]) };
       return during(operation, async () => {
+        const artefact = await order.build();
+        if (!('folder' in artefact)) throw new Error('No image runs here');
+        await order.prepared;
         await deed(operation, 'make stack', () => void grounds.stacks.add(order.site));
         const database = await makeDatabase(operation, order);
         watch.entered('check');
-        const { artefact } = order;
         if (artefact.runtime.kind === 'static') return { kind: 'static', folder: artefact.folder };
         const name = serviceName(order.site, order.revision);
         const behaviour = behaviourOf(artefact);

@@ -1,7 +1,7 @@
 import type { Snapshot } from '../../src/provision/source.ts';
 import type { PullRef, Sha } from '../../src/site/identity.ts';
 import { mayRun } from '../../src/site/policy.ts';
-import type { Artefact, Facts, Permission, PullNow } from '../../src/site/ports.ts';
+import type { Facts, FolderArtefact, Permission, PullNow } from '../../src/site/ports.ts';
 import type { Site } from '../../src/site/site.ts';
 import type { ForgeDouble } from '../doubles/forge.ts';
 import type { Step } from './steps.ts';
@@ -60,7 +60,7 @@ export function watchCommits({ sight, step, crimes, ...known }: Watching) {
         look('fetch', site, sha);
         return { sha, tree: async () => undefined, read: async () => undefined, checkout: async () => undefined };
       }),
-    build: (site: Site, sha: Sha): Promise<{ readonly artefact: Artefact; readonly cache: 'none' }> =>
+    build: (site: Site, sha: Sha): Promise<{ readonly artefact: FolderArtefact; readonly cache: 'none' }> =>
       step('build', async () => {
         look('build', site, sha);
         const artefact = {

@@ -1,12 +1,13 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { ulid } from 'ulid';
 import { sha256 } from '../../src/provision/artefacts.ts';
 import { type BuilderOptions, type BuildOrder, openBuilder } from '../../src/provision/build.ts';
 import { openEgress } from '../../src/provision/egress.ts';
 import { openSandbox } from '../../src/provision/sandbox.ts';
 import type { Snapshot } from '../../src/provision/source.ts';
-import { parseSha, toLaunchId } from '../../src/site/identity.ts';
+import { parseSha, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 
 export type Files = Readonly<Record<string, string | { readonly link: string }>>;
 const SHA = parseSha('a'.repeat(40));
@@ -49,6 +50,8 @@ export async function createBuilder(more: Partial<BuilderOptions> & { readonly m
       return builder.ensureArtefact({
         snapshot: snapshotOf(files),
         config: { root: '.', include: [], build: null, start: null, output: null, env: {}, ...config },
+        site: toSiteId(ulid()),
+        region: 'local',
         repository: 'github-1',
         trust: 'trusted',
         launch: toLaunchId(`L${launches}`),

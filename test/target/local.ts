@@ -11,13 +11,14 @@ import { ulid } from 'ulid';
 import { inject } from 'vitest';
 import { openSandbox } from '../../src/provision/sandbox.ts';
 import { openStacks, type Stacks } from '../../src/provision/stack.ts';
-import type { Kept } from '../../src/provision/targets/local/database-templates.ts';
-import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targets/local/databases.ts';
+import type { Kept } from '../../src/provision/targets/database-templates.ts';
+import { openSiteDatabases, type SiteDatabases } from '../../src/provision/targets/databases.ts';
 import { type LocalSupervisor, openSupervisor, type SupervisorOptions } from '../../src/provision/targets/local/supervisor.ts';
 import { openLocalTarget } from '../../src/provision/targets/local/target.ts';
 import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
-import type { Artefact, DatabaseWish, DeployOrder, Held, Target } from '../../src/site/ports.ts';
+import type { DatabaseWish, DeployOrder, FolderArtefact, Held, Target } from '../../src/site/ports.ts';
 import type { Served } from '../../src/site/site.ts';
+import { builtAlready, type OrderPart } from '../contract/target.ts';
 import { createDatabase, onDatabase } from '../postgres.ts';
 
 export const log = pino({ level: 'silent' });
@@ -43,7 +44,7 @@ export type LocalWorld = AsyncDisposable & {
   /** A supervisor like Mayfly's after a restart, over what this one declared. */
   reopenSupervisor(): Promise<LocalSupervisor>;
   sql(database: string, text: string): Promise<Record<string, unknown>[]>;
-  artefact(files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact>;
+  artefact(files: Readonly<Record<string, string>>, runtime?: FolderArtefact['runtime']): Promise<FolderArtefact>;
   seed(sql: string): Promise<DatabaseWish>;
 };
 
@@ -144,7 +145,7 @@ export type SupervisorWorld = AsyncDisposable & {
   readonly folder: string;
   /** A supervisor like Mayfly's after a restart, over what the first one declared. */
   reopen(part?: Partial<Pick<SupervisorOptions, 'healthMs' | 'limits'>>): Promise<LocalSupervisor>;
-  artefact(files: Readonly<Record<string, string>>): Promise<Artefact>;
+  artefact(files: Readonly<Record<string, string>>): Promise<FolderArtefact>;
 };
 
 /** The supervisor alone, with the real sandbox. */
@@ -173,7 +174,11 @@ export async function openSupervisorWorld(): Promise<SupervisorWorld> {
   };
 }
 
-async function writeArtefact(folder: string, files: Readonly<Record<string, string>>, runtime?: Artefact['runtime']): Promise<Artefact> {
+async function writeArtefact(
+  folder: string,
+  files: Readonly<Record<string, string>>,
+  runtime?: FolderArtefact['runtime'],
+): Promise<FolderArtefact> {
   const key = randomBytes(8).toString('hex');
   const place = join(folder, 'artefacts', key);
   await mkdir(place, { recursive: true });
@@ -213,7 +218,7 @@ async function dropEverything(server: string, instance: string): Promise<void> {
 }
 
 /** An order like a launch makes it; what a test is not about has a value already. */
-export function orderOf(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact'>): DeployOrder {
+export function orderOf(part: OrderPart): DeployOrder {
   const repository = parseRepositoryId(1);
   if (!repository) throw new Error('not a repository');
   return {
@@ -225,7 +230,7 @@ export function orderOf(part: Partial<DeployOrder> & Pick<DeployOrder, 'artefact
     database: null,
     region: 'local',
     trust: 'trusted',
-    ...part,
+    ...builtAlready(part),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Found } from '../../../site/ports.ts';
 import { lookAtArtefacts } from '../../artefact-users.ts';
 import { lookAtBackend } from '../../pulumi-backend.ts';
 import { openStacks } from '../../stack.ts';
-import { lookAtDatabases } from './database-names.ts';
+import { lookAtDatabases } from '../database-names.ts';
 import { readDeclared } from './declared.ts';
 import { pulumiCliRoot } from './open.ts';
 import { straySockets } from './sockets.ts';

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { Held, Runner, Target } from '../../../site/ports.ts';
 import type { Sandbox } from '../../sandbox.ts';
 import { openStacks } from '../../stack.ts';
-import { openSiteDatabases } from './databases.ts';
+import { openSiteDatabases } from '../databases.ts';
 import type { PreviewPostgres } from './preview-postgres.ts';
 import { openSupervisor } from './supervisor.ts';
 import { openLocalTarget } from './target.ts';

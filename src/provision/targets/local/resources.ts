@@ -4,8 +4,8 @@ import { LOCAL_TYPES } from '../../../../infra/preview-local.ts';
 import { faultPoint } from '../../../fault-points.ts';
 import { toSiteId } from '../../../site/identity.ts';
 import type { Supervisor, Watch } from '../../../site/ports.ts';
-import type { SiteDatabases } from './databases.ts';
-import type { Properties, ResourceKind } from './provider.ts';
+import type { SiteDatabases } from '../databases.ts';
+import type { Properties, ResourceKind } from '../provider.ts';
 
 /** What the resources act on, for one operation. `log` is told what the app says while it starts. */
 export type Means = { readonly supervisor: Supervisor; readonly databases: SiteDatabases; readonly watch: Watch };

@@ -6,8 +6,8 @@ import type { ServiceSpec, ServiceState } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import { span } from '../../../site/report-words.ts';
 import type { Box, Boxed, Door, Exit, Limits, Sandbox } from '../../sandbox.ts';
+import { DATABASE_PORT } from '../databases.ts';
 import { openHearing } from './app-log.ts';
-import { DATABASE_PORT } from './databases.ts';
 import { untilHealthy } from './health.ts';
 import { startScript } from './start-script.ts';
 

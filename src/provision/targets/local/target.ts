@@ -4,13 +4,13 @@ import { ownerOfStack, stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
 import { faultPoint } from '../../../fault-points.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
-import type { DeployOrder, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
+import type { DeployOrder, FolderArtefact, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Served } from '../../../site/site.ts';
 import type { Stacks } from '../../stack.ts';
 import { isDiskFull } from '../../storage/disk.ts';
-import type { SiteDatabases } from './databases.ts';
-import { serveProvider } from './provider.ts';
+import type { SiteDatabases } from '../databases.ts';
+import { serveProvider } from '../provider.ts';
 import { resourceKinds } from './resources.ts';
 
 export type LocalTargetOptions = {
@@ -84,7 +84,10 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       known.add(site);
     },
     async deploy(held, order, watch) {
-      const plan = planOf(order);
+      const artefact = await order.build();
+      if (!('folder' in artefact)) throw new Error('An image does not run on this machine');
+      await order.prepared;
+      const plan = planOf(order, artefact);
       const isNew = order.live === null && !known.has(order.site);
       await operate('up', { held, site: order.site, watch }, { ...plan, isNew }).catch(async (error: unknown) => {
         // Whoever has the lease now may be on another host and never see what we had started here.
@@ -146,15 +149,11 @@ export const ourStacks = (names: readonly string[], instance: string): readonly 
 
 const serviceName = (site: SiteId, revision: string): string => `${site}/${revision}`;
 
-function planOf({
-  site,
-  revision,
-  artefact,
-  run,
-  database,
-}: DeployOrder): Pick<LocalPlan, 'database'> & { served: NonNullable<LocalPlan['served']> } {
+function planOf(
+  { site, revision, run, database }: DeployOrder,
+  { folder, runtime }: FolderArtefact,
+): Pick<LocalPlan, 'database'> & { served: NonNullable<LocalPlan['served']> } {
   const name = serviceName(site, revision);
-  const { folder, runtime } = artefact;
   return {
     database: database && { seed: database.seed },
     served:

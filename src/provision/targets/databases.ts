@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { instanceTag } from '../../../../infra/labels.ts';
-import type { SiteId } from '../../../site/identity.ts';
+import { instanceTag } from '../../../infra/labels.ts';
+import type { SiteId } from '../../site/identity.ts';
 import { databaseName, databasePrefix, listDatabases, type SiteDatabase } from './database-names.ts';
 import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
 import { alone } from './database-turns.ts';

@@ -1,7 +1,7 @@
 import pg from 'pg';
-import { hashed, instanceTag } from '../../../../infra/labels.ts';
-import { NO_SEED } from '../../../../infra/preview-local.ts';
-import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import { hashed, instanceTag } from '../../../infra/labels.ts';
+import { NO_SEED } from '../../../infra/preview-local.ts';
+import { type SiteId, toSiteId } from '../../site/identity.ts';
 
 /** `site` is null for a name that begins as ours do and says no site. */
 export type SiteDatabase = { readonly name: string; readonly site: SiteId | null };

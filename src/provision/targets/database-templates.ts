@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import pg from 'pg';
-import { Fault } from '../../../site/problem.ts';
-import { isDiskFull } from '../../storage/disk.ts';
+import { Fault } from '../../site/problem.ts';
+import { isDiskFull } from '../storage/disk.ts';
 import { alone } from './database-turns.ts';
 import { type Admin, addressOf, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
 

@@ -13,8 +13,8 @@ import providerGrpc from '@pulumi/pulumi/proto/provider_grpc_pb.js';
 import providerPb from '@pulumi/pulumi/proto/provider_pb.js';
 import emptyPb from 'google-protobuf/google/protobuf/empty_pb.js';
 import structPb from 'google-protobuf/google/protobuf/struct_pb.js';
-import { faultPoint } from '../../../fault-points.ts';
-import { Fault } from '../../../site/problem.ts';
+import { faultPoint } from '../../fault-points.ts';
+import { Fault } from '../../site/problem.ts';
 
 export type Properties = Readonly<Record<string, structPb.JavaScriptValue>>;
 type Verb = 'up' | 'refresh' | 'destroy';

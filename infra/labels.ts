@@ -28,3 +28,15 @@ export function ownerOfStack(target: TargetKind, instance: string, stack: string
   if (tag === undefined || site === undefined) return 'unknown';
   return tag === instanceTag(instance) ? { site: site.toUpperCase() } : 'another';
 }
+
+/**
+ * The name of a site's Cloud Run service: 28 characters. 49 are allowed, 46 with a tag; a region has one of a name, so whose it is is in
+ * it.
+ */
+export const gcpServiceName = ({ instance, site }: Labels): string => `mayfly-${instanceTag(instance)}-${hashed(site, 12)}`;
+
+/** What everything of a site on Google Cloud wears: keys and values of lower-case letters, digits and dashes, at most 63. */
+export const gcpLabels = ({ instance, site }: Labels): { readonly 'mayfly-instance': string; readonly 'mayfly-site': string } => ({
+  'mayfly-instance': instance,
+  'mayfly-site': site.toLowerCase(),
+});

@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import type { GcpPlan } from '../../infra/preview-gcp.ts';
 import type { LocalPlan } from '../../infra/preview-local.ts';
 
 /** The project's programs, by name: a child gets plain values, never code. */
-export type Program = { readonly name: 'local'; readonly plan: LocalPlan };
+export type Program = { readonly name: 'local'; readonly plan: LocalPlan } | { readonly name: 'gcp'; readonly plan: GcpPlan };
 
 /** `backendUrl`: of sessions that bear the epoch of our lease. */
 type OnStack = { readonly stack: string; readonly backendUrl: string };
@@ -24,9 +25,17 @@ export type ToChild = { readonly type: 'order'; readonly order: Order } | { read
 export const MENDS = ['lock-broken', 'stack-made-anew', 'state-emptied'] as const;
 export type Mend = (typeof MENDS)[number];
 
+/** What a program told of what it declared, by name. */
+export type Outputs = Readonly<Record<string, string>>;
+
 const fromChild = z.discriminatedUnion('type', [
   z.object({ type: z.literal('warm') }),
-  z.object({ type: z.literal('done'), stacks: z.array(z.string()), mended: z.array(z.enum(MENDS)) }),
+  z.object({
+    type: z.literal('done'),
+    stacks: z.array(z.string()),
+    mended: z.array(z.enum(MENDS)),
+    outputs: z.record(z.string(), z.string()),
+  }),
   /** `text` is the engine's own, for the log alone. */
   z.object({ type: z.literal('failed'), text: z.string() }),
 ]);

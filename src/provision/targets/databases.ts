@@ -13,6 +13,8 @@ export type DatabaseOptions = {
   readonly instance: string;
   /** Passwords are derived from it, so that a database that is found again has the password that its app already has. */
   readonly passwordKey: Buffer;
+  /** `host:port` at which an app finds it; `127.0.0.1:5432` unless given, which is where it is inside a sandbox. */
+  readonly seenAt?: string;
   /** Templates kept; less in tests. */
   readonly kept?: Kept;
   readonly log: Logger;
@@ -21,7 +23,7 @@ export type DatabaseOptions = {
 /** The sites' own databases: one by site and content of the seed, each with a role of its own. */
 export interface SiteDatabases extends AsyncDisposable {
   /**
-   * Makes the database, or finds it. The address is as seen from inside the site's sandbox.
+   * Makes the database, or finds it. The address is as the app sees it.
    * Throws Fault `seed-failed` or `disk-full`.
    */
   ensure(site: SiteId, seed: Seed | null, signal: AbortSignal): Promise<{ readonly name: string; readonly url: string }>;
@@ -37,7 +39,7 @@ export const DATABASE_PORT = 5432;
 const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tempKb: 1_048_576 };
 
 export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteDatabases> {
-  const { adminUrl, instance, passwordKey, log } = options;
+  const { adminUrl, instance, passwordKey, seenAt = `127.0.0.1:${DATABASE_PORT}`, log } = options;
   const pool = new pg.Pool({ connectionString: adminUrl, max: 4, application_name: 'mayfly-sites', idleTimeoutMillis: 10_000 });
   // A connection that breaks while nobody uses it is replaced by the pool.
   pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
@@ -60,7 +62,7 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
         await dropDatabase(turn.db, name);
         await createFrom(turn, name, template);
       });
-      return { name, url: `postgres://${name}:${admin.password(name)}@127.0.0.1:${DATABASE_PORT}/${name}` };
+      return { name, url: `postgres://${name}:${admin.password(name)}@${seenAt}/${name}` };
     },
     exists: (name) => isComplete(pool, name),
     drop: (name) => {

@@ -7,10 +7,10 @@ import { lookAtArtefacts } from '../../artefact-users.ts';
 import { lookAtBackend } from '../../pulumi-backend.ts';
 import { openStacks } from '../../stack.ts';
 import { lookAtDatabases } from '../database-names.ts';
+import { ourStacks } from '../our-stacks.ts';
 import { readDeclared } from './declared.ts';
 import { pulumiCliRoot } from './open.ts';
 import { straySockets } from './sockets.ts';
-import { ourStacks } from './target.ts';
 
 export type LookOptions = {
   readonly instance: string;
@@ -43,7 +43,7 @@ export async function lookAtLocal(options: LookOptions): Promise<readonly Found[
   );
   const databases = previewUrl === null ? [] : await lookAtDatabases(previewUrl, instance);
   return [
-    ...ourStacks(await stackNames(options), instance),
+    ...ourStacks(await stackNames(options), 'local', instance),
     ...specs.map(({ name, site }): Found => ({ kind: 'process', name, site })),
     ...databases.map(({ name, site }): Found => ({ kind: 'database', name, site })),
     ...sockets.map((name): Found => ({ kind: 'socket', name, site: 'nobody' })),

@@ -1,15 +1,16 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { ownerOfStack, stackName } from '../../../../infra/labels.ts';
+import { stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
 import { faultPoint } from '../../../fault-points.ts';
-import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import type { SiteId } from '../../../site/identity.ts';
 import type { DeployOrder, FolderArtefact, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Served } from '../../../site/site.ts';
 import type { Stacks } from '../../stack.ts';
 import { isDiskFull } from '../../storage/disk.ts';
 import type { SiteDatabases } from '../databases.ts';
+import { ourStacks } from '../our-stacks.ts';
 import { serveProvider } from '../provider.ts';
 import { resourceKinds } from './resources.ts';
 
@@ -131,21 +132,13 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       const names = await stacks.list();
       const processes = (await supervisor.list()).map(({ name, site }): Found => ({ kind: 'process', name, site }));
       const kept = (await databases.list()).map(({ name, site }): Found => ({ kind: 'database', name, site }));
-      return [...ourStacks(names, instance), ...processes, ...kept, ...(await supervisor.strays())];
+      return [...ourStacks(names, 'local', instance), ...processes, ...kept, ...(await supervisor.strays())];
     },
     async discard({ kind, name }) {
       if (kind === 'socket') await supervisor.removeStray(name);
     },
   };
 }
-
-/** Of the stacks that there are, those of this Mayfly, and those of which nobody can tell. */
-export const ourStacks = (names: readonly string[], instance: string): readonly Found[] =>
-  [...names].sort().flatMap((name): Found[] => {
-    const owner = ownerOfStack('local', instance, name);
-    if (owner === 'another') return [];
-    return [{ kind: 'stack', name, site: owner === 'unknown' ? null : toSiteId(owner.site) }];
-  });
 
 const serviceName = (site: SiteId, revision: string): string => `${site}/${revision}`;
 

@@ -15,6 +15,8 @@ export type ForgeId = Brand<'ForgeId'>;
 export type RepositoryId = Brand<'RepositoryId'>;
 
 export const toSiteId = (text: string): SiteId => text as SiteId;
+/** Undefined for what is no ULID. */
+export const parseSiteId = (text: string): SiteId | undefined => (/^[0-9A-HJKMNP-TV-Z]{26}$/.test(text) ? toSiteId(text) : undefined);
 export const toLaunchId = (text: string): LaunchId => text as LaunchId;
 export const toForgeId = (text: string): ForgeId => text as ForgeId;
 

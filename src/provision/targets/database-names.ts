@@ -1,20 +1,18 @@
 import pg from 'pg';
 import { hashed, instanceTag } from '../../../infra/labels.ts';
 import { NO_SEED } from '../../../infra/preview-local.ts';
-import { type SiteId, toSiteId } from '../../site/identity.ts';
+import { parseSiteId, type SiteId } from '../../site/identity.ts';
 
 /** `site` is null for a name that begins as ours do and says no site. */
 export type SiteDatabase = { readonly name: string; readonly site: SiteId | null };
-
-/** A ULID's text takes part in a name as it is: letters and digits. */
-const SITE = /^[0-9A-HJKMNP-TV-Z]{26}$/;
 
 /** What the names of one Mayfly's site databases, and of their roles, begin with. */
 export const databasePrefix = (instance: string): string => `mf_${instanceTag(instance)}_`;
 
 /** One database by site and content of the seed. */
 export function databaseName(instance: string, site: SiteId, seedSha256: string | null): string {
-  if (!SITE.test(site)) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
+  // A ULID's text takes part in a name as it is: letters and digits.
+  if (parseSiteId(site) === undefined) throw new Error(`Not a site’s id: ${JSON.stringify(site)}`);
   return `${databasePrefix(instance)}${site.toLowerCase()}_${hashed(seedSha256 ?? NO_SEED, 8)}`;
 }
 
@@ -28,7 +26,7 @@ export async function listDatabases(client: Pick<pg.Pool, 'query'>, instance: st
   );
   return rows.map(({ name }) => {
     const site = name.slice(prefix.length).split('_')[0]?.toUpperCase() ?? '';
-    return { name, site: SITE.test(site) ? toSiteId(site) : null };
+    return { name, site: parseSiteId(site) ?? null };
   });
 }
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Faults, openFaults } from './faults.ts';
-import type { Operation, Policy, Revision, RunService } from './run-types.ts';
+import type { Json, Operation, Policy, Revision, RunService } from './run-types.ts';
 
 /** What Artifact Registry holds, by `REGION-docker.pkg.dev/PROJECT/REPOSITORY/PACKAGE@sha256:…`. */
 export type StoredImage = {
@@ -23,7 +23,23 @@ export type StoredObject = {
   readonly updatedAt: Date;
 };
 /** `location` in the API's upper case. */
-export type Bucket = { readonly name: string; readonly location: string; readonly objects: Map<string, StoredObject> };
+export type Bucket = {
+  readonly name: string;
+  readonly location: string;
+  readonly objects: Map<string, StoredObject>;
+  /** What else the API tells of it: labels, lifecycle, softDeletePolicy. */
+  readonly resource?: Json;
+};
+
+/** A repository of Docker images in Artifact Registry. */
+export type Repository = {
+  /** `projects/P/locations/R/repositories/ID`. */
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Emails of the accounts that may push to it. */
+  readonly writers: Set<string>;
+  readonly madeAt: Date;
+};
 
 /** A line in Cloud Logging, in the API's words (`google.logging.v2.LogEntry`). */
 export type LogEntry = {
@@ -71,6 +87,8 @@ export type GoogleCloud = {
   /** By full name. */
   readonly operations: Map<string, Operation>;
   readonly images: Map<string, StoredImage>;
+  /** By `projects/P/locations/R/repositories/ID`. */
+  readonly repositories: Map<string, Repository>;
   readonly buckets: Map<string, Bucket>;
   /** By `projects/P/locations/R/builds/ID`; their shape is the stand-in's of Cloud Build. */
   readonly builds: Map<string, Record<string, unknown>>;
@@ -102,6 +120,7 @@ export function openGoogleCloud({ project = 'mayfly-test', now = () => new Date(
     policies: new Map(),
     operations: new Map(),
     images: new Map(),
+    repositories: new Map(),
     buckets: new Map(),
     builds: new Map(),
     logs: {

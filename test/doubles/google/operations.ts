@@ -1,0 +1,71 @@
+import { randomUUID } from 'node:crypto';
+import { type Answer, type Api, befall, errorAnswer, type Later, unknownTo } from './asked.ts';
+import type { GoogleCloud } from './cloud.ts';
+import { CODES, GoogleError } from './faults.ts';
+import type { Json, Operation } from './run-types.ts';
+
+/**
+ * Starts a long-running operation that ends as `work` does. Its answer is a message of the type `type`, as
+ * `google.cloud.run.v2.Service`; what a test wants it to come to goes first.
+ */
+export function startOperation(
+  cloud: GoogleCloud,
+  parent: string,
+  {
+    metadata,
+    type,
+    later,
+    work,
+  }: { readonly metadata: Json; readonly type: string; readonly later: Later; readonly work: () => Promise<Json> },
+): Operation {
+  const over = Promise.withResolvers<void>();
+  const operation: Operation = { name: `${parent}/operations/${randomUUID()}`, metadata, done: false, ended: over.promise };
+  cloud.operations.set(operation.name, operation);
+  if (later?.kind === 'hang') return operation;
+  const end = async (): Promise<void> => {
+    try {
+      if (later?.kind === 'fail') throw new GoogleError(later.status, later.message);
+      operation.response = { '@type': `type.googleapis.com/${type}`, ...(await work()) };
+    } catch (error) {
+      if (!(error instanceof GoogleError)) cloud.unknown.push(`an operation failed: ${error instanceof Error ? error.stack : error}`);
+      const message = error instanceof Error ? error.message : String(error);
+      operation.error = { code: error instanceof GoogleError ? error.code : CODES.INTERNAL.code, message };
+    }
+    operation.done = true;
+    over.resolve();
+  };
+  void end();
+  return operation;
+}
+
+/** `google.longrunning.Operation` in JSON. */
+export const operationJson = ({ name, metadata, done, response, error }: Operation): Json => ({
+  name,
+  metadata,
+  ...(done ? { done } : {}),
+  ...(response ? { response } : {}),
+  ...(error ? { error } : {}),
+});
+
+const PATH = /^\/v[12]\/(projects\/[^/]+\/locations\/([^/]+)\/operations\/[^/:]+)$/;
+
+/** Operations of every API here are looked at in the same way. */
+export function openOperations(cloud: GoogleCloud): Api {
+  const get = (name: string, region: string): Answer => {
+    try {
+      befall(cloud, 'longrunning.operations.get', region);
+      const operation = cloud.operations.get(name);
+      if (!operation) throw new GoogleError('NOT_FOUND', `Requested entity was not found: ${name}`);
+      return { status: 200, body: operationJson(operation) };
+    } catch (error) {
+      if (error instanceof GoogleError) return errorAnswer(error);
+      throw error;
+    }
+  };
+  return (asked) => {
+    const [, name, region = ''] = PATH.exec(asked.path) ?? [];
+    if (name === undefined) return undefined;
+    if (asked.method !== 'GET') return Promise.reject(unknownTo(cloud, `${asked.method} ${asked.path}`));
+    return Promise.resolve(get(decodeURIComponent(name), region));
+  };
+}

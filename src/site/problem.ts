@@ -1,10 +1,12 @@
+import { GOOGLE_PROBLEMS } from './problem-google.ts';
+
 /**
  * The table of everything that can go wrong and be told: one row a code. `brief` is a few words for a check's title; the sentence is
  * what a person reads: what happened, then what to do. `{name}` is filled from the fault's details, `{word}` with the word that
  * commands start with. Backticks mark code, in which a detail may stand.
  */
 export type Retry = 'soon' | 'later' | 'never';
-type Problem = { readonly brief: string; readonly sentence: string; readonly retry: Retry; readonly status: number };
+export type Problem = { readonly brief: string; readonly sentence: string; readonly retry: Retry; readonly status: number };
 
 export const PROBLEMS = {
   'fetch-failed': {
@@ -130,6 +132,7 @@ export const PROBLEMS = {
     retry: 'never',
     status: 422,
   },
+  ...GOOGLE_PROBLEMS,
   'wake-failed': {
     brief: 'the app did not wake',
     sentence: 'The app did not start again when it was woken. Reload to try once more, or push a new commit.',
@@ -193,6 +196,7 @@ export const CAUSED_BY_SETTINGS: readonly ProblemCode[] = [
   'seed-missing',
   'region-unknown',
   'region-forbidden',
+  'region-cannot-build',
 ];
 
 /** Failures for want of the forge: once it answers again, what failed is tried again. */

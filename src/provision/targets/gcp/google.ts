@@ -1,0 +1,73 @@
+import type { ArtifactRegistryClient } from '@google-cloud/artifact-registry';
+import type { CloudBuildClient } from '@google-cloud/cloudbuild';
+import type { v2 as logging } from '@google-cloud/logging';
+import type { RevisionsClient, ServicesClient } from '@google-cloud/run';
+import type { Storage } from '@google-cloud/storage';
+import { GoogleAuth } from 'google-auth-library';
+
+export type GoogleOptions = {
+  /** The project's id. */
+  readonly project: string;
+  /** Tests only: the one http address that everything goes to, in place of each API's own. */
+  readonly endpoint?: URL | null;
+  /** Application Default Credentials unless given: never a key's file of our own. */
+  readonly auth?: GoogleAuth;
+};
+
+/**
+ * Google's clients, each loaded when it is first asked for. Measured, one after the other: 0.2 to 0.9 s of import time and 1 to 16 MiB each,
+ * 47 MiB together, of which a process that only serves the web needs none.
+ */
+export interface Google extends AsyncDisposable {
+  readonly project: string;
+  readonly auth: GoogleAuth;
+  builds(): Promise<CloudBuildClient>;
+  images(): Promise<ArtifactRegistryClient>;
+  logs(): Promise<InstanceType<typeof logging.LoggingServiceV2Client>>;
+  objects(): Promise<Storage>;
+  services(): Promise<ServicesClient>;
+  revisions(): Promise<RevisionsClient>;
+}
+
+const SCOPES = 'https://www.googleapis.com/auth/cloud-platform';
+
+/** Opens nothing yet: each client connects at its first call. All of them speak REST, which goes through every proxy and is what Google answers errors with in full. */
+export function openGoogle({ project, endpoint = null, auth = new GoogleAuth({ scopes: SCOPES }) }: GoogleOptions): Google {
+  const closers: (() => Promise<unknown>)[] = [];
+  const options = { fallback: true, auth, projectId: project, ...(endpoint ? addressOf(endpoint) : {}) } as const;
+  const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
+    let opened: Promise<T> | undefined;
+    return () => {
+      opened ??= open();
+      return opened;
+    };
+  };
+  /** A client that is closed with us. */
+  const closing = <T extends { close(): Promise<unknown> }>(client: T): T => {
+    closers.push(() => client.close());
+    return client;
+  };
+  return {
+    project,
+    auth,
+    builds: once(async () => closing(new (await import('@google-cloud/cloudbuild')).CloudBuildClient(options))),
+    images: once(async () => closing(new (await import('@google-cloud/artifact-registry')).ArtifactRegistryClient(options))),
+    logs: once(async () => closing(new (await import('@google-cloud/logging')).v2.LoggingServiceV2Client(options))),
+    services: once(async () => closing(new (await import('@google-cloud/run')).ServicesClient(options))),
+    revisions: once(async () => closing(new (await import('@google-cloud/run')).RevisionsClient(options))),
+    objects: once(async () => {
+      const { Storage } = await import('@google-cloud/storage');
+      const at = endpoint ? { apiEndpoint: endpoint.origin, useAuthWithCustomEndpoint: true } : {};
+      return new Storage({ projectId: project, authClient: auth, ...at });
+    }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all(closers.map((close) => close()));
+    },
+  };
+}
+
+const addressOf = ({ protocol, hostname, port }: URL) => ({
+  apiEndpoint: hostname,
+  port: Number(port),
+  protocol: protocol.replace(':', ''),
+});

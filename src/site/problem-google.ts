@@ -1,0 +1,58 @@
+import type { Problem } from './problem.ts';
+
+/** What can go wrong on Google Cloud alone: rows of the one table. */
+export const GOOGLE_PROBLEMS = {
+  'google-forbidden': {
+    brief: 'a role is missing on Google Cloud',
+    sentence:
+      'Google Cloud does not let Mayfly {action}: its identity lacks the role `{role}`. Once the operator has granted it with `{command}`, `{word} deploy` tries again.',
+    retry: 'later',
+    status: 502,
+  },
+  'google-disabled': {
+    brief: 'the API {api} is not enabled',
+    sentence:
+      'The API `{api}` is not enabled in the project `{project}`. Once the operator has enabled it with `{command}`, `{word} deploy` tries again.',
+    retry: 'later',
+    status: 502,
+  },
+  'google-limited': {
+    brief: 'a limit of Google Cloud is reached',
+    sentence:
+      'Google Cloud does not let Mayfly {action} in {region} now, since a quota of the project is used up. `{word} deploy` tries again; another `region` may have room.',
+    retry: 'later',
+    status: 503,
+  },
+  'google-unreachable': {
+    brief: 'Google Cloud could not be reached',
+    sentence: 'Google Cloud could not be reached in {region} ({cause}). `{word} deploy` tries again; another `region` may be well.',
+    retry: 'soon',
+    status: 502,
+  },
+  'google-credentials': {
+    brief: 'Google Cloud does not accept Mayfly’s credentials',
+    sentence:
+      'Google Cloud does not accept Mayfly’s credentials ({cause}). Once the operator has renewed them, `{word} deploy` tries again.',
+    retry: 'later',
+    status: 502,
+  },
+  'google-refused': {
+    brief: 'Google Cloud refused',
+    sentence: 'Google Cloud did not {action}: {cause}. `{word} deploy` tries again; the operator finds more in the log under {launch}.',
+    retry: 'later',
+    status: 502,
+  },
+  'region-cannot-build': {
+    brief: 'this project may not build in {region}',
+    sentence:
+      'Google does not let this project build in {region} ({cause}). It may in {regions}. Choose one with `{word} region` or `region` in `.mayfly.yml`, or ask Google’s support to lift the limit.',
+    retry: 'never',
+    status: 422,
+  },
+  'cloud-build-failed': {
+    brief: 'Cloud Build could not finish',
+    sentence: 'Cloud Build could not finish the build ({cause}). `{word} deploy` tries again.',
+    retry: 'soon',
+    status: 502,
+  },
+} as const satisfies Record<string, Problem>;

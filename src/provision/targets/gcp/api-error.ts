@@ -57,6 +57,18 @@ const BY_STATUS: Readonly<Record<number, ApiFailureKind>> = {
   412: 'refused',
   429: 'limited',
 };
+const NETWORK: ReadonlySet<string> = new Set([
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'EPROTO',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ETIMEDOUT',
+]);
 const BY_REASON: Readonly<Record<string, ApiFailureKind>> = {
   SERVICE_DISABLED: 'disabled',
   RATE_LIMIT_EXCEEDED: 'limited',
@@ -74,8 +86,7 @@ export function toApiFailure(error: unknown): ApiFailure | undefined {
   if (known) return said(known);
   const code = Number(thrown.code);
   if (Number.isInteger(code)) return said(BY_STATUS[code] ?? (code >= 500 ? 'unreachable' : 'other'));
-  // ECONNREFUSED and its kin.
-  return typeof thrown.code === 'string' ? said('unreachable') : undefined;
+  return typeof thrown.code === 'string' && NETWORK.has(thrown.code) ? said('unreachable') : undefined;
 }
 
 /** Credentials that can't be renewed are refused by whoever renews them, which is wrapped once or not at all. */

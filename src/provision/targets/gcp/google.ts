@@ -21,6 +21,8 @@ export type GoogleOptions = {
 export interface Google extends AsyncDisposable {
   readonly project: string;
   readonly auth: GoogleAuth;
+  /** The email of our own identity; null where there is none, or nobody who tells. */
+  account(): Promise<string | null>;
   builds(): Promise<CloudBuildClient>;
   images(): Promise<ArtifactRegistryClient>;
   logs(): Promise<InstanceType<typeof logging.LoggingServiceV2Client>>;
@@ -50,6 +52,13 @@ export function openGoogle({ project, endpoint = null, auth = new GoogleAuth({ s
   return {
     project,
     auth,
+    account: once(() =>
+      auth.getCredentials().then(
+        ({ client_email }) => client_email ?? null,
+        // A person's own credentials have no email, and where there are none at all that is told by what failed for it.
+        () => null,
+      ),
+    ),
     builds: once(async () => closing(new (await import('@google-cloud/cloudbuild')).CloudBuildClient(options))),
     images: once(async () => closing(new (await import('@google-cloud/artifact-registry')).ArtifactRegistryClient(options))),
     logs: once(async () => closing(new (await import('@google-cloud/logging')).v2.LoggingServiceV2Client(options))),

@@ -1,0 +1,117 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { protos } from '@google-cloud/cloudbuild';
+import type { SiteId } from '../../../site/identity.ts';
+import { toApiFailure } from './api-error.ts';
+import type { Google } from './google.ts';
+import { locationOf, QUEUE_S, siteTags } from './steps.ts';
+
+export type Build = protos.google.devtools.cloudbuild.v1.IBuild;
+
+/** Milliseconds. Looked at often at first: a build that fails does so early. */
+const LOOK_MS = { first: 1_000, later: 3_000, after: 30_000 };
+/** How long Google may fail to tell how a build is going. */
+const SILENCE_MS = 3 * 60_000;
+/** Beyond the build's own limits, which Google keeps. */
+const GRACE_MS = 60_000;
+const CALL = { timeout: 30_000 };
+/** Whoever cancels is in a hurry. */
+const CANCEL_MS = 5_000;
+
+/** The names of numbers, in which REST answers. */
+const STATUS = [
+  'STATUS_UNKNOWN',
+  'QUEUED',
+  'WORKING',
+  'SUCCESS',
+  'FAILURE',
+  'INTERNAL_ERROR',
+  'TIMEOUT',
+  'CANCELLED',
+  '',
+  'EXPIRED',
+  'PENDING',
+] as const;
+export type BuildStatus = Exclude<(typeof STATUS)[number], ''>;
+const ENDED: readonly BuildStatus[] = ['SUCCESS', 'FAILURE', 'INTERNAL_ERROR', 'TIMEOUT', 'CANCELLED', 'EXPIRED'];
+
+export function statusOf({ status }: Pick<Build, 'status'>): BuildStatus {
+  const name = typeof status === 'number' ? STATUS[status] : STATUS.find((one) => one === status);
+  return name || 'STATUS_UNKNOWN';
+}
+
+export interface CloudBuilds {
+  /** @returns the build's name, `projects/P/locations/R/builds/ID` */
+  start(region: string, build: Build): Promise<string>;
+  /** Resolves once it is over, however; cancels it when the signal is aborted, or when it never ends. */
+  end(name: string, watch: { readonly signal: AbortSignal; readonly limitS: number; readonly waits: () => void }): Promise<Build>;
+  /** Idempotent, and quiet about what can't be: a build has limits of its own. */
+  cancel(name: string): Promise<void>;
+  /** The site's builds that are not over. */
+  going(of: { readonly instance: string; readonly site: SiteId; readonly region: string }): Promise<readonly Build[]>;
+}
+
+export type BuildTimes = { readonly lookMs?: number; readonly graceMs?: number };
+
+/** Cloud Build, in each region of its own. Throws what Google's client throws. */
+export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBuilds {
+  const cancel = async (name: string): Promise<void> => {
+    // Over already, or out of reach: then Google's own time limit ends it.
+    await (await google.builds()).cancelBuild({ name }, { timeout: CANCEL_MS }).catch(() => undefined);
+  };
+  return {
+    async start(region, build) {
+      const [operation, raw] = await (await google.builds()).createBuild({ parent: locationOf(google, region), build }, CALL);
+      const name = nameIn(operation.metadata) ?? nameIn(raw?.metadata);
+      if (name === undefined) throw new Error('Cloud Build did not say which build it has begun');
+      return name;
+    },
+    cancel,
+    async end(name, { signal, limitS, waits }) {
+      const client = await google.builds();
+      const started = performance.now();
+      const limitMs = (limitS + QUEUE_S) * 1000 + (times.graceMs ?? GRACE_MS);
+      let heard = started;
+      let toldWaits = false;
+      try {
+        for (;;) {
+          const passed = performance.now() - started;
+          await pause(times.lookMs ?? (passed < LOOK_MS.after ? LOOK_MS.first : LOOK_MS.later), undefined, { signal });
+          const build = await client.getBuild({ name }, CALL).then(
+            ([found]) => found,
+            (error: unknown) => {
+              const kind = toApiFailure(error)?.kind;
+              if ((kind !== 'unreachable' && kind !== 'limited') || performance.now() - heard > SILENCE_MS) throw error;
+              return undefined;
+            },
+          );
+          if (build !== undefined) heard = performance.now();
+          const status = statusOf(build ?? {});
+          if (build !== undefined && ENDED.includes(status)) return build;
+          if (passed > limitMs) return { ...build, status: 'TIMEOUT' };
+          if (!toldWaits && status === 'QUEUED' && passed > LOOK_MS.later) {
+            toldWaits = true;
+            waits();
+          }
+        }
+      } finally {
+        // An end that we have seen takes no harm of it, and is not asked about.
+        if (signal.aborted || performance.now() - started > limitMs) await cancel(name);
+      }
+    },
+    async going({ instance, site, region }) {
+      const filter = [...siteTags({ instance, site }).map((tag) => `tags="${tag}"`), '(status="QUEUED" OR status="WORKING")'].join(' AND ');
+      const found: Build[] = [];
+      const client = await google.builds();
+      for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, CALL))
+        found.push(build);
+      return found.filter((build) => !ENDED.includes(statusOf(build)));
+    },
+  };
+}
+
+/** In the metadata of the operation that stands for a build. */
+function nameIn(metadata: unknown): string | undefined {
+  if (typeof metadata !== 'object' || metadata === null || !('build' in metadata)) return undefined;
+  const { build } = metadata;
+  return typeof build === 'object' && build !== null && 'name' in build && typeof build.name === 'string' ? build.name : undefined;
+}

@@ -12,6 +12,7 @@ import { type BuildTimes, type CloudBuilds, openCloudBuilds } from './cloud-buil
 import type { Google } from './google.ts';
 import { type Images, openImages } from './images.ts';
 import type { CloudLogs } from './logs.ts';
+import { packageName } from './names.ts';
 import { chooseRecipe, type Recipe } from './recipe.ts';
 import { type BuildPlatform, digestIn, LIMIT_S, placeOf, toBuild, treeTag } from './steps.ts';
 import { judged } from './verdict.ts';
@@ -45,7 +46,7 @@ export async function openGcpBuilder(options: GcpBuilderOptions): Promise<GcpBui
   const { google, platform } = options;
   const parts: Parts = {
     ...options,
-    images: openImages(google, platform),
+    images: openImages(google, options),
     builds: openCloudBuilds(google, options.times),
     attempts: attemptsOf(google, platform),
   };
@@ -158,7 +159,7 @@ async function buildAnew(of: Building): Promise<string> {
   const { signal } = order.watch;
   const place = {
     bucket: placeOf({ platform, region: order.region }).bucket,
-    object: `sources/${order.site.toLowerCase()}/${order.key}.tar.gz`,
+    object: `sources/${packageName({ ...order, instance })}/${order.key}.tar.gz`,
   };
   try {
     const source = await attempts.sources(order, () => uploadFolder(google, checkout, { ...place, signal }));

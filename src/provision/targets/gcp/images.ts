@@ -2,7 +2,8 @@ import type { SiteId } from '../../../site/identity.ts';
 import type { Trust } from '../../../site/site.ts';
 import { toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
-import { type BuildPlatform, locationOf, packageOf, placeOf, treeTag } from './steps.ts';
+import { packageName } from './names.ts';
+import { type BuildPlatform, locationOf, placeOf, treeTag } from './steps.ts';
 
 /** Where a site's images are. */
 export type ImagePlace = { readonly site: SiteId; readonly region: string; readonly trust: Trust };
@@ -16,7 +17,7 @@ export interface Images {
   exists(image: string): Promise<boolean>;
   /** Removes the site's images but one, of whatever trust; null: all of them, with their package. Idempotent. */
   keepOnly(site: SiteId, region: string, image: string | null): Promise<void>;
-  /** Sites that have a package in this region: by their ids in lower case. */
+  /** Names of all packages that there are in this region, of whatever Mayfly. */
   packages(region: string): Promise<readonly string[]>;
 }
 
@@ -25,12 +26,16 @@ const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
 const CALL = { timeout: 30_000 };
 
 /** Images in Artifact Registry: one package a site in the repository of its trust. Throws what Google's client throws. */
-export function openImages(google: Google, platform: BuildPlatform): Images {
+export function openImages(
+  google: Google,
+  { platform, instance }: { readonly platform: BuildPlatform; readonly instance: string },
+): Images {
   const repositoryOf = (region: string, trust: Trust): string =>
     `${locationOf(platform, region)}/repositories/${placeOf({ platform, region }).images[trust]}`;
-  const nameOf = ({ site, region, trust }: ImagePlace): string => `${repositoryOf(region, trust)}/packages/${packageOf(site)}`;
+  const nameOf = ({ site, region, trust }: ImagePlace): string =>
+    `${repositoryOf(region, trust)}/packages/${packageName({ instance, site })}`;
   const refOf = ({ site, region, trust }: ImagePlace, digest: string): string =>
-    `${region}-docker.pkg.dev/${platform.project}/${placeOf({ platform, region }).images[trust]}/${packageOf(site)}@${digest}`;
+    `${region}-docker.pkg.dev/${platform.project}/${placeOf({ platform, region }).images[trust]}/${packageName({ instance, site })}@${digest}`;
   return {
     async find(place, key) {
       const name = `${nameOf(place)}/tags/${treeTag(key)}`;

@@ -4,6 +4,7 @@ import type { LaunchId, SiteId } from '../../../site/identity.ts';
 import type { Trust } from '../../../site/site.ts';
 import { sha256 } from '../../artefacts.ts';
 import type { BuildOrder } from '../../build.ts';
+import { packageName } from './names.ts';
 import type { Recipe } from './recipe.ts';
 
 type Build = protos.google.devtools.cloudbuild.v1.IBuild;
@@ -49,8 +50,6 @@ export type BuildWish = Pick<BuildOrder, 'site' | 'region' | 'repository' | 'tru
 export const locationOf = ({ project }: Pick<BuildPlatform, 'project'>, region: string): string =>
   `projects/${project}/locations/${region}`;
 
-/** A site's package is its own, so that it goes with the site. */
-export const packageOf = (site: SiteId): string => site.toLowerCase();
 /** Stands for what was built: an unchanged tree with unchanged settings is not built again. */
 export const treeTag = (key: string): string => `tree-${key.slice(0, 32)}`;
 /** What the build itself pushes to, before anybody looked at its end. */
@@ -88,7 +87,7 @@ const repositoryOf = ({ platform, region }: BuildWish, name: string): string => 
 const cacheOf = (wish: BuildWish, kind: string): string =>
   `${repositoryOf(wish, placeOf(wish).caches[wish.trust])}/${hashed(`${wish.instance} ${wish.repository}`, 24)}:${kind}`;
 const imageOf = (wish: BuildWish): string =>
-  `${repositoryOf(wish, placeOf(wish).images[wish.trust])}/${packageOf(wish.site)}:${launchTag(wish.launch)}`;
+  `${repositoryOf(wish, placeOf(wish).images[wish.trust])}/${packageName(wish)}:${launchTag(wish.launch)}`;
 
 export function placeOf({ platform, region }: Pick<BuildWish, 'platform' | 'region'>): BuildPlatform['regions'][string] {
   const place = platform.regions[region];

@@ -18,13 +18,6 @@ export function readAddresses(reader: Reader): Part<'port' | 'gatePort' | 'publi
   // 0 is any free port.
   const port = reader.integer({ name: 'PORT', example: 'PORT=3000', fallback: 3000 }, { from: 0, to: 65_535 });
   const gatePort = reader.integer({ name: 'MAYFLY_GATE_PORT', example: 'MAYFLY_GATE_PORT=8080', fallback: 8080 }, { from: 0, to: 65_535 });
-  if (port === gatePort && port !== 0) {
-    reader.problem({
-      name: 'MAYFLY_GATE_PORT',
-      wrong: `is ${gatePort}, and so is PORT; they must differ`,
-      example: 'MAYFLY_GATE_PORT=8080',
-    });
-  }
   const publicUrl = reader.parsed(
     { name: 'MAYFLY_PUBLIC_URL', example: 'MAYFLY_PUBLIC_URL=https://mayfly.acme.dev', fallback: new URL(`http://localhost:${port}`) },
     (text) => parseWebUrl(text, 'none'),
@@ -65,9 +58,6 @@ export function readRunning(reader: Reader): Part<'dataDir' | 'roles' | 'target'
     'local',
     'gcp',
   ]);
-  if (target === 'gcp') {
-    reader.problem({ name: 'MAYFLY_TARGET', wrong: 'is gcp, which is not in this version', example: 'MAYFLY_TARGET=local' });
-  }
   return {
     dataDir: resolve(reader.text('MAYFLY_DATA_DIR') ?? '.mayfly'),
     roles: readRoles(reader),

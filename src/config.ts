@@ -1,6 +1,8 @@
 import { readGitHub, readGitHubAddresses, readGitLab } from './config-forges.ts';
-import { type ConfigProblem, type Environment, openReader, type Reader } from './config-reader.ts';
+import { type GoogleConfig, type PulumiSecrets, readGoogle, readPulumiSecrets } from './config-platform.ts';
+import { type ConfigProblem, type Environment, openReader } from './config-reader.ts';
 import { readAddresses, readApiToken, readLimits, readPlaces, readRunning, readSecretKey, readStores } from './config-settings.ts';
+import { checkTogether } from './config-together.ts';
 import type { Terms } from './site/deadline.ts';
 import { nearest } from './site/nearest.ts';
 
@@ -55,6 +57,9 @@ export type Config = {
   readonly githubAddresses: GitHubAddresses;
   readonly gitlab: GitLabConfig | null;
   readonly pulumiBackendUrl: string | null;
+  readonly pulumiSecrets: PulumiSecrets;
+  /** Null on every other target than `gcp`. */
+  readonly google: GoogleConfig | null;
   readonly logLevel: string;
 };
 
@@ -95,6 +100,7 @@ const OURS: readonly string[] = [
   'COMMAND',
   'INSTANCE',
   'SECRET_KEY',
+  'PLATFORM',
 ].map((name) => `MAYFLY_${name}`);
 
 /** The environment as a Config. Throws ConfigError with every problem in it. */
@@ -107,9 +113,10 @@ export function loadConfig(environment: Environment = process.env): Config {
     reader.problem({ name, wrong: `is not a setting of Mayfly${near === undefined ? '' : `; did you mean ${near}?`}`, example });
   }
   const githubAddresses = readGitHubAddresses(reader);
+  const running = readRunning(reader);
   const config: Config = {
     ...readAddresses(reader),
-    ...readRunning(reader),
+    ...running,
     ...readLimits(reader),
     ...readPlaces(reader),
     ...readStores(reader),
@@ -118,28 +125,10 @@ export function loadConfig(environment: Environment = process.env): Config {
     gitlab: readGitLab(reader),
     apiToken: readApiToken(reader),
     secretKey: readSecretKey(reader),
+    google: readGoogle(reader, running.target),
+    pulumiSecrets: readPulumiSecrets(reader, running.target),
   };
   checkTogether(reader, config);
   if (reader.problems.length > 0) throw new ConfigError(reader.problems);
   return config;
-}
-
-/** What only shows when several settings are looked at together. */
-function checkTogether(reader: Reader, config: Config): void {
-  if (config.roles.size < ROLES.length && config.databaseUrl === null && !reader.isSet('DATABASE_URL')) {
-    const wrong = 'is missing: a process with some of the roles shares a database with those that have the others';
-    reader.problem({ name: 'DATABASE_URL', wrong, example: 'DATABASE_URL=postgres://mayfly:…@db.acme.dev/mayfly' });
-  }
-  if (config.target === 'local' && config.roles.has('gate') !== config.roles.has('worker')) {
-    const wrong = 'has one of gate and worker; on the target local they are in one process: sites run where they are built and served';
-    reader.problem({ name: 'MAYFLY_ROLES', wrong, example: 'MAYFLY_ROLES=gate,worker' });
-  }
-  if (config.previewDatabaseUrl !== null && config.previewDatabaseUrl === config.databaseUrl) {
-    const wrong = "is Mayfly's own database; the sites' code must not share it";
-    reader.problem({
-      name: 'MAYFLY_PREVIEW_DATABASE_URL',
-      wrong,
-      example: 'MAYFLY_PREVIEW_DATABASE_URL=postgres://admin:…@previews-db.acme.dev/postgres',
-    });
-  }
 }

@@ -104,7 +104,6 @@ const BAD: readonly [Environment, string, RegExp][] = [
   [{ MAYFLY_ROLES: ',', DATABASE_URL: DATABASE }, 'MAYFLY_ROLES', /names no role/],
   [{ MAYFLY_ROLES: 'web,clock' }, 'DATABASE_URL', /is missing/],
   [{ MAYFLY_ROLES: 'web,gate', DATABASE_URL: DATABASE }, 'MAYFLY_ROLES', /one of gate and worker/],
-  [{ MAYFLY_TARGET: 'gcp' }, 'MAYFLY_TARGET', /not in this version/],
   [{ MAYFLY_TARGET: 'aws' }, 'MAYFLY_TARGET', /not one of local, gcp/],
   [{ MAYFLY_SANDBOX: 'off' }, 'MAYFLY_SANDBOX', /not one of auto, bubblewrap, none/],
   [{ MAYFLY_API_TOKEN: 'short' }, 'MAYFLY_API_TOKEN', /has 5 characters; at least 32/],

@@ -33,6 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/store',
     'src/masking/',
     'src/fault-points.ts',
+    'src/config-platform.ts',
     'infra/labels.ts',
     'infra/preview-local.ts',
     'infra/preview-gcp.ts',

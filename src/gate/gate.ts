@@ -1,13 +1,17 @@
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Runner } from '../site/ports.ts';
 import type { Site } from '../site/site.ts';
 import { type AccessLog, openAccessLog } from './access-log.ts';
+import { openAgents } from './agents.ts';
 import type { Exchange } from './exchange.ts';
 import { siteLabel, toRequestTarget } from './host.ts';
+import type { IdentityTokens } from './identity-token.ts';
 import type { Log } from './log.ts';
+import { answerNotice, answerRobots } from './own-answers.ts';
 import { malformed, overloaded, type PullOnForge, unknownHost } from './pages.ts';
+import { createRecently } from './recently.ts';
 import { openRoutes, type RoutesOptions, TooManyLookups } from './routes.ts';
-import { answerNotice, answerRobots, type ServeOptions, serveSite } from './serve.ts';
+import { type ServeOptions, serveSite } from './serve.ts';
 import { listenAsGate } from './server.ts';
 import { toTrustedProxies, toVisitor } from './visitor.ts';
 
@@ -24,7 +28,10 @@ export type GateOptions = {
   /** The word that commands start with, for the pages. */
   readonly command: string;
   readonly routes: RoutesOptions;
-  readonly runner: Runner;
+  /** Of the processes on this machine; null where there are none. */
+  readonly runner: Runner | null;
+  /** For sites that run elsewhere and let in nobody but this gate; null where there are none. */
+  readonly identity?: IdentityTokens | null;
   /** What the site's forge calls its pull, and the page there; null when it is not known any more. */
   readonly pull: (site: Site) => Promise<PullOnForge>;
   readonly log: Log;
@@ -38,6 +45,8 @@ const TIMES = {
   answer: 120_000,
   /** That somebody may look at an empty page before one says that the app is waking. */
   wakePatience: 1_000,
+  /** For which a service elsewhere that answered is taken to be awake: Cloud Run keeps an idle instance for up to 15 minutes. */
+  awake: 10 * 60_000,
   /** Without a byte in either direction in the middle of a message. */
   stall: 120_000,
   /** For the head of a request. */
@@ -45,6 +54,8 @@ const TIMES = {
   /** For what is in flight when we stop. */
   stop: 10_000,
 };
+
+const MAX_AWAKE = 5_000;
 
 export interface Gate extends AsyncDisposable {
   readonly port: number;
@@ -56,11 +67,11 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   await using stack = new AsyncDisposableStack();
   const accessLog = stack.use(openAccessLog(options));
   const routes = stack.use(openRoutes(options.routes));
-  const agent = new http.Agent({ keepAlive: true, maxFreeSockets: 32, timeout: 30_000 });
-  stack.defer(() => agent.destroy());
   const serve: ServeOptions = {
     ...options,
-    agent,
+    identity: options.identity ?? null,
+    awake: createRecently(MAX_AWAKE, times.awake),
+    agents: stack.use(openAgents()),
     answerMs: times.answer,
     wakePatienceMs: times.wakePatience,
     lookAgain: (site) => routes.lookupAnew(site.host),

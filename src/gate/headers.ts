@@ -24,8 +24,11 @@ const OURS_TO_APP = new Set([
   'x-forwarded-scheme',
   'x-real-ip',
   'x-robots-tag',
+  'x-serverless-authorization',
 ]);
 const OURS_TO_VISITOR = new Set(['x-robots-tag']);
+/** Said by Google's front end of itself, and not of us. */
+const OF_ANOTHER_HOST = new Set([...OURS_TO_VISITOR, 'alt-svc']);
 /** RFC 9110 §6.5.1: a trailer must not change framing, routing or what was decided already. */
 const NOT_IN_TRAILERS = new Set(['content-length', 'content-encoding', 'content-type', 'content-range', 'set-cookie', 'authorization']);
 
@@ -68,16 +71,21 @@ const node = (address: string): string => (address.includes(':') ? `"[${address}
 /** How the body, if any, is framed towards the app. */
 export type Body = 'none' | 'empty' | 'chunked' | 'sized';
 
-/**
- * The request's headers as the app gets them.
- * @param upgrade the protocol that is asked for, when the connection is to be handed over
- */
-export function toAppHeaders(
-  raw: Raw,
-  said: { readonly authority: string; readonly visitor: Visitor; readonly body: Body; readonly upgrade: string | null },
-): string[] {
-  const { authority, visitor } = said;
-  const headers = ['Host', authority, ...passed(raw, OURS_TO_APP)];
+export type SaidToApp = {
+  readonly authority: string;
+  readonly visitor: Visitor;
+  readonly body: Body;
+  /** The protocol that is asked for, when the connection is to be handed over. */
+  readonly upgrade: string | null;
+  /** An app elsewhere is known there by another name, and asks for proof of who we are; null for one on this machine. */
+  readonly elsewhere: { readonly host: string; readonly token: string } | null;
+};
+
+/** The request's headers as the app gets them. `Authorization` is the visitor's: Cloud Run reads ours where we say it. */
+export function toAppHeaders(raw: Raw, said: SaidToApp): string[] {
+  const { authority, visitor, elsewhere } = said;
+  const headers = ['Host', elsewhere?.host ?? authority, ...passed(raw, OURS_TO_APP)];
+  if (elsewhere !== null) headers.push('X-Serverless-Authorization', `Bearer ${elsewhere.token}`);
   const { proto } = visitor;
   const forwarded = visitor.chain.map((address, index) =>
     index === 0 ? `for=${node(address)};host="${authority.replace(/["\\]/g, '')}";proto=${proto}` : `for=${node(address)}`,
@@ -97,9 +105,36 @@ function asksForTrailers(raw: Raw): boolean {
   return false;
 }
 
+/** An app that does not look at `X-Forwarded-Host` takes `from` for its address; visitors know it as `to`. Both are origins. */
+export type Moved = { readonly from: string; readonly to: string };
+
 /** The app's headers as the visitor gets them, with our word to search engines instead of the app's. */
-export function toVisitorHeaders(raw: Raw): string[] {
-  return [...passed(raw, OURS_TO_VISITOR), ...ROBOTS];
+export function toVisitorHeaders(raw: Raw, moved: Moved | null): string[] {
+  if (moved === null) return [...passed(raw, OURS_TO_VISITOR), ...ROBOTS];
+  const headers = passed(raw, OF_ANOTHER_HOST);
+  for (let index = 0; index + 1 < headers.length; index += 2) {
+    const [name, value] = [headers[index], headers[index + 1]];
+    if (name !== undefined && value !== undefined) headers[index + 1] = toVisitorValue(name.toLowerCase(), value, moved);
+  }
+  return [...headers, ...ROBOTS];
+}
+
+function toVisitorValue(name: string, value: string, { from, to }: Moved): string {
+  const { host, hostname } = new URL(from);
+  switch (name) {
+    case 'location':
+    case 'content-location': {
+      // Behind Google's front end an app may take itself for http.
+      const url = /^https?:/i.test(value) ? URL.parse(value) : null;
+      return url?.host === host ? `${to}${url.pathname}${url.search}${url.hash}` : value;
+    }
+    case 'access-control-allow-origin':
+      return URL.parse(value)?.host === host ? to : value;
+    case 'set-cookie':
+      return value.replace(/;\s*domain=\s*\.?([^;\s]*)/i, (all, domain: string) => (domain.toLowerCase() === hostname ? '' : all));
+    default:
+      return value;
+  }
 }
 
 /** What of a trailer section may be passed on. */

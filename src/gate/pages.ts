@@ -208,6 +208,62 @@ export const appLate = (): Notice => ({
   lines: ['It accepted the request, but did not begin to answer in time.'],
 });
 
+export const serviceGone = (): Notice => ({
+  ...nothing,
+  code: 'service-gone',
+  tone: 'failed',
+  status: 503,
+  title: 'This preview is not there any more',
+  lines: ['What served it on Google Cloud was removed. A rebuild or a new commit brings it back.'],
+  retryAfter: LATER,
+});
+
+export const appBusy = (): Notice => ({
+  ...nothing,
+  code: 'busy',
+  tone: 'waiting',
+  status: 503,
+  title: 'This preview is busy',
+  lines: ['Google Cloud has no room for one more visitor right now. This page tries again by itself.'],
+  refresh: SOON,
+  retryAfter: SOON,
+});
+
+export const tooLarge = (): Notice => ({
+  ...nothing,
+  code: 'too-large',
+  tone: 'failed',
+  status: 413,
+  title: 'This is too large to send',
+  lines: ['Previews on Google Cloud take requests of at most 32 MiB.'],
+});
+
+/** Right after a launch Google may need a minute until it knows that the gate may. */
+export const notLetIn = (): Notice => ({
+  ...nothing,
+  code: 'not-let-in',
+  tone: 'failed',
+  status: 502,
+  title: 'This preview cannot be reached yet',
+  lines: [
+    'Google Cloud does not let Mayfly in to it. Right after a launch that takes up to a minute, and this page tries again by itself.',
+    'If it stays like this, the operator finds the cause in the log.',
+  ],
+  refresh: LATER,
+  retryAfter: LATER,
+});
+
+export const gateUnknown = (): Notice => ({
+  ...nothing,
+  code: 'gate-unknown',
+  tone: 'failed',
+  status: 503,
+  title: 'Previews cannot be reached right now',
+  lines: ['Google Cloud gives Mayfly no proof of who it is. The operator finds the cause in the log; this page tries again by itself.'],
+  refresh: LATER,
+  retryAfter: LATER,
+});
+
 export const overloaded = (): Notice => ({
   ...nothing,
   code: 'unavailable',

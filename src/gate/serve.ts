@@ -1,50 +1,23 @@
-import type { Agent } from 'node:http';
 import type { Runner } from '../site/ports.ts';
 import type { Live, Site } from '../site/site.ts';
 import { isOver } from '../site/site-changes.ts';
-import { discardBody, type Exchange, isNavigating, pathname } from './exchange.ts';
+import { type Exchange, isNavigating, pathname } from './exchange.ts';
 import { serveFile } from './files.ts';
-import { ROBOTS } from './headers.ts';
-import type { Log } from './log.ts';
-import { type Notice, renderNotice } from './notice.ts';
-import { appBroken, appLate, appWaking, methodNotAllowed, notFound, noticeOf, type PullOnForge, wakeFailed } from './pages.ts';
+import { answerNotice, answerRobots } from './own-answers.ts';
+import { appBroken, appLate, appWaking, methodNotAllowed, notFound, noticeOf, type PullOnForge, serviceGone, wakeFailed } from './pages.ts';
 import { forward } from './proxy.ts';
+import { type RemoteOptions, serveRemote } from './serve-remote.ts';
 
-export type ServeOptions = {
-  readonly runner: Runner;
-  readonly agent: Agent;
-  readonly log: Log;
+export type ServeOptions = RemoteOptions & {
+  /** Null where nothing runs on this machine. */
+  readonly runner: Runner | null;
   readonly dataDir: string;
   readonly command: string;
   /** What the site's forge calls its pull, and the page there, for a link. */
   readonly pull: (site: Site) => Promise<PullOnForge>;
-  readonly answerMs: number;
-  readonly wakePatienceMs: number;
   /** The site as its row has it now. */
   readonly lookAgain: (site: Site) => Promise<Site | undefined>;
 };
-
-/** Answers with a page of ours, or its few words for what is not a browser. */
-export function answerNotice(exchange: Pick<Exchange, 'request' | 'response'>, notice: Notice): void {
-  const { request, response } = exchange;
-  const { status, headers, body } = renderNotice(notice, request);
-  response.writeHead(status, [...headers, ...ROBOTS, 'Content-Length', String(Buffer.byteLength(body))]);
-  response.end(request.method === 'HEAD' ? undefined : body);
-  discardBody(request);
-}
-
-const ROBOTS_TXT = 'User-agent: *\nDisallow: /\n';
-
-/** True when it was asked for, and is answered: search engines stay out unless the site itself says otherwise. */
-export function answerRobots(exchange: Pick<Exchange, 'request' | 'response' | 'path'>): boolean {
-  const { request, response } = exchange;
-  if (pathname(exchange.path) !== '/robots.txt' || (request.method !== 'GET' && request.method !== 'HEAD')) return false;
-  const length = String(Buffer.byteLength(ROBOTS_TXT));
-  response.writeHead(200, ['Content-Type', 'text/plain; charset=utf-8', 'Cache-Control', 'no-cache', 'Content-Length', length, ...ROBOTS]);
-  response.end(request.method === 'HEAD' ? undefined : ROBOTS_TXT);
-  discardBody(request);
-  return true;
-}
 
 /** What visitors of this site get now. A site that is being removed has nothing to show any more, although it may still run. */
 const liveOf = (site: Site): Live | null => (isOver(site) ? null : site.live);
@@ -56,30 +29,38 @@ export async function serveSite(site: Site, exchange: Exchange, options: ServeOp
     if (!answerRobots(exchange)) answerNotice(exchange, noticeOf(site, { command: options.command, pull: await options.pull(site) }));
     return;
   }
-  if (live.served.kind === 'process') {
-    const answered = await serveProcess(live.served.service, exchange, options);
-    if (answered !== 'gone') return;
-    // A launch or an end may have put another in its place, and its news be on its way to us.
-    const now = await options.lookAgain(site);
-    if (now && liveOf(now)?.revision !== live.revision) return serveSite(now, exchange, options);
-    return answerNotice(exchange, wakeFailed());
-  }
+  const { served } = live;
+  if (served.kind === 'static') return serveStatic(served.folder, exchange, options);
+  const answered =
+    served.kind === 'remote' ? await serveRemote(served.origin, exchange, options) : await serveProcess(served.service, exchange, options);
+  if (answered !== 'gone') return;
+  // A launch or an end may have put another in its place, and its news be on its way to us.
+  const now = await options.lookAgain(site);
+  if (now && liveOf(now)?.revision !== live.revision) return serveSite(now, exchange, options);
+  answerNotice(exchange, served.kind === 'remote' ? serviceGone() : wakeFailed());
+}
+
+async function serveStatic(folder: string, exchange: Exchange, options: ServeOptions): Promise<void> {
   if (exchange.request.method !== 'GET' && exchange.request.method !== 'HEAD') return answerNotice(exchange, methodNotAllowed());
-  const found = await serveFile(exchange, { folder: live.served.folder, dataDir: options.dataDir });
+  const found = await serveFile(exchange, { folder, dataDir: options.dataDir });
   if (!found && !answerRobots(exchange)) answerNotice(exchange, notFound());
 }
 
 /** @returns `gone` when the app could not be brought up: then nothing was answered */
 async function serveProcess(service: string, exchange: Exchange, options: ServeOptions): Promise<'gone' | undefined> {
-  using _visit = options.runner.visit(service);
-  const reached = await reach(service, exchange, options);
+  const { runner } = options;
+  if (runner === null) return 'gone';
+  using _visit = runner.visit(service);
+  const reached = await reach(service, exchange, { ...options, runner });
   if (reached === 'gone' || reached === undefined) return reached;
-  const isRobots = pathname(exchange.path) === '/robots.txt';
   const outcome = await forward(exchange, {
-    socket: reached.socket,
-    agent: options.agent,
+    door: reached,
+    agents: options.agents,
     answerMs: options.answerMs,
-    decline: isRobots ? 404 : null,
+    patienceMs: null,
+    woke: () => undefined,
+    maxBytes: Number.POSITIVE_INFINITY,
+    decline: pathname(exchange.path) === '/robots.txt' ? 404 : null,
   });
   switch (outcome) {
     case 'answered':
@@ -95,7 +76,8 @@ async function serveProcess(service: string, exchange: Exchange, options: ServeO
       answerNotice(exchange, appBroken());
       break;
     default:
-      return outcome satisfies never;
+      // Nobody else speaks behind a socket of ours.
+      answerNotice(exchange, appBroken());
   }
   return undefined;
 }
@@ -104,7 +86,7 @@ async function serveProcess(service: string, exchange: Exchange, options: ServeO
 async function reach(
   service: string,
   exchange: Exchange,
-  options: ServeOptions,
+  options: ServeOptions & { readonly runner: Runner },
 ): Promise<{ readonly socket: string } | 'gone' | undefined> {
   const reaching = options.runner.reach(service).catch((cause: unknown) => {
     options.log.warn({ err: cause, service }, 'an app could not be reached');

@@ -76,8 +76,12 @@ export type PassedOver =
   | { readonly why: 'draft' | 'no-label' | 'awaits-command' | 'closed' }
   | { readonly why: 'nothing-touched'; readonly root: string };
 
-/** How visitors are served: by a process that the supervisor runs, or by files that the gate sends itself. */
-export type Served = { readonly kind: 'process'; readonly service: string } | { readonly kind: 'static'; readonly folder: string };
+/** How visitors are served: by a process that the supervisor runs, by files that the gate sends itself, or by a service elsewhere. */
+export type Served =
+  | { readonly kind: 'process'; readonly service: string }
+  | { readonly kind: 'static'; readonly folder: string }
+  /** `https://…run.app`: whoever answers there lets in nobody but the gate. */
+  | { readonly kind: 'remote'; readonly origin: string };
 
 /** What visitors get now. `revision` is the launch that made it. */
 export type Live = {
@@ -289,9 +293,4 @@ function changed(site: Site, event: SiteEvent): Change {
 /** The launch that the site is in the middle of, if it is in one. */
 export function currentLaunch(site: Site): LaunchId | undefined {
   return site.status === 'building' || site.status === 'deploying' ? site.launch : undefined;
-}
-
-/** Whether a worker still owes this site something. */
-export function isUnsettled(site: Site): boolean {
-  return site.status === 'queued' || site.status === 'building' || site.status === 'deploying' || site.status === 'ending';
 }

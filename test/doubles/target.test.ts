@@ -51,6 +51,7 @@ targetContract('the double of a target', async () => {
     },
     async visit(served, path = '/') {
       if (served.kind === 'static') return files.get(served.folder)?.[path.slice(1)] ?? '';
+      if (served.kind === 'remote') throw new Error('this target serves nothing from elsewhere');
       return grounds.services.get(served.service)?.answer ?? '';
     },
     [Symbol.asyncDispose]: async () => undefined,

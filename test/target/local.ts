@@ -237,6 +237,7 @@ export function orderOf(part: OrderPart): DeployOrder {
 /** What a visitor gets: through the unix socket, waking the app if it sleeps, or from the folder. */
 export async function visit(w: LocalWorld, served: Served, path = '/'): Promise<string> {
   if (served.kind === 'static') return readFile(join(served.folder, path), 'utf8');
+  if (served.kind === 'remote') throw new Error('the target local serves nothing from elsewhere');
   return visitService(w, served.service, path);
 }
 

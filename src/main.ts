@@ -138,7 +138,7 @@ type Parts = {
   readonly log: Logger;
 };
 
-async function startGate({ config, stores, log }: Parts, { runner }: Running, opening: AsyncDisposableStack): Promise<number> {
+async function startGate({ config, stores, log }: Parts, { runner, identity }: Running, opening: AsyncDisposableStack): Promise<number> {
   const { store, dataDir } = stores;
   const pull = async (site: Site) => {
     const repository = await store.repositories.find(site.pull.forge, site.pull.repository);
@@ -150,7 +150,7 @@ async function startGate({ config, stores, log }: Parts, { runner }: Running, op
   const routes = { find: store.sites.findByHost, onChange: store.onChange };
   const gate = opening.use(
     await takingPort('MAYFLY_GATE_PORT', port, () =>
-      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, pull, log }),
+      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, identity, pull, log }),
     ),
   );
   log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');

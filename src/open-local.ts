@@ -58,7 +58,7 @@ async function open(stores: Stores, options: TargetOptions & Ground, opening: As
   const places = { dataDir: dataDir.path, runFolder: dataDir.runFolder };
   const { target, runner } = await openLocal({ ...options, ...places, instance, pulumiUrl, secretFor, check: store.leases.check }, opening);
   const artefacts = await openArtefactUsers(dataDir.path, await openArtefacts(dataDir.path));
-  return { runner, work: { target, artefacts, stocks: { target, artefacts }, ...buildingWith(options, places) } };
+  return { runner, identity: null, work: { target, artefacts, stocks: { target, artefacts }, ...buildingWith(options, places) } };
 }
 
 /** Builds run in the sandbox, with the registries as their only network. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import type { DataDir } from './data-dir.ts';
 import type { Stocks } from './expiry/orphans.ts';
+import type { IdentityTokens } from './gate/identity-token.ts';
 import { startLocal } from './open-local.ts';
 import type { Stores } from './open-stores.ts';
 import type { StagesOptions } from './provision/stages.ts';
@@ -9,7 +10,10 @@ import type { Runner } from './site/ports.ts';
 
 /** Sites on whichever target it is: nobody further in knows which. */
 export type Running = {
-  readonly runner: Runner;
+  /** Of the processes on this machine; null on a target that runs them elsewhere. */
+  readonly runner: Runner | null;
+  /** What the gate shows of itself to sites elsewhere; null where there are none. */
+  readonly identity: IdentityTokens | null;
   /** Null in a process that only has the gate, where that is none of a worker's. */
   readonly work: Work | null;
 };

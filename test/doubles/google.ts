@@ -1,3 +1,10 @@
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pino } from 'pino';
+import { openSandbox, type Sandbox } from '../../src/provision/sandbox.ts';
+import { openPostgresDoor } from '../../src/provision/targets/local/postgres-door.ts';
 import { openArtifactRegistry } from './google/artifact-registry.ts';
 import { type GoogleCloud, openGoogleCloud } from './google/cloud.ts';
 import { type Seen, serveGoogle } from './google/http.ts';
@@ -5,8 +12,9 @@ import { openLogging } from './google/logging.ts';
 import { openMetadata } from './google/metadata.ts';
 import { openOperations } from './google/operations.ts';
 import { makePlatform, type PlatformDescription } from './google/platform.ts';
-import { openRun } from './google/run.ts';
+import { openRun, type Run } from './google/run.ts';
 import { openRunHttp } from './google/run-http.ts';
+import { openRunner, type RealRunner } from './google/runner.ts';
 import { openStorage } from './google/storage.ts';
 import { openTokens, type Tokens } from './google/tokens.ts';
 
@@ -17,6 +25,12 @@ export type GoogleDoubleOptions = {
   readonly regions?: readonly string[];
   /** Email of the account as which the metadata server's clients run; the gate's unless given. */
   readonly account?: string;
+  /** The previews' PostgreSQL, `postgres://…@127.0.0.1:PORT/…`: every region's private server. None unless given. */
+  readonly previewDatabaseUrl?: string;
+  /** How long an instance stays without a request, in milliseconds; 15 minutes unless given. */
+  readonly idleMs?: number;
+  /** How long a second of a start probe takes, in milliseconds: for tests that wait for its end. */
+  readonly secondMs?: number;
 };
 
 export type GoogleDouble = AsyncDisposable & {
@@ -28,20 +42,50 @@ export type GoogleDouble = AsyncDisposable & {
   readonly tokens: Tokens;
   /** What `MAYFLY_PLATFORM` says. */
   readonly platform: PlatformDescription;
+  readonly run: Run;
+  readonly runner: RealRunner;
   /** Every request that came. */
   readonly seen: readonly Seen[];
+  /** Puts an image into the registry that no build made: files below `/app`, where its command is run. @returns its name with digest */
+  push(image: PushedImage): Promise<string>;
+};
+export type PushedImage = {
+  readonly files: Readonly<Record<string, string>>;
+  readonly command: string;
+  /** `site` unless given. */
+  readonly package?: string;
+  readonly region?: string;
+  readonly trust?: 'trusted' | 'untrusted';
+  readonly tags?: readonly string[];
 };
 
-/** A project on Google Cloud on which Mayfly's platform stands, with every API that Mayfly uses. */
+/** Google's own is 15 minutes at most. */
+const IDLE_MS = 15 * 60_000;
+
+/** A project on Google Cloud on which Mayfly's platform stands, with every API that Mayfly uses; its Cloud Run really runs what it is given. */
 export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promise<GoogleDouble> {
   await using opening = new AsyncDisposableStack();
-  const { project, now, regions = ['europe-west1'] } = options;
+  const { project, now, regions = ['europe-west1'], previewDatabaseUrl } = options;
+  const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mfg-')), (path) => rm(path, { recursive: true, force: true }));
+  // Containers have user ids of their own, and sockets in it.
+  await chmod(folder, 0o711);
   const cloud = openGoogleCloud({ ...(project ? { project } : {}), ...(now ? { now } : {}) });
   const tokens = openTokens(cloud.now);
-  const platform = makePlatform(cloud, regions, null);
+  const platform = makePlatform(cloud, regions, previewDatabaseUrl === undefined ? null : new URL(previewDatabaseUrl).host);
+  const sandbox = openLater(() => openSandbox({ mode: 'auto', dataDir: join(folder, 'data'), log: () => undefined }));
+  const door =
+    previewDatabaseUrl === undefined
+      ? null
+      : opening.use(await openPostgresDoor(previewDatabaseUrl, join(folder, 'postgres.sock'), pino({ level: 'silent' })));
+  // In the sandbox the only network is its own 127.0.0.1: that is where the private server is found at its port.
+  const privateHost = door && { port: Number(new URL(previewDatabaseUrl ?? '').port), socket: door.socket };
+  await mkdir(join(folder, 's'), { mode: 0o711 });
+  const { idleMs = IDLE_MS, secondMs = 1000 } = options;
+  const runner = opening.use(await openRunner({ cloud, tokens, sandbox, sockets: join(folder, 's'), privateHost, secondMs, idleMs }));
+  cloud.runner = runner;
+  const run = openRun(cloud);
   const metadata = openMetadata({ cloud, tokens, account: options.account ?? platform.gate, region: regions[0] ?? 'europe-west1' });
   let origin = '';
-  const run = openRun(cloud);
   const apis = [
     openStorage(cloud, () => origin),
     openLogging(cloud),
@@ -58,7 +102,40 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
     cloud,
     tokens,
     platform,
+    run,
+    runner,
     seen: server.seen,
+    push: (image) => push({ cloud, platform, folder: join(folder, 'pushed') }, image),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
+}
+
+/** Opened when it is first used: trying it out takes a moment, and many tests run nothing. */
+function openLater(open: () => Promise<Sandbox>): Pick<Sandbox, 'open'> {
+  let opened: Promise<Sandbox> | undefined;
+  return {
+    async open(box, log) {
+      opened ??= open();
+      return (await opened).open(box, log);
+    },
+  };
+}
+
+type Registry = { readonly cloud: GoogleCloud; readonly platform: PlatformDescription; readonly folder: string };
+
+async function push({ cloud, platform, folder }: Registry, image: PushedImage): Promise<string> {
+  const { files, command, region = Object.keys(platform.regions)[0] ?? '', trust = 'trusted', tags = [] } = image;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([files, command]))
+    .digest('hex');
+  for (const [name, text] of Object.entries(files)) {
+    const file = join(folder, digest, 'app', name);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, text);
+  }
+  const repository = platform.regions[region]?.images[trust];
+  const ref = `${region}-docker.pkg.dev/${platform.project}/${repository}/${image.package ?? 'site'}@sha256:${digest}`;
+  const own = { folder: join(folder, digest), cwd: '/app', command, env: {}, detected: 'a test', uploadedAt: cloud.now() };
+  cloud.images.set(ref, { ...own, tags: new Set(tags) });
+  return ref;
 }

@@ -77,11 +77,12 @@ export function previewGcp(plan: GcpPlan): () => Promise<GcpOutputs> {
     if (!plan.service) return {};
     const { revision } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
-    const service = new Service('site', serviceArgs(plan, plan.service, { image, databaseUrl: database?.url }), {
+    // By region: what moves to another one is made there before it goes here. One that is replaced would go first, having one name.
+    const service = new Service(`site-${region}`, serviceArgs(plan, plan.service, { image, databaseUrl: database?.url }), {
       provider: google,
       customTimeouts: PATIENCE,
     });
-    declareInvoker(plan.service.gate, service, google);
+    declareInvoker(plan.service.gate, service, { name: `gate-${region}`, provider: google });
     return { origin: service.uri };
   };
 }
@@ -89,14 +90,14 @@ export function previewGcp(plan: GcpPlan): () => Promise<GcpOutputs> {
 function declareDatabase({ labels, region }: GcpPlan, wish: PlannedDatabase, provider: ProviderResource): Database {
   const content = wish.seed?.sha256 ?? NO_SEED;
   const props = { ...labels, region, content, seedName: wish.seed?.name ?? null, seedFile: wish.seed?.file ?? null };
-  // The file's place may change from launch to launch, its content is the database's identity.
-  return new Database(`db-${hashed(content, 8)}`, props, { provider, ignoreChanges: ['seedFile', 'seedName'] });
+  // The file's place may change from launch to launch; region and content are the database's identity.
+  return new Database(`db-${hashed(`${region}/${content}`, 8)}`, props, { provider, ignoreChanges: ['seedFile', 'seedName'] });
 }
 
 /** Nobody else is granted anything, so that the service's own address answers the gate alone. */
-function declareInvoker(gate: string, service: Service, provider: ProviderResource): void {
+function declareInvoker(gate: string, service: Service, { name, provider }: { name: string; provider: ProviderResource }): void {
   new ServiceIamMember(
-    'gate',
+    name,
     {
       project: service.project,
       location: service.location,

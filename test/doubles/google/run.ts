@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { type GoogleCloud, regionOf, shortName } from './cloud.ts';
 import { CODES, GoogleError, type GoogleFault } from './faults.ts';
+import { whatIsWrong } from './run-rules.ts';
 import {
   type Condition,
   type Operation,
@@ -56,6 +57,8 @@ export function openRun(cloud: GoogleCloud): Run {
     return service;
   };
 
+  const deleting = new Map<string, Operation>();
+
   /** Starts what the operation waits for; it ends by itself. */
   const operate = (name: string, fault: GoogleFault | undefined, deed: () => Promise<void>): Operation => {
     const ended = Promise.withResolvers<void>();
@@ -90,6 +93,12 @@ export function openRun(cloud: GoogleCloud): Run {
     return operation;
   };
 
+  /** The revision's service, unless a later one is under way by now or the service is gone. */
+  const newest = ({ name }: Revision): RunService | undefined => {
+    const service = services.get(name.slice(0, name.indexOf('/revisions/')));
+    return service?.latestCreatedRevision === name ? service : undefined;
+  };
+
   /** Makes a revision of the service's template, and moves the traffic to it once it is ready. */
   const roll = async (name: string, number: number): Promise<void> => {
     const revision = makeRevision(cloud, find(name), number);
@@ -104,13 +113,12 @@ export function openRun(cloud: GoogleCloud): Run {
         error instanceof RevisionFailure ? error : new RevisionFailure(String(error), { reason: 'INTERNAL', code: 13 });
       const whole = `Revision '${shortName(revision.name)}' is not ready and cannot serve traffic. ${message}`;
       settle(revision, failed(cloud, 'Ready', whole, reason));
-      const service = services.get(name);
+      const service = newest(revision);
       if (service) put(conclude(service, failed(cloud, 'Ready', whole, 'REVISION_FAILED'), service.latestReadyRevision));
       throw new RevisionFailure(whole, { code, reason });
     }
     settle(revision, succeeded(cloud, 'Ready'));
-    // A later update may be under way by now, or the service gone.
-    const service = services.get(name);
+    const service = newest(revision);
     if (service) put(conclude(service, succeeded(cloud, 'Ready'), revision.name));
   };
   const settle = (revision: Revision, condition: Condition): void => {
@@ -129,11 +137,12 @@ export function openRun(cloud: GoogleCloud): Run {
           `Quota exceeded for total allowable count of Services per project per region, limit ${cloud.quotas.servicesPerRegion}.`,
         );
       }
+      refuseWrong(serviceId, wish);
       mayActAs(cloud, wish);
       const at = cloud.now().toISOString();
       const pending: Condition = { type: 'Ready', state: 'CONDITION_RECONCILING', lastTransitionTime: at };
       const made: RunService = {
-        ...wish,
+        ...withDefaults(wish),
         name,
         uid: randomUUID(),
         generation: '1',
@@ -169,9 +178,10 @@ export function openRun(cloud: GoogleCloud): Run {
           `Conflict for resource '${shortName(name)}': version '${wish.etag}' was specified but current version is '${before.etag}'.`,
         );
       }
+      refuseWrong(shortName(name), wish);
       mayActAs(cloud, wish);
       const generation = String(Number(before.generation) + 1);
-      const { etag: _, ...said } = wish;
+      const { etag: _, ...said } = withDefaults(wish);
       const { uid, createTime, creator: maker, uri, urls, terminalCondition, conditions, latestReadyRevision } = before;
       put({
         // Whatever an update does not say is as if it had never been said.
@@ -196,6 +206,8 @@ export function openRun(cloud: GoogleCloud): Run {
     },
     async remove(name) {
       const fault = admit('run.services.delete', name);
+      const running = find(name).deleteTime === undefined ? undefined : deleting.get(name);
+      if (running) return answered(fault, running);
       const service = put({ ...find(name), deleteTime: cloud.now().toISOString(), reconciling: true });
       const deed = async (): Promise<void> => {
         await cloud.runner.onDelete(service);
@@ -203,7 +215,9 @@ export function openRun(cloud: GoogleCloud): Run {
         policies.delete(name);
         for (const { name: revision } of revisionsOf(cloud, name)) cloud.revisions.delete(revision);
       };
-      return answered(fault, operate(name, fault, deed));
+      const operation = operate(name, fault, deed);
+      deleting.set(name, operation);
+      return answered(fault, operation);
     },
     get(name) {
       admit('run.services.get', name);
@@ -241,6 +255,39 @@ export function openRun(cloud: GoogleCloud): Run {
       const operation = operations.get(name);
       if (!operation) throw new GoogleError('NOT_FOUND', `Operation '${name}' not found.`);
       return operation;
+    },
+  };
+}
+
+function refuseWrong(serviceId: string, wish: ServiceWish): void {
+  const wrong = whatIsWrong(serviceId, wish);
+  if (wrong.length > 0) throw new GoogleError('INVALID_ARGUMENT', `Violation in Service: ${wrong.join('; ')}`);
+}
+
+/** What the API adds to what was said. */
+function withDefaults(wish: ServiceWish): ServiceWish {
+  const { template } = wish;
+  return {
+    ingress: 'INGRESS_TRAFFIC_ALL',
+    launchStage: 'GA',
+    invokerIamDisabled: false,
+    traffic: [{ type: 'TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST', percent: 100 }],
+    ...wish,
+    template: {
+      timeout: '300s',
+      maxInstanceRequestConcurrency: 80,
+      ...template,
+      containers: template.containers.map((container) => ({
+        ...container,
+        ports: (container.ports ?? [{ containerPort: 8080 }]).map((port) => ({ name: 'http1', ...port })),
+        resources: { cpuIdle: true, ...container.resources, limits: { cpu: '1', memory: '512Mi', ...container.resources?.limits } },
+        startupProbe: container.startupProbe ?? {
+          timeoutSeconds: 240,
+          periodSeconds: 240,
+          failureThreshold: 1,
+          tcpSocket: { port: container.ports?.[0]?.containerPort ?? 8080 },
+        },
+      })),
     },
   };
 }

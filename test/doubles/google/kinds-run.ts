@@ -1,0 +1,213 @@
+// `gcp:cloudrunv2/*`, as @pulumi/gcp 9.37.0 has them.
+import { z } from 'zod';
+import { type GoogleCloud, shortName } from './cloud.ts';
+import { checkMessage, isRecord, openDescription, type Problem } from './description.ts';
+import { GoogleError } from './faults.ts';
+import { InitFailed, insist, type Kind, type Properties, type State, spoken, waitFor } from './kind.ts';
+import { openRun, type Run } from './run.ts';
+import type { Policy, RunService, ServiceWish } from './run-types.ts';
+import { fromApi, type Spelling, toApi } from './spelling.ts';
+
+const description = openDescription('@google-cloud/run');
+const SERVICE = description.message('google.cloud.run.v2.Service');
+
+const SPELLING: Spelling = {
+  Service: { traffics: { api: 'traffic' }, terminalConditions: { api: 'terminalCondition', as: 'list' } },
+  Container: {
+    envs: { api: 'env' },
+    commands: { api: 'command' },
+    dependsOns: { api: 'dependsOn' },
+    ports: { api: 'ports', as: 'one' },
+  },
+};
+
+/** What the provider keeps to itself or puts into the address. */
+const OWN = z.strictObject({
+  name: z.string().min(1),
+  location: z.string().min(1),
+  project: z.string().min(1),
+  deletionProtection: z.boolean().default(true),
+});
+const OWN_KEYS = Object.keys(OWN.shape);
+
+/** `in-state` is what newer versions of Google's provider do; what is in neither is nowhere to be found but with Google. */
+export type FailedCreates = 'out-of-state' | 'in-state';
+
+export type RunKindOptions = {
+  /** Where a service is whose first revision fails. The versions of Google's provider differ. */
+  readonly failedCreates?: FailedCreates;
+};
+
+/** The kinds of Cloud Run, for `openGcpProvider`. */
+export function runKinds(cloud: GoogleCloud, { failedCreates = 'out-of-state' }: RunKindOptions = {}): Readonly<Record<string, Kind>> {
+  const run = openRun(cloud);
+  return {
+    'gcp:cloudrunv2/service:Service': serviceKind(run, failedCreates),
+    'gcp:cloudrunv2/serviceIamMember:ServiceIamMember': iamMemberKind(run),
+  };
+}
+
+const wished = z.looseObject({ template: z.looseObject({ containers: z.array(z.looseObject({ image: z.string() })) }) });
+
+/** What is checked already, as the API takes it; the label says who made it. */
+function toWish(inputs: Properties): ServiceWish {
+  const { json } = toApi(SERVICE, withoutOwn(inputs), SPELLING);
+  const wish = wished.parse(json);
+  const labels = isRecord(wish.labels) ? z.record(z.string(), z.string()).parse(wish.labels) : {};
+  return { ...wish, labels: { ...labels, 'goog-pulumi-provisioned': 'true' } };
+}
+
+const ownOf = (inputs: Properties) => OWN.parse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
+const withoutOwn = (inputs: Properties): Properties =>
+  Object.fromEntries(Object.entries(inputs).filter(([key]) => !OWN_KEYS.includes(key)));
+
+function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
+  const stateOf = (service: RunService, inputs: Properties): State => {
+    const { name, labels = {}, ...rest } = service;
+    const said = isRecord(inputs.labels) ? Object.keys(inputs.labels) : [];
+    return {
+      ...fromApi(SERVICE, rest, SPELLING),
+      ...ownOf(inputs),
+      name: shortName(name),
+      labels: Object.fromEntries(Object.entries(labels).filter(([key]) => said.includes(key))),
+      effectiveLabels: labels,
+      pulumiLabels: labels,
+      effectiveAnnotations: service.annotations ?? {},
+    };
+  };
+  const nameOf = ({ project, location, name }: z.infer<typeof OWN>): string => `projects/${project}/locations/${location}/services/${name}`;
+  return {
+    check(inputs) {
+      const own = OWN.safeParse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
+      const wrong = own.success ? [] : own.error.issues.map(({ path, message }): Problem => ({ path: path.join('.'), reason: message }));
+      const { json, problems } = toApi(SERVICE, withoutOwn(inputs), SPELLING);
+      return [...wrong, ...problems, ...checkMessage(SERVICE, json, '')];
+    },
+    isReplacing: (input) => ['name', 'location', 'project'].includes(input),
+    async create(inputs, waiting) {
+      const { project, location, name } = ownOf(inputs);
+      const parent = `projects/${project}/locations/${location}`;
+      const operation = await insist(() => run.create(parent, name, toWish(inputs)), waiting).catch((error: unknown) => {
+        throw new Error(plural(`Error creating Service: ${spoken(error)}`));
+      });
+      const id = `${parent}/services/${name}`;
+      const failure = await waitFor(operation, 'Creating Service', waiting);
+      if (failure === undefined) return { id, state: stateOf(run.get(id), inputs) };
+      const text = `Error waiting to create Service: ${failure}`;
+      if (failedCreates === 'out-of-state') throw new Error(plural(text));
+      throw new InitFailed(plural(text), { id, state: stateOf(run.get(id), inputs) });
+    },
+    async read(id, state, waiting) {
+      try {
+        return stateOf(await insist(() => run.get(id), waiting), state);
+      } catch (error) {
+        if (error instanceof GoogleError && error.status === 'NOT_FOUND') return undefined;
+        throw new Error(plural(`Error when reading or editing CloudRunV2Service "${id}": ${spoken(error)}`));
+      }
+    },
+    async update(id, inputs, waiting) {
+      if (nameOf(ownOf(inputs)) !== id) throw new Error(`an update of ${id} with another name`);
+      const operation = await insist(() => run.update(id, toWish(inputs)), waiting).catch((error: unknown) => {
+        throw new Error(plural(`Error updating Service "${id}": ${spoken(error)}`));
+      });
+      const failure = await waitFor(operation, 'Updating Service', waiting);
+      // The provider has written down by then what it was to do.
+      if (failure !== undefined) throw new InitFailed(plural(failure), { id, state: stateOf(run.get(id), inputs) });
+      return stateOf(run.get(id), inputs);
+    },
+    async remove(id, state, waiting) {
+      if (ownOf(state).deletionProtection) {
+        throw new Error(plural('cannot destroy service without setting deletion_protection=false and running `pulumi up`'));
+      }
+      try {
+        const failure = await waitFor(await insist(() => run.remove(id), waiting), 'Deleting Service', waiting);
+        if (failure !== undefined) throw new Error(failure);
+      } catch (error) {
+        // Gone is what was wanted.
+        if (error instanceof GoogleError && error.status === 'NOT_FOUND') return;
+        throw new Error(
+          plural(error instanceof GoogleError ? `Error when reading or editing Service "${id}": ${spoken(error)}` : spoken(error)),
+        );
+      }
+    },
+  };
+}
+
+/** As the bridge between Terraform's providers and Pulumi prints them. */
+const plural = (text: string): string => `1 error occurred:\n\t* ${text}\n\n`;
+
+const membership = z.strictObject({
+  name: z.string().min(1),
+  location: z.string().min(1),
+  project: z.string().min(1),
+  role: z.string().regex(/^(?:roles|projects\/[^/]+\/roles|organizations\/[^/]+\/roles)\/[A-Za-z0-9_.]+$/),
+  member: z.string().regex(/^(?:allUsers|allAuthenticatedUsers|(?:user|group|serviceAccount|domain|principal|principalSet):.+)$/),
+});
+
+function iamMemberKind(run: Run): Kind {
+  const stateOf = (inputs: z.infer<typeof membership>, etag: string): State => ({ ...inputs, etag });
+  const serviceOf = ({ project, location, name }: z.infer<typeof membership>): string =>
+    `projects/${project}/locations/${location}/services/${name}`;
+  const parse = ({ etag: _, ...inputs }: Properties) => membership.parse(inputs);
+  /** Reads, changes, writes, and again when somebody was quicker. */
+  const change = (service: string, alter: (bindings: Policy['bindings']) => Policy['bindings']): Policy => {
+    for (let round = 1; ; round += 1) {
+      try {
+        const { bindings, etag } = run.getPolicy(service);
+        return run.setPolicy(service, alter(bindings), etag);
+      } catch (error) {
+        if (!(error instanceof GoogleError && error.status === 'ABORTED') || round > 5) throw error;
+      }
+    }
+  };
+  return {
+    check(inputs) {
+      const parsed = membership.safeParse(inputs);
+      return parsed.success ? [] : parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), reason: message }));
+    },
+    isReplacing: () => true,
+    async create(inputs, waiting) {
+      const wish = parse(inputs);
+      const service = serviceOf(wish);
+      try {
+        const { etag } = await insist(() => change(service, (bindings) => withMember(bindings, wish)), waiting);
+        return { id: `${service}/${wish.role}/${wish.member}`, state: stateOf(wish, etag) };
+      } catch (error) {
+        const what = `Error applying IAM policy for cloudrunv2 service "${service}"`;
+        throw new Error(plural(`${what}: Error setting IAM policy for cloudrunv2 service "${service}": ${spoken(error)}`));
+      }
+    },
+    async read(_, state, waiting) {
+      const wish = parse(state);
+      try {
+        const { bindings, etag } = await insist(() => run.getPolicy(serviceOf(wish)), waiting);
+        return bindings.some(({ role, members }) => role === wish.role && members.includes(wish.member)) ? stateOf(wish, etag) : undefined;
+      } catch (error) {
+        if (error instanceof GoogleError && error.status === 'NOT_FOUND') return undefined;
+        throw new Error(plural(`Error when reading or editing Resource "cloudrunv2 service": ${spoken(error)}`));
+      }
+    },
+    update: () => Promise.reject(new Error('a ServiceIamMember is never updated')),
+    async remove(_, state, waiting) {
+      const wish = parse(state);
+      try {
+        await insist(() => change(serviceOf(wish), (bindings) => withoutMember(bindings, wish)), waiting);
+      } catch (error) {
+        if (error instanceof GoogleError && error.status === 'NOT_FOUND') return;
+        throw new Error(plural(`Error when reading or editing Resource "cloudrunv2 service": ${spoken(error)}`));
+      }
+    },
+  };
+}
+
+type Wish = { readonly role: string; readonly member: string };
+const withMember = (bindings: Policy['bindings'], { role, member }: Wish): Policy['bindings'] => {
+  const others = bindings.filter((one) => one.role !== role);
+  const members = bindings.find((one) => one.role === role)?.members ?? [];
+  return [...others, { role, members: [...new Set([...members, member])] }];
+};
+const withoutMember = (bindings: Policy['bindings'], { role, member }: Wish): Policy['bindings'] =>
+  bindings.flatMap((one) => {
+    const members = one.role === role ? one.members.filter((it) => it !== member) : one.members;
+    return members.length === 0 ? [] : [{ role: one.role, members }];
+  });

@@ -1,0 +1,32 @@
+import * as gcp from '@pulumi/gcp';
+import type { CustomResourceOptions, Resource } from '@pulumi/pulumi';
+import { type NameKey, nameOf } from './names.ts';
+import type { PlatformPlan } from './plan.ts';
+
+/** What every part of the platform is declared with. */
+export type Ground = {
+  readonly plan: PlatformPlan;
+  /** Of everything that can bear labels: Mayfly's own reconciling leaves alone what has no site in them. */
+  readonly labels: Readonly<Record<string, string>>;
+  name(key: NameKey, region?: string): string;
+  /** Options of a resource that waits for others which it does not name. */
+  after(...others: readonly Resource[]): CustomResourceOptions;
+};
+
+/** Says project and region by itself: nothing of the environment gets in but the credentials. */
+export function openGround(plan: PlatformPlan): Ground {
+  const { project, instance, kept, names, places } = plan;
+  const provider = new gcp.Provider('google', {
+    project,
+    region: places.home,
+    // Some APIs ask a person's credentials which project pays for the question.
+    billingProject: project,
+    userProjectOverride: true,
+  });
+  return {
+    plan,
+    labels: { 'mayfly-instance': instance },
+    name: (key, region = '') => nameOf(key, names, { project, instance, generation: kept.generation, region }),
+    after: (...others) => ({ provider, dependsOn: [...others] }),
+  };
+}

@@ -1,0 +1,74 @@
+/** Google's rules for names, by kind: what a name may look like, and how that is said. */
+const KINDS = {
+  account: { pattern: /^[a-z](?:[a-z0-9-]{4,28}[a-z0-9])$/, rule: '6 to 30 lower-case letters, digits and dashes, a letter first' },
+  plain: { pattern: /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/, rule: 'at most 63 lower-case letters, digits and dashes, a letter first' },
+  service: { pattern: /^[a-z](?:[a-z0-9-]{0,47}[a-z0-9])?$/, rule: 'at most 49 lower-case letters, digits and dashes, a letter first' },
+  bucket: { pattern: /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, rule: '3 to 63 lower-case letters, digits and dashes' },
+  role: { pattern: /^[a-zA-Z0-9_.]{3,64}$/, rule: '3 to 64 letters, digits, points and underscores' },
+  secret: { pattern: /^[a-zA-Z0-9_-]{1,240}$/, rule: 'letters, digits, dashes and underscores' },
+} as const;
+
+/** Every name of the platform, and what it is when nobody chose another. What has `{region}` is there once for each region. */
+const DEFAULTS = {
+  web: { kind: 'account', template: '{instance}-web' },
+  gate: { kind: 'account', template: '{instance}-gate' },
+  worker: { kind: 'account', template: '{instance}-worker' },
+  'build-trusted': { kind: 'account', template: '{instance}-build' },
+  'build-untrusted': { kind: 'account', template: '{instance}-build-fork' },
+  'site-trusted': { kind: 'account', template: '{instance}-site' },
+  'site-untrusted': { kind: 'account', template: '{instance}-site-fork' },
+  'worker-role': { kind: 'role', template: '{instance}.sites' },
+  'web-service': { kind: 'service', template: '{instance}-web' },
+  'gate-service': { kind: 'service', template: '{instance}-gate' },
+  'worker-pool': { kind: 'service', template: '{instance}-worker' },
+  network: { kind: 'plain', template: '{instance}' },
+  'home-subnetwork': { kind: 'plain', template: '{instance}-home' },
+  subnetwork: { kind: 'plain', template: '{instance}-sites-{region}' },
+  'home-range': { kind: 'plain', template: '{instance}-home-services' },
+  'sites-range': { kind: 'plain', template: '{instance}-sites-services' },
+  firewall: { kind: 'plain', template: '{instance}-sites' },
+  bucket: { kind: 'bucket', template: '{project}-{instance}-{region}' },
+  'images-trusted': { kind: 'plain', template: '{instance}-images' },
+  'images-untrusted': { kind: 'plain', template: '{instance}-images-fork' },
+  'caches-trusted': { kind: 'plain', template: '{instance}-caches' },
+  'caches-untrusted': { kind: 'plain', template: '{instance}-caches-fork' },
+  database: { kind: 'plain', template: '{instance}-{generation}' },
+  'preview-database': { kind: 'plain', template: '{instance}-{region}-{generation}' },
+  redis: { kind: 'plain', template: '{instance}' },
+  'key-ring': { kind: 'secret', template: '{instance}-{generation}' },
+  key: { kind: 'secret', template: 'settings' },
+  'database-secret': { kind: 'secret', template: '{instance}-database-url' },
+  'preview-database-secret': { kind: 'secret', template: '{instance}-preview-database-url' },
+  'key-secret': { kind: 'secret', template: '{instance}-secret-key' },
+  'redis-secret': { kind: 'secret', template: '{instance}-redis-url' },
+  edge: { kind: 'service', template: '{instance}-edge' },
+  logs: { kind: 'plain', template: '{instance}-{generation}' },
+  budget: { kind: 'plain', template: '{instance}' },
+} as const satisfies Readonly<Record<string, { readonly kind: keyof typeof KINDS; readonly template: string }>>;
+
+export type NameKey = keyof typeof DEFAULTS;
+/** Templates that somebody chose: `{project}`, `{instance}`, `{region}` and `{generation}` stand for what they say. */
+export type Names = Readonly<Partial<Record<NameKey, string>>>;
+export const NAME_KEYS = Object.keys(DEFAULTS).filter((key): key is NameKey => key in DEFAULTS);
+
+type Filling = { readonly project: string; readonly instance: string; readonly generation: string; readonly region?: string };
+
+/** A name: of what is there once for each region, in that region. Two Mayflys in one project differ by their instance. */
+export function nameOf(key: NameKey, names: Names, { project, instance, generation, region = '' }: Filling): string {
+  const values: Readonly<Record<string, string>> = { project, instance, generation, region };
+  return (names[key] ?? DEFAULTS[key].template).replace(/\{(\w+)\}/g, (whole, word: string) => values[word] ?? whole);
+}
+
+/** What Google would refuse among the names, as sentences; `regions` are those that each regional name is made for. */
+export function problemsOf(names: Names, filling: Filling, regions: readonly string[]): readonly string[] {
+  return NAME_KEYS.flatMap((key) => {
+    const { kind, template } = DEFAULTS[key];
+    const isRegional = template.includes('{region}');
+    if (isRegional && !(names[key] ?? template).includes('{region}')) {
+      return [`names.${key} needs {region} in it: there is one for each region`];
+    }
+    const filled = (isRegional ? regions : ['']).map((region) => nameOf(key, names, { ...filling, region }));
+    const bad = filled.find((name) => !KINDS[kind].pattern.test(name));
+    return bad === undefined ? [] : [`names.${key} is ${JSON.stringify(bad)}, and Google takes ${KINDS[kind].rule}`];
+  });
+}

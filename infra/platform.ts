@@ -21,14 +21,13 @@ export function platform(plan: PlatformPlan): () => Promise<Readonly<Record<stri
   return async () => {
     const ground = openGround(plan);
     const apis = declareApis(ground);
-    const ring = declareKeyRing(ground, apis);
     const identities = declareIdentities(ground, apis);
     const network = declareNetwork(ground, apis);
     const regions = plan.places.regions.map((region) => declareRegion(ground, region, apis));
     const granted = declareAccess(ground, identities, regions);
-    const databases = declareDatabases(ground, network, ring);
+    const databases = declareDatabases(ground, network);
     const redis = declareRedis(ground, network);
-    const settings = declareSettings(ground, ring, { identities, databases, redis });
+    const settings = declareSettings(ground, declareKeyRing(ground, apis), { identities, databases, redis });
     const address = declareAddress(ground, apis);
     const { map, authorisations } = declareCertificates(ground, apis);
     const described = describe(ground, { identities, regions, databases });

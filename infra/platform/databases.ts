@@ -21,7 +21,7 @@ export type Databases = {
 };
 
 /** Mayfly's own PostgreSQL at home, and one for previews in each region: hostile SQL never shares a server with Mayfly's rows. */
-export function declareDatabases(ground: Ground, network: Network, ring: gcp.kms.KeyRing): Databases {
+export function declareDatabases(ground: Ground, network: Network): Databases {
   const { plan, name, after } = ground;
   const { project, places, stores, kept } = plan;
   const own = declareServer(ground, network, {
@@ -32,7 +32,6 @@ export function declareDatabases(ground: Ground, network: Network, ring: gcp.kms
     backups: 'kept',
     flags: [],
     wish: stores.database,
-    ring,
   });
   // It goes with its server: by itself it could not go while anybody is connected.
   const database = new gcp.sql.Database('database-mayfly', { project, instance: own.name, name: USER, deletionPolicy: 'ABANDON' }, after());
@@ -46,7 +45,6 @@ export function declareDatabases(ground: Ground, network: Network, ring: gcp.kms
       backups: 'none',
       flags: [{ name: 'max_connections', value: PREVIEW_CONNECTIONS }],
       wish: stores.previews,
-      ring,
     });
     return { region, server, user: declareUser(ground, `preview-database-user-${region}`, server, kept.previewPassword) };
   });
@@ -68,8 +66,6 @@ type Server = {
   readonly backups: 'kept' | 'none';
   readonly flags: readonly { readonly name: string; readonly value: string }[];
   readonly wish: PlannedServer;
-  /** Its name holds the generation as well, and is what the next `up` knows it by. */
-  readonly ring: gcp.kms.KeyRing;
 };
 
 function declareServer({ plan, labels, after }: Ground, { network, peering }: Network, server: Server): gcp.sql.DatabaseInstance {
@@ -105,7 +101,7 @@ function declareServer({ plan, labels, after }: Ground, { network, peering }: Ne
       },
     },
     // Making one takes ten minutes, and more when Google is busy.
-    { ...after(peering, server.ring), customTimeouts: { create: '40m', update: '40m', delete: '40m' } },
+    { ...after(peering), customTimeouts: { create: '40m', update: '40m', delete: '40m' } },
   );
 }
 

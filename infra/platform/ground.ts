@@ -1,7 +1,7 @@
 import * as gcp from '@pulumi/gcp';
-import type { CustomResourceOptions, Resource } from '@pulumi/pulumi';
+import { ComponentResource, type CustomResourceOptions, type Resource, secret } from '@pulumi/pulumi';
 import { type NameKey, nameOf } from './names.ts';
-import type { PlatformPlan } from './plan.ts';
+import type { Kept, PlatformPlan } from './plan.ts';
 
 /** What every part of the platform is declared with. */
 export type Ground = {
@@ -13,16 +13,31 @@ export type Ground = {
   after(...others: readonly Resource[]): CustomResourceOptions;
 };
 
+/** Where the next `up` finds what was made once. */
+export const KEPT_TYPE = 'mayfly:platform:Kept';
+
+/** No more than a place in the state, encrypted with it; it is there before anything else is. */
+class Remembered extends ComponentResource {
+  constructor(kept: Kept) {
+    super(KEPT_TYPE, 'kept', { json: secret(JSON.stringify(kept)) });
+    this.registerOutputs();
+  }
+}
+
 /** Says project and region by itself: nothing of the environment gets in but the credentials. */
 export function openGround(plan: PlatformPlan): Ground {
   const { project, instance, kept, names, places } = plan;
-  const provider = new gcp.Provider('google', {
-    project,
-    region: places.home,
-    // Some APIs ask a person's credentials which project pays for the question.
-    billingProject: project,
-    userProjectOverride: true,
-  });
+  const provider = new gcp.Provider(
+    'google',
+    {
+      project,
+      region: places.home,
+      // Some APIs ask a person's credentials which project pays for the question.
+      billingProject: project,
+      userProjectOverride: true,
+    },
+    { dependsOn: new Remembered(kept) },
+  );
   return {
     plan,
     labels: { 'mayfly-instance': instance },

@@ -25,7 +25,7 @@ export function declareIdentities({ plan, name, after }: Ground, apis: Apis): Id
     'role-sites',
     {
       project,
-      roleId: name('worker-role').replaceAll('-', '_'),
+      roleId: name('worker-role'),
       title: `Mayfly: sites of ${plan.instance}`,
       description: 'Cloud Run services of sites, and who may call them',
       permissions: [...SITES_PERMISSIONS],

@@ -56,7 +56,9 @@ type Filling = { readonly project: string; readonly instance: string; readonly g
 /** A name: of what is there once for each region, in that region. Two Mayflys in one project differ by their instance. */
 export function nameOf(key: NameKey, names: Names, { project, instance, generation, region = '' }: Filling): string {
   const values: Readonly<Record<string, string>> = { project, instance, generation, region };
-  return (names[key] ?? DEFAULTS[key].template).replace(/\{(\w+)\}/g, (whole, word: string) => values[word] ?? whole);
+  const name = (names[key] ?? DEFAULTS[key].template).replace(/\{(\w+)\}/g, (whole, word: string) => values[word] ?? whole);
+  // The one kind of name that knows no dashes.
+  return DEFAULTS[key].kind === 'role' ? name.replaceAll('-', '_') : name;
 }
 
 /** What Google would refuse among the names, as sentences; `regions` are those that each regional name is made for. */

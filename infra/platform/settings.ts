@@ -28,7 +28,7 @@ export type Settings = {
 const EVERYBODY: readonly Part[] = ['web', 'gate', 'worker'];
 const ROTATION_SECONDS = 90 * 86_400;
 
-/** The key ring is made early: its name says which generation of names this platform has. */
+/** Google never deletes a key ring, so each generation has one of its own. It costs nothing. */
 export function declareKeyRing({ plan, name, after }: Ground, apis: Apis): gcp.kms.KeyRing {
   return new gcp.kms.KeyRing('key-ring', { project: plan.project, name: name('key-ring'), location: plan.places.home }, after(...apis));
 }

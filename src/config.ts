@@ -69,9 +69,9 @@ export const CONFIG_EXIT_CODE = 78;
 /** Everything that is wrong with the environment, at once. Its message is what the operator reads; it quotes no secret. */
 export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
-  constructor(problems: readonly ConfigProblem[]) {
+  constructor(problems: readonly ConfigProblem[], heading = 'Mayfly cannot start with these settings:') {
     const lines = problems.map(({ name, wrong, example }) => `  ${name} ${wrong}\n    for example: ${example}`);
-    super(`Mayfly cannot start with these settings:\n${lines.join('\n')}`);
+    super(`${heading}\n${lines.join('\n')}`);
     this.name = 'ConfigError';
     this.problems = problems;
   }
@@ -102,6 +102,9 @@ const OURS: readonly string[] = [
   'SECRET_KEY',
   'PLATFORM',
 ].map((name) => `MAYFLY_${name}`);
+
+/** The environment, for the commands that are no Mayfly and read none of its settings. */
+export const readEnvironment = (): Environment => process.env;
 
 /** The environment as a Config. Throws ConfigError with every problem in it. */
 export function loadConfig(environment: Environment = process.env): Config {

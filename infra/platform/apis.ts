@@ -1,5 +1,6 @@
 import * as gcp from '@pulumi/gcp';
-import type { Ground } from './ground.ts';
+import type { CustomResourceOptions } from '@pulumi/pulumi';
+import type { PlatformPlan } from './plan.ts';
 
 const APIS = {
   artifactregistry: 'images and caches',
@@ -18,17 +19,14 @@ const APIS = {
   storage: 'source archives',
 } as const;
 
-export type Apis = readonly gcp.projects.Service[];
-
 /** Switches on what is used. Switching off again could break what others have in the project, so leaving does not. */
-export function declareApis({ plan, after }: Ground): Apis {
-  const { stores, watch, project } = plan;
+export function declareApis({ project, stores, watch }: PlatformPlan, options: CustomResourceOptions): readonly gcp.projects.Service[] {
   const wanted = [
     ...Object.keys(APIS),
     ...(stores.redisGb === null ? [] : ['redis']),
     ...(watch.budget === null ? [] : ['billingbudgets']),
   ];
   return wanted.map(
-    (api) => new gcp.projects.Service(`api-${api}`, { project, service: `${api}.googleapis.com`, disableOnDestroy: false }, after()),
+    (api) => new gcp.projects.Service(`api-${api}`, { project, service: `${api}.googleapis.com`, disableOnDestroy: false }, options),
   );
 }

@@ -1,14 +1,13 @@
 import * as gcp from '@pulumi/gcp';
 import { interpolate, type Output } from '@pulumi/pulumi';
-import type { Apis } from './apis.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Ground } from './ground.ts';
 import type { DnsRecord } from './plan.ts';
 
 /** The address is there before what stands behind it: Mayfly has to know whom to believe. */
-export function declareAddress({ plan, labels, name, after }: Ground, apis: Apis): gcp.compute.GlobalAddress {
+export function declareAddress({ plan, labels, name, after }: Ground): gcp.compute.GlobalAddress {
   const props = { project: plan.project, name: name('edge'), addressType: 'EXTERNAL', labels };
-  return new gcp.compute.GlobalAddress('edge-address', props, after(...apis));
+  return new gcp.compute.GlobalAddress('edge-address', props, after());
 }
 
 const MANAGED = 'EXTERNAL_MANAGED';
@@ -82,15 +81,11 @@ function declareBackend({ plan, name, after }: Ground, part: 'web' | 'gate', ser
 export type Certificates = { readonly map: gcp.certificatemanager.CertificateMap; readonly authorisations: readonly Output<DnsRecord>[] };
 
 /** One certificate for the control plane, the previews' host and every name below it, once the DNS shows that they are ours. */
-export function declareCertificates({ plan, labels, name, after }: Ground, apis: Apis): Certificates {
+export function declareCertificates({ plan, labels, name, after }: Ground): Certificates {
   const { project, hosts } = plan;
   const edge = name('edge');
   const authorise = (id: 'control' | 'previews', domain: string): gcp.certificatemanager.DnsAuthorization =>
-    new gcp.certificatemanager.DnsAuthorization(
-      `edge-${id}-authorisation`,
-      { project, name: `${edge}-${id}`, domain, labels },
-      after(...apis),
-    );
+    new gcp.certificatemanager.DnsAuthorization(`edge-${id}-authorisation`, { project, name: `${edge}-${id}`, domain, labels }, after());
   const authorisations = [authorise('control', hosts.control), authorise('previews', hosts.previews)];
   const names = { control: hosts.control, previews: hosts.previews, wildcard: `*.${hosts.previews}` };
   const certificate = new gcp.certificatemanager.Certificate(
@@ -104,7 +99,7 @@ export function declareCertificates({ plan, labels, name, after }: Ground, apis:
     },
     after(),
   );
-  const map = new gcp.certificatemanager.CertificateMap('edge-certificates', { project, name: edge, labels }, after(...apis));
+  const map = new gcp.certificatemanager.CertificateMap('edge-certificates', { project, name: edge, labels }, after());
   for (const [id, hostname] of Object.entries(names)) {
     const props = { project, name: `${edge}-${id}`, map: map.name, hostname, certificates: [certificate.id], labels };
     new gcp.certificatemanager.CertificateMapEntry(`edge-certificate-${id}`, props, after());

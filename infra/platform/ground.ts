@@ -1,5 +1,6 @@
 import * as gcp from '@pulumi/gcp';
 import { ComponentResource, type CustomResourceOptions, type Resource, secret } from '@pulumi/pulumi';
+import { declareApis } from './apis.ts';
 import { type NameKey, nameOf } from './names.ts';
 import type { Kept, PlatformPlan } from './plan.ts';
 
@@ -9,7 +10,7 @@ export type Ground = {
   /** Of everything that can bear labels: Mayfly's own reconciling leaves alone what has no site in them. */
   readonly labels: Readonly<Record<string, string>>;
   name(key: NameKey, region?: string): string;
-  /** Options of a resource that waits for others which it does not name. */
+  /** Options of a resource, which waits for the APIs, and for others that it does not name. */
   after(...others: readonly Resource[]): CustomResourceOptions;
 };
 
@@ -38,10 +39,11 @@ export function openGround(plan: PlatformPlan): Ground {
     },
     { dependsOn: new Remembered(kept) },
   );
+  const apis = declareApis(plan, { provider });
   return {
     plan,
     labels: { 'mayfly-instance': instance },
     name: (key, region = '') => nameOf(key, names, { project, instance, generation: kept.generation, region }),
-    after: (...others) => ({ provider, dependsOn: [...others] }),
+    after: (...others) => ({ provider, dependsOn: [...apis, ...others] }),
   };
 }

@@ -1,5 +1,4 @@
 import * as gcp from '@pulumi/gcp';
-import type { Apis } from './apis.ts';
 import type { Ground } from './ground.ts';
 import { IDENTITIES, type Identity, SITES_PERMISSIONS, WHO } from './roles.ts';
 
@@ -10,14 +9,14 @@ export type Identities = {
 };
 
 /** Service accounts without keys: who runs as one gets its tokens from Google's metadata server. */
-export function declareIdentities({ plan, name, after }: Ground, apis: Apis): Identities {
+export function declareIdentities({ plan, name, after }: Ground): Identities {
   const { project } = plan;
   const declare = (identity: Identity): gcp.serviceaccount.Account => {
     const description = WHO[identity].replaceAll('`', '');
     return new gcp.serviceaccount.Account(
       `account-${identity}`,
       { project, accountId: name(identity), displayName: `Mayfly ${identity}`, description },
-      after(...apis),
+      after(),
     );
   };
   const accounts = byIdentity(declare);
@@ -31,7 +30,7 @@ export function declareIdentities({ plan, name, after }: Ground, apis: Apis): Id
       permissions: [...SITES_PERMISSIONS],
       stage: 'GA',
     },
-    after(...apis),
+    after(),
   );
   return { accounts, sitesRole };
 }

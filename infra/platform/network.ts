@@ -1,5 +1,4 @@
 import * as gcp from '@pulumi/gcp';
-import type { Apis } from './apis.ts';
 import type { Ground } from './ground.ts';
 
 export type Network = {
@@ -59,13 +58,13 @@ export function rangeOf(region: string): string {
 }
 
 /** One network: a subnetwork for Mayfly, one for the sites of each region, and two ranges for databases, Mayfly's and the sites'. */
-export function declareNetwork(ground: Ground, apis: Apis): Network {
+export function declareNetwork(ground: Ground): Network {
   const { plan, name, after } = ground;
   const { project, places } = plan;
   const network = new gcp.compute.Network(
     'network',
     { project, name: name('network'), autoCreateSubnetworks: false, routingMode: 'REGIONAL' },
-    after(...apis),
+    after(),
   );
   const subnetwork = (id: string, given: { name: string; region: string; ipCidrRange: string }): gcp.compute.Subnetwork =>
     new gcp.compute.Subnetwork(id, { project, network: network.id, privateIpGoogleAccess: true, ...given }, after());

@@ -1,5 +1,4 @@
 import * as gcp from '@pulumi/gcp';
-import type { Apis } from './apis.ts';
 import type { Ground } from './ground.ts';
 import type { Trust } from './plan.ts';
 
@@ -19,7 +18,7 @@ const CACHE_DAYS = 14;
 const UNTAGGED_DAYS = 3;
 
 /** A bucket for source archives and four repositories, all in the region that they are for. */
-export function declareRegion(ground: Ground, region: string, apis: Apis): RegionStores {
+export function declareRegion(ground: Ground, region: string): RegionStores {
   const { plan, labels, name, after } = ground;
   const bucket = new gcp.storage.Bucket(
     `bucket-${region}`,
@@ -39,22 +38,18 @@ export function declareRegion(ground: Ground, region: string, apis: Apis): Regio
       forceDestroy: true,
       labels,
     },
-    after(...apis),
+    after(),
   );
   const both = (kind: 'images' | 'caches'): Repositories => ({
-    trusted: declareRepository(ground, { region, kind, trust: 'trusted' }, apis),
-    untrusted: declareRepository(ground, { region, kind, trust: 'untrusted' }, apis),
+    trusted: declareRepository(ground, { region, kind, trust: 'trusted' }),
+    untrusted: declareRepository(ground, { region, kind, trust: 'untrusted' }),
   });
   return { region, bucket, images: both('images'), caches: both('caches') };
 }
 
 type Wanted = { readonly region: string; readonly kind: 'images' | 'caches'; readonly trust: Trust };
 
-function declareRepository(
-  { plan, labels, name, after }: Ground,
-  { region, kind, trust }: Wanted,
-  apis: Apis,
-): gcp.artifactregistry.Repository {
+function declareRepository({ plan, labels, name, after }: Ground, { region, kind, trust }: Wanted): gcp.artifactregistry.Repository {
   const days = kind === 'images' ? plan.stores.imageDays : CACHE_DAYS;
   return new gcp.artifactregistry.Repository(
     `${kind}-${trust}-${region}`,
@@ -69,7 +64,7 @@ function declareRepository(
       cleanupPolicyDryRun: false,
       labels,
     },
-    after(...apis),
+    after(),
   );
 }
 

@@ -1,6 +1,5 @@
 import * as gcp from '@pulumi/gcp';
 import { type Input, type Resource, secret } from '@pulumi/pulumi';
-import type { Apis } from './apis.ts';
 import type { Databases } from './databases.ts';
 import type { Ground } from './ground.ts';
 import type { Identities } from './identities.ts';
@@ -29,8 +28,8 @@ const EVERYBODY: readonly Part[] = ['web', 'gate', 'worker'];
 const ROTATION_SECONDS = 90 * 86_400;
 
 /** Google never deletes a key ring, so each generation has one of its own. It costs nothing. */
-export function declareKeyRing({ plan, name, after }: Ground, apis: Apis): gcp.kms.KeyRing {
-  return new gcp.kms.KeyRing('key-ring', { project: plan.project, name: name('key-ring'), location: plan.places.home }, after(...apis));
+export function declareKeyRing({ plan, name, after }: Ground): gcp.kms.KeyRing {
+  return new gcp.kms.KeyRing('key-ring', { project: plan.project, name: name('key-ring'), location: plan.places.home }, after());
 }
 
 /** The key that Secret Manager encrypts with, used by Secret Manager and nobody else. */

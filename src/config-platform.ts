@@ -31,7 +31,12 @@ export type Platform = {
   readonly regions: Readonly<Record<string, PlatformRegion>>;
 };
 
-export type GoogleConfig = { readonly project: string; readonly platform: Platform };
+export type GoogleConfig = {
+  readonly project: string;
+  readonly platform: Platform;
+  /** The file that Application Default Credentials are read from, where one is named: Pulumi's children get nothing else of our environment. */
+  readonly credentials: string | null;
+};
 /** What encrypts the secrets in Pulumi's state; null: a passphrase derived from `MAYFLY_SECRET_KEY`. */
 export type PulumiSecrets = { readonly passphrase: string } | { readonly provider: string } | null;
 
@@ -88,7 +93,7 @@ export function readGoogle(reader: Reader, target: Config['target']): GoogleConf
     const wrong = `describes the project ${quoted(found.project)}, and GOOGLE_CLOUD_PROJECT is ${quoted(project)}`;
     reader.problem({ name: 'MAYFLY_PLATFORM', wrong, example: EXAMPLE });
   }
-  return { project, platform: found };
+  return { project, platform: found, credentials: reader.text('GOOGLE_APPLICATION_CREDENTIALS') ?? null };
 }
 
 /** `PULUMI_CONFIG_PASSPHRASE` or `PULUMI_SECRETS_PROVIDER`, on target `gcp`. */

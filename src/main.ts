@@ -18,6 +18,7 @@ import { openGate } from './gate/gate.ts';
 import { type LiveForges, openForges } from './live-forges.ts';
 import { createScrubber, openLog } from './log.ts';
 import { getSource } from './open-forges.ts';
+import type { GoogleStandIn } from './open-gcp.ts';
 import { openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
 import { type Running, startTarget, type Work } from './open-target.ts';
@@ -53,6 +54,8 @@ export type StartOptions = {
   readonly print?: (text: string) => void;
   /** Milliseconds that an app has until it answers; two minutes unless given. */
   readonly healthMs?: number;
+  /** Where Google Cloud is instead, for tests. */
+  readonly google?: GoogleStandIn;
   /** Milliseconds for which a forge has to deny what is stored until it is believed; a quarter of an hour unless given. */
   readonly patienceMs?: number;
 };

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PulumiCommand } from '@pulumi/pulumi/automation/index.js';
 import type { Config } from '../config.ts';
+import { pulumiCliRoot } from '../provision/pulumi-cli.ts';
 import { openSandbox, WITHOUT_SANDBOX } from '../provision/sandbox.ts';
 import { ENOUGH, freeMb, KEEP_FREE_MB, LITTLE } from '../provision/storage/disk.ts';
-import { pulumiCliRoot } from '../provision/targets/local/open.ts';
 import { examined, type Finding, fail, ok, warn } from './finding.ts';
 
 /** What sites are made with on this machine. */

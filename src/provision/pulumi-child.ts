@@ -61,11 +61,13 @@ function withoutAfterthoughts(command: PulumiCommand): PulumiCommand {
 
 type Done = { readonly stacks: readonly string[]; readonly mended: readonly Mend[]; readonly outputs: Outputs };
 
-async function carryOut(order: Order, given: { command: PulumiCommand; signal: AbortSignal }): Promise<Done> {
+type Given = { readonly command: PulumiCommand; readonly secretsProvider: string; readonly signal: AbortSignal };
+
+async function carryOut(order: Order, given: Given): Promise<Done> {
   const program = 'program' in order ? programOf(order.program) : null;
   const options: LocalWorkspaceOptions = {
     pulumiCommand: given.command,
-    secretsProvider: 'passphrase',
+    secretsProvider: given.secretsProvider,
     projectSettings: { name: PROJECT, runtime: 'nodejs' },
     ...(order.verb === 'list' ? {} : { envVars: variables(order) }),
     ...(program ? { program: program.run } : {}),
@@ -114,7 +116,7 @@ async function run(order: StackOrder, { workspace, signal }: Place, mended: read
 const refresh = async (stack: Stack, signal: AbortSignal): Promise<void> =>
   void (await stack.refresh({ ...QUIET, signal, runProgram: true, clearPendingCreates: true }));
 
-async function main(root: string): Promise<void> {
+async function main(root: string, secretsProvider = 'passphrase'): Promise<void> {
   const command = withoutAfterthoughts(await PulumiCommand.get({ root }));
   const running: { abort: AbortController | null } = { abort: null };
   process.on('disconnect', () => process.exit(1));
@@ -122,7 +124,7 @@ async function main(root: string): Promise<void> {
     if (message.type === 'abort') return running.abort?.abort();
     const abort = new AbortController();
     running.abort = abort;
-    carryOut(message.order, { command, signal: abort.signal }).then(
+    carryOut(message.order, { command, secretsProvider, signal: abort.signal }).then(
       ({ stacks, mended, outputs }) => tell({ type: 'done', stacks: [...stacks], mended: [...mended], outputs }),
       (error: unknown) => tell({ type: 'failed', text: error instanceof Error ? error.message : String(error) }),
     );
@@ -132,4 +134,4 @@ async function main(root: string): Promise<void> {
   flushCompileCache();
 }
 
-await main(process.argv[2] ?? '');
+await main(process.argv[2] ?? '', process.argv[3]);

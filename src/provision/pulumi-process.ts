@@ -10,6 +10,7 @@ import { type FromChild, type Order, parseFromChild, type ToChild } from './pulu
 export type Launcher = {
   readonly environment: Readonly<Record<string, string>>;
   readonly cliRoot: string;
+  readonly secretsProvider?: string | undefined;
   /** In which each child has a folder of its own for what it makes meanwhile. */
   readonly temporary: string;
   /** With bubblewrap the child is the first of a process namespace, which ends whole with us or with it. */
@@ -31,8 +32,8 @@ export interface PulumiProcess {
 
 const PROGRAM = fileURLToPath(new URL('./pulumi-child.ts', import.meta.url));
 
-function commandLine({ wrap, cliRoot }: Launcher): readonly string[] {
-  const node = [process.execPath, PROGRAM, cliRoot];
+function commandLine({ wrap, cliRoot, secretsProvider }: Launcher): readonly string[] {
+  const node = [process.execPath, PROGRAM, cliRoot, ...(secretsProvider === undefined ? [] : [secretsProvider])];
   const spaces = ['--unshare-pid', '--unshare-uts', '--hostname', OUR_HOST];
   return wrap === 'bubblewrap'
     ? ['bwrap', ...spaces, '--die-with-parent', '--dev-bind', '/', '/', '--proc', '/proc', '--', ...node]

@@ -17,6 +17,13 @@ export type StackOptions = {
   readonly passphraseFile: string;
   /** Folder that holds `bin/pulumi`. */
   readonly cliRoot: string;
+  /** What encrypts the secrets in the state, e.g. `gcpkms://…`; the passphrase unless given. */
+  readonly secretsProvider?: string | undefined;
+  /**
+   * For programs that need more than Mayfly's own provider: plugins are had from where Pulumi has them, with the credentials in this
+   * file, or those that the machine itself has. No plugin is ever looked for unless given.
+   */
+  readonly plugins?: { readonly credentials: string | null } | undefined;
   /** PULUMI_HOME, working folders, and which process works on which stack. */
   readonly folder: string;
   readonly wrap: Launcher['wrap'];
@@ -108,7 +115,7 @@ type WithoutBackend<One> = One extends OnStack ? Omit<One, 'backendUrl'> : never
 type OrderPart = WithoutBackend<OnStack>;
 
 /** Exactly what a child gets: the automation API hands its whole environment on to the CLI. */
-function environment({ passphraseFile, folder }: StackOptions, backendUrl: string): Readonly<Record<string, string>> {
+function environment({ passphraseFile, folder, plugins }: StackOptions, backendUrl: string): Readonly<Record<string, string>> {
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     HOME: join(folder, 'home'),
@@ -117,7 +124,8 @@ function environment({ passphraseFile, folder }: StackOptions, backendUrl: strin
     PULUMI_BACKEND_URL: backendUrl,
     PULUMI_CONFIG_PASSPHRASE_FILE: passphraseFile,
     PULUMI_SKIP_UPDATE_CHECK: 'true',
-    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: 'true',
+    ...(plugins ? {} : { PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: 'true' }),
+    ...(plugins?.credentials ? { GOOGLE_APPLICATION_CREDENTIALS: plugins.credentials } : {}),
     // The salt is read from the state: each operation has a fresh working folder without the stack's settings file.
     PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER: 'true',
     // A run is over before its garbage is worth collecting: a quarter less CPU.

@@ -55,4 +55,16 @@ export const GOOGLE_PROBLEMS = {
     retry: 'soon',
     status: 502,
   },
+  'image-gone': {
+    brief: 'the image is gone',
+    sentence: 'The image of this commit is no longer in {region}, so it could not be started. `{word} deploy` builds it again.',
+    retry: 'soon',
+    status: 502,
+  },
+  'google-timeout': {
+    brief: 'Google Cloud took longer than {limit}',
+    sentence: 'Google Cloud did not {action} within {limit}, so Mayfly gave up on it. `{word} deploy` tries again.',
+    retry: 'soon',
+    status: 504,
+  },
 } as const satisfies Record<string, Problem>;

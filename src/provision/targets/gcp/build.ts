@@ -159,7 +159,7 @@ async function buildAnew(of: Building): Promise<string> {
   const { signal } = order.watch;
   const place = {
     bucket: placeOf({ platform, region: order.region }).bucket,
-    object: `sources/${packageName({ ...order, instance })}/${order.key}.tar.gz`,
+    object: `sources/${order.trust}/${packageName({ ...order, instance })}/${order.key}.tar.gz`,
   };
   try {
     const source = await attempts.sources(order, () => uploadFolder(google, checkout, { ...place, signal }));

@@ -5,11 +5,11 @@ import type { Logger } from 'pino';
 import type { Found } from '../../../site/ports.ts';
 import { lookAtArtefacts } from '../../artefact-users.ts';
 import { lookAtBackend } from '../../pulumi-backend.ts';
+import { pulumiCliRoot } from '../../pulumi-cli.ts';
 import { openStacks } from '../../stack.ts';
 import { lookAtDatabases } from '../database-names.ts';
 import { ourStacks } from '../our-stacks.ts';
 import { readDeclared } from './declared.ts';
-import { pulumiCliRoot } from './open.ts';
 import { straySockets } from './sockets.ts';
 
 export type LookOptions = {

@@ -1,9 +1,8 @@
 import { writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
-import pulumiPackage from '@pulumi/pulumi/package.json' with { type: 'json' };
 import type { Logger } from 'pino';
 import type { Held, Runner, Target } from '../../../site/ports.ts';
+import { pulumiCliRoot } from '../../pulumi-cli.ts';
 import type { Sandbox } from '../../sandbox.ts';
 import { openStacks } from '../../stack.ts';
 import { openSiteDatabases } from '../databases.ts';
@@ -30,9 +29,6 @@ export type LocalOptions = {
 };
 
 export type Local = { readonly target: Target; readonly runner: Runner };
-
-/** The folder of the CLI that set-up has put there; it is exactly the SDK's version. */
-export const pulumiCliRoot = (): string => join(homedir(), '.pulumi/versions', pulumiPackage.version);
 
 /** Sites on this machine: the supervisor with its processes, the databases and the Pulumi stacks, onto `opening`. */
 export async function openLocal(options: LocalOptions, opening: AsyncDisposableStack): Promise<Local> {

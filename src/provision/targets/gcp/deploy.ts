@@ -1,0 +1,134 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DeployOrder, Held, Watch } from '../../../site/ports.ts';
+import { Fault } from '../../../site/problem.ts';
+import { explainEngine, neverEnded, toEngineFailure } from './explain.ts';
+import type { CloudLogs } from './logs.ts';
+import type { Asking } from './run-attempts.ts';
+import { judge } from './run-verdict.ts';
+import type { SiteService, SiteServices } from './services.ts';
+
+export type Deploying = {
+  readonly held: Held;
+  readonly order: DeployOrder;
+  readonly watch: Watch;
+};
+export type DeployParts = {
+  readonly services: SiteServices;
+  readonly logs: Pick<CloudLogs, 'appLog'>;
+  readonly asking: Asking;
+  /** The engine's run. */
+  readonly up: () => Promise<void>;
+  /** Brings the engine's state in line with what there is. */
+  readonly refresh: () => Promise<void>;
+  /** Whether somebody else has the site by now. */
+  readonly isLost: () => Promise<boolean>;
+};
+
+/** Waits before the engine is run again after Google has said that it was too often, in milliseconds; after the last it is told. */
+const BACK_OFF_MS = [2_000, 5_000, 15_000];
+/** A service that stands in the way is removed, or a state that is behind is renewed, so often; then what failed has failed. */
+const MENDS = 2;
+/** Cloud Run takes traffic over within seconds once a revision is ready. */
+const READY_MS = 60_000;
+const LOOK_MS = { first: 100, longest: 2_000 };
+
+/**
+ * Runs the engine until the launch's revision is what visitors get. Whatever goes wrong, nothing that never served is left.
+ * @returns where the service answers
+ */
+export async function deploy(parts: DeployParts, deploying: Deploying): Promise<string> {
+  try {
+    await upMending(parts, deploying);
+    deploying.watch.entered('check');
+    return await untilServing(parts, deploying);
+  } catch (error) {
+    const told = await explain(parts, deploying, error);
+    await clearAway(parts, deploying);
+    throw told;
+  }
+}
+
+async function upMending(parts: DeployParts, deploying: Deploying): Promise<void> {
+  const { signal } = deploying.watch;
+  for (let mends = 0, waits = 0; ; ) {
+    try {
+      return await parts.up();
+    } catch (error) {
+      signal.throwIfAborted();
+      const kind = toEngineFailure(error)?.kind;
+      if ((kind === 'exists' || kind === 'refused') && mends < MENDS) {
+        mends += 1;
+        // What a create that failed, or an engine that died over it, has left: the state does not know it, and Pulumi cannot take over
+        // what differs from the wish. A removal that is still under way ends here as well.
+        if (!(await clearTheWay(parts, deploying)) && kind === 'refused') throw error;
+        continue;
+      }
+      if (kind === 'missing' && mends < MENDS && (await isGone(parts, deploying))) {
+        mends += 1;
+        await parts.refresh();
+        continue;
+      }
+      const wait = kind === 'limited' ? BACK_OFF_MS[waits++] : undefined;
+      if (wait === undefined) throw error;
+      await delay(wait, undefined, { signal });
+    }
+  }
+}
+
+const isGone = async ({ services }: DeployParts, { order }: Deploying): Promise<boolean> =>
+  (await services.find(order.region, order.site)) === undefined;
+
+/** @returns whether there was something in the way */
+async function clearTheWay({ services }: DeployParts, { order, watch }: Deploying): Promise<boolean> {
+  const there = await services.find(order.region, order.site);
+  if (there === undefined) {
+    // A name that is free again and was not a moment ago.
+    await delay(LOOK_MS.longest, undefined, { signal: watch.signal });
+    return false;
+  }
+  await services.remove(there, watch.signal);
+  return true;
+}
+
+const isOf = (service: SiteService | undefined, { revision }: DeployOrder): service is SiteService =>
+  service?.revision === revision.toLowerCase();
+
+/** The engine is through; that visitors get this launch and not the one before is for Cloud Run to say. */
+async function untilServing({ services }: DeployParts, { order, watch }: Deploying): Promise<string> {
+  const end = performance.now() + READY_MS;
+  for (let wait = LOOK_MS.first; ; wait = Math.min(wait * 1.5, LOOK_MS.longest)) {
+    const service = await services.find(order.region, order.site);
+    if (isOf(service, order) && service.isReady) return service.origin;
+    const trouble = isOf(service, order) ? await services.trouble(service) : undefined;
+    if (trouble !== undefined || performance.now() > end)
+      throw new Fault('deploy-failed', { cause: new Error('The revision does not serve') });
+    await delay(wait, undefined, { signal: watch.signal });
+  }
+}
+
+/** What went wrong, as a person may do something about it. */
+async function explain(parts: DeployParts, { order, watch }: Deploying, error: unknown): Promise<unknown> {
+  if (watch.signal.aborted) return watch.signal.reason;
+  if (!(error instanceof Fault) || error.code !== 'deploy-failed') return error;
+  try {
+    const service = await parts.services.find(order.region, order.site);
+    const verdict = isOf(service, order) && !service.isReady ? await judge({ ...parts, watch }, service) : undefined;
+    if (verdict !== undefined) return verdict;
+  } catch (failure) {
+    // What can be told without asking is told all the same.
+    if (toEngineFailure(error) === undefined && !neverEnded(error)) return failure;
+  }
+  if (neverEnded(error)) return new Fault('google-timeout', { details: { action: 'start the site', limit: '6 minutes' }, cause: error });
+  return explainEngine(error, parts.asking, order.region);
+}
+
+/** Removes a service of which no revision ever answered, unless somebody else has the site by now. */
+async function clearAway({ services, isLost }: DeployParts, { order, held }: Deploying): Promise<void> {
+  if (order.live !== null || (await isLost())) return;
+  try {
+    const there = await services.find(order.region, order.site);
+    if (there !== undefined && !there.wasReady) await services.remove(there, held.signal);
+  } catch {
+    // The next launch meets it and clears it away, as does the end of the site: what failed first is what is told.
+  }
+}

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { GCP_TYPES } from '../../../../infra/preview-gcp.ts';
+import { faultPoint } from '../../../fault-points.ts';
+import { toSiteId } from '../../../site/identity.ts';
+import type { Artefact } from '../../../site/ports.ts';
+import type { Properties, ResourceKind } from '../provider.ts';
+import type { RegionDatabases } from './region-databases.ts';
+
+/** What the resources act on, for one operation. */
+export type Means = {
+  readonly databases: RegionDatabases;
+  /** The order's, once however often it is asked for; where nothing is built nobody asks. */
+  readonly build: () => Promise<Artefact>;
+  readonly signal: AbortSignal;
+};
+
+const site = z.string().transform(toSiteId);
+const imageInputs = z.object({ site, region: z.string(), revision: z.string() });
+const databaseInputs = z.object({
+  site,
+  region: z.string(),
+  content: z.string(),
+  seedName: z.string().nullish(),
+  seedFile: z.string().nullish(),
+});
+
+/** Mayfly's own resources of a site on Google Cloud, by type; the others are Google's own provider's. */
+export const resourceKinds = (means: Means): Readonly<Record<string, ResourceKind>> => ({
+  [GCP_TYPES.image]: imageKind(means),
+  [GCP_TYPES.database]: databaseKind(means),
+});
+
+/** What the service waits for, while all else is made. Images are the builder's, and go with their site. */
+function imageKind({ build }: Means): ResourceKind {
+  const ensure = async (inputs: Properties): Promise<Properties> => {
+    const artefact = await build();
+    if (!('image' in artefact)) throw new Error('A folder does not run on Cloud Run');
+    return { ...inputs, image: artefact.image };
+  };
+  return {
+    create: async (inputs) => ({ id: imageInputs.parse(inputs).site.toLowerCase(), outputs: await ensure(inputs) }),
+    update: ensure,
+    // Every launch has its own: whether it is there, Cloud Run finds out.
+    exists: async () => true,
+    remove: async () => undefined,
+  };
+}
+
+function databaseKind({ databases, signal }: Means): ResourceKind {
+  const ensure = async (inputs: Properties): Promise<{ id: string; outputs: Properties }> => {
+    const { content, seedName, seedFile, region, ...wish } = databaseInputs.parse(inputs);
+    const seed = seedFile ? { name: seedName ?? seedFile, file: seedFile, sha256: content } : null;
+    const { name, url } = await (await databases.of(region)).ensure(wish.site, seed, signal);
+    await faultPoint('database-made');
+    return { id: name, outputs: { ...inputs, url } };
+  };
+  const of = (state: Properties) => databases.of(databaseInputs.pick({ region: true }).parse(state).region);
+  return {
+    create: ensure,
+    update: async (inputs) => (await ensure(inputs)).outputs,
+    exists: async (id, state) => (await of(state)).exists(id),
+    remove: async (id, state) => (await of(state)).drop(id),
+  };
+}

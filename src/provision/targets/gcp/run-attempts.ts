@@ -1,0 +1,35 @@
+import type { Attempt } from './api-error.ts';
+
+/** Who asks Google, and for which project. */
+export type Asking = Pick<Attempt, 'project' | 'account'>;
+/** What is asked for. */
+export type Asked = Pick<Attempt, 'action' | 'region'>;
+
+/** Of Cloud Run: the least of Google's own roles that lets the gate in. */
+export const askingRun = (asking: Asking, asked: Asked): Attempt => ({
+  ...onProject(asking, asked),
+  api: 'run.googleapis.com',
+  role: 'roles/run.admin',
+});
+
+export const askingObjects = (asking: Asking, asked: Asked): Attempt => ({
+  ...onProject(asking, asked),
+  api: 'storage.googleapis.com',
+  role: 'roles/storage.objectUser',
+});
+
+/** To start something as another account. */
+export const askingToActAs = (asking: Asking, { as, ...asked }: Asked & { readonly as: string }): Attempt => ({
+  ...onProject(asking, asked),
+  api: 'iam.googleapis.com',
+  role: 'roles/iam.serviceAccountUser',
+  grant: `gcloud iam service-accounts add-iam-policy-binding ${as} --project=${asking.project}`,
+});
+
+const onProject = ({ project, account }: Asking, { action, region }: Asked) => ({
+  action,
+  region,
+  project,
+  account,
+  grant: `gcloud projects add-iam-policy-binding ${project}`,
+});

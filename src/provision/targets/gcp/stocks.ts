@@ -1,0 +1,79 @@
+import { type SiteId, toSiteId } from '../../../site/identity.ts';
+import type { Found, Stock } from '../../../site/ports.ts';
+import type { Attempts } from './attempts.ts';
+import type { Images } from './images.ts';
+import { ownerOfPackage } from './names.ts';
+import type { RegionDatabases } from './region-databases.ts';
+import type { SiteService, SiteServices } from './services.ts';
+import type { SiteSources } from './sources.ts';
+
+/** All that sites have in one region, whatever Pulumi's state says: their services, databases, images and source archives. */
+export interface RegionStock extends Stock {
+  readonly region: string;
+  /** Removes what this service does not rest on: databases of seeds that have changed, older images. Null: it is in another region. */
+  keepOnly(site: SiteId, service: SiteService | null): Promise<void>;
+}
+
+export type StockParts = {
+  readonly instance: string;
+  readonly services: SiteServices;
+  readonly databases: RegionDatabases;
+  readonly images: Pick<Images, 'keepOnly' | 'packages'>;
+  readonly sources: SiteSources;
+  readonly attempts: Pick<Attempts, 'images'>;
+};
+
+export function openRegionStock(region: string, { instance, services, databases, sources, ...parts }: StockParts): RegionStock {
+  const { attempts } = parts;
+  const images: StockParts['images'] = {
+    keepOnly: (...of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.keepOnly(...of)),
+    packages: (of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.packages(of)),
+  };
+  const dropDatabases = async (site: SiteId, keep: string | null): Promise<void> => {
+    const here = await databases.of(region);
+    for (const { name, site: of } of await here.list()) if (of === site && name !== keep) await here.drop(name);
+  };
+  return {
+    region,
+    async keepOnly(site, service) {
+      const { DATABASE_URL: url } = service?.env ?? {};
+      await dropDatabases(site, url === undefined ? null : new URL(url).pathname.slice(1));
+      await images.keepOnly(site, region, service?.image ?? null);
+      if (service !== null) return;
+      const left = await services.find(region, site);
+      if (left !== undefined) await services.remove(left, AbortSignal.timeout(ELSEWHERE_MS));
+    },
+    async destroy(_, site, { signal }) {
+      const service = await services.find(region, site);
+      if (service !== undefined) await services.remove(service, signal);
+      await dropDatabases(site, null);
+      await images.keepOnly(site, region, null);
+      await sources.remove(region, site);
+    },
+    async survey() {
+      const [running, kept, packages, archives] = await Promise.all([
+        services.list(region),
+        databases.of(region).then((here) => here.list()),
+        images.packages(region),
+        sources.list(region),
+      ]);
+      return [
+        ...running.map(({ name, site }): Found => ({ kind: 'service', name, site })),
+        ...kept.map(({ name, site }): Found => ({ kind: 'database', name, site })),
+        ...packages.flatMap((name) => foundIn(instance, name)),
+        ...archives,
+      ];
+    },
+    // Whatever is there is a site's, or nobody can tell whose.
+    discard: async () => undefined,
+  };
+}
+
+function foundIn(instance: string, name: string): readonly Found[] {
+  const owner = ownerOfPackage(instance, name);
+  if (owner === 'another') return [];
+  return [{ kind: 'image', name, site: owner === 'unknown' ? null : toSiteId(owner.site) }];
+}
+
+/** A site that has moved left a service behind only when Pulumi's state was lost. */
+const ELSEWHERE_MS = 60_000;

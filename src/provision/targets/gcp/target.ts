@@ -1,0 +1,240 @@
+import type { Logger } from 'pino';
+import { gcpServiceName, stackName } from '../../../../infra/labels.ts';
+import type { GcpPlan } from '../../../../infra/preview-gcp.ts';
+import { faultPoint } from '../../../fault-points.ts';
+import { secretsIn } from '../../../masking/secret-names.ts';
+import type { SiteId } from '../../../site/identity.ts';
+import type { Artefact, DeployOrder, Found, Held, Stock, Target, Watch } from '../../../site/ports.ts';
+import { Fault } from '../../../site/problem.ts';
+import type { Trust } from '../../../site/site.ts';
+import type { Stacks } from '../../stack.ts';
+import { isDiskFull } from '../../storage/disk.ts';
+import { ourStacks } from '../our-stacks.ts';
+import { serveProvider } from '../provider.ts';
+import { deploy } from './deploy.ts';
+import type { CloudLogs } from './logs.ts';
+import type { RegionDatabases } from './region-databases.ts';
+import { resourceKinds } from './resources.ts';
+import type { Asking } from './run-attempts.ts';
+import type { SiteService, SiteServices } from './services.ts';
+import type { RegionStock } from './stocks.ts';
+
+/** Of `MAYFLY_PLATFORM` what sites need. */
+export type SitePlatform = {
+  readonly project: string;
+  readonly gate: string;
+  readonly runAs: Readonly<Record<Trust, string>>;
+  readonly regions: Readonly<Record<string, { readonly network: string; readonly subnetwork: string }>>;
+};
+
+export type GcpTargetOptions = {
+  readonly instance: string;
+  readonly platform: SitePlatform;
+  readonly stacks: Stacks;
+  /** Providers that the engine attaches beside ours, for tests: `gcp:40123`. Google's own is a plugin. */
+  readonly attach: readonly string[];
+  readonly databases: RegionDatabases;
+  readonly services: SiteServices;
+  /** What is kept in each region. */
+  readonly stocks: readonly RegionStock[];
+  readonly logs: Pick<CloudLogs, 'appLog'>;
+  readonly asking: Asking;
+  /** Asks the site as the gate does. @returns the status, or null where we are not let in */
+  readonly call: (origin: string, path: string) => Promise<number | null>;
+  /** `store.leases.check`. */
+  readonly check: (held: Held) => Promise<void>;
+  /** Milliseconds from the end of the build until the site has to answer; ten minutes unless given. */
+  readonly limitMs?: number;
+  readonly log: Logger;
+};
+
+type Verb = 'up' | 'refresh' | 'destroy';
+type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
+type Wish = Omit<GcpPlan, 'token' | 'labels' | 'project'> & { readonly isNew: boolean; readonly build: () => Promise<Artefact> };
+
+const LIMIT_MS = 10 * 60_000;
+
+/** Sites on Google Cloud: every one a Pulumi stack, whose image and database are Mayfly's own resources and whose service is Google's. */
+export function openGcpTarget(options: GcpTargetOptions): Target {
+  const { instance, platform, stacks, services, stocks, check, log } = options;
+  const regions = Object.keys(platform.regions);
+  const stackOf = (site: SiteId): string => stackName('gcp', { instance, site });
+
+  /** Runs the engine; what went wrong in a resource of ours comes out as it was thrown. */
+  const operate = async (verb: Verb, { held, site, watch }: Operation, { isNew, build, ...declared }: Wish): Promise<void> => {
+    const signal = AbortSignal.any([watch.signal, held.signal]);
+    const kinds = resourceKinds({ databases: options.databases, build, signal });
+    const started = performance.now();
+    await using provider = await serveProvider({ verb, kinds, guard: () => check(held) });
+    const plan = { ...declared, project: platform.project, labels: { instance, site }, token: provider.token };
+    const run = { program: { name: 'gcp', plan } as const, attach: [`mayfly:${provider.port}`, ...options.attach].join(','), signal };
+    try {
+      await (verb === 'up' ? stacks.up(held, stackOf(site), { ...run, isNew }) : stacks[verb](held, stackOf(site), run));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw asFault(provider.failure()) ?? error;
+    } finally {
+      const totalMs = performance.now() - started;
+      log.info({ site, verb, totalMs: Math.round(totalMs), pulumiMs: Math.round(totalMs - provider.workMs()) }, 'the engine has run');
+    }
+  };
+
+  const isLost = async (held: Held): Promise<boolean> =>
+    held.signal.aborted ||
+    check(held).then(
+      () => false,
+      (error: unknown) => error instanceof Fault && error.code === 'lease-lost',
+    );
+
+  /** Sites whose stack was there when we last looked; only a guess that saves a look. */
+  const known = new Set<SiteId>();
+  /** Where they are, as far as we know. */
+  const places = new Map<SiteId, string>();
+
+  const find = async (site: SiteId): Promise<SiteService | undefined> => {
+    const first = places.get(site);
+    const order = first === undefined ? regions : [first, ...regions.filter((region) => region !== first)];
+    for (const region of order) {
+      const service = await services.find(region, site);
+      if (service !== undefined) return service;
+    }
+    return undefined;
+  };
+
+  return {
+    async prepare(held, site, { signal }) {
+      if (known.has(site)) return;
+      await stacks.init(held, stackOf(site), signal);
+      await faultPoint('stack-made');
+      known.add(site);
+    },
+    async deploy(held, order, watch) {
+      await order.prepared;
+      const { site, region, live } = order;
+      using limit = limitAfterBuild(order, options.limitMs ?? LIMIT_MS);
+      const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
+      const operation = { held, site, watch: limited };
+      const wish = { ...wishOf(platform, order), isNew: live === null && !known.has(site), build: limit.build };
+      const origin = await deploy(
+        {
+          ...options,
+          up: () => operate('up', operation, wish),
+          refresh: () => operate('refresh', operation, wish),
+          isLost: () => isLost(held),
+        },
+        { held, order, watch: limited },
+      );
+      await faultPoint('up-returned');
+      known.add(site);
+      places.set(site, region);
+      return { kind: 'remote', origin };
+    },
+    async settle(held, site, keep) {
+      await check(held);
+      const service = keep === null ? undefined : await find(site);
+      // Cloud Run serves one revision and keeps the others asleep; only what they alone rested on is to be removed.
+      if (service?.revision !== keep?.toLowerCase()) return;
+      await Promise.all(
+        stocks.map(async (stock) => {
+          if (service?.region === stock.region) return stock.keepOnly(site, service);
+          // What the site left when it moved goes with its end at the latest: a region that is down must not hold up another's sites.
+          await stock.keepOnly(site, null).catch((err: unknown) => log.warn({ err, site, region: stock.region }, 'not tidied up'));
+        }),
+      );
+    },
+    async destroy(held, site, { signal }) {
+      known.delete(site);
+      places.delete(site);
+      const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
+      const failed = await operate('destroy', { held, site, watch }, nothingIn(regions[0] ?? '')).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
+      signal.throwIfAborted();
+      await check(held);
+      // What the state does not know (it was lost, or the engine died between deed and record) is found by its name and label.
+      await Promise.all(stocks.map((stock) => stock.destroy(held, site, { signal })));
+      if (failed) throw failed.error;
+    },
+    // Instances end by themselves when nobody calls; there is nothing that could be stopped.
+    sleep: async (site) => (await find(site)) !== undefined,
+    async wake(site) {
+      const service = await find(site);
+      if (service === undefined) return false;
+      const status = await options.call(service.origin, service.health);
+      if (status !== null && status >= 500) throw new Fault('wake-failed', { cause: new Error(`It answered ${status}`) });
+      return true;
+    },
+    async appLog(site, lines) {
+      const service = await find(site);
+      if (service === undefined) return '';
+      const wish = { service: gcpServiceName({ instance, site }), region: service.region, lines, secrets: secretsIn(service.env) };
+      return options.logs.appLog(wish);
+    },
+    async survey() {
+      const inRegions = await Promise.all(stocks.map((stock) => stock.survey()));
+      return [...ourStacks(await stacks.list(), 'gcp', instance), ...inRegions.flat()];
+    },
+    // Whatever is there is a site's, or nobody can tell whose.
+    discard: async () => undefined,
+  };
+}
+
+/** The engine's own part of what may not outlive a site; the regions are stocks of their own, so that one that is down hides nothing. */
+export const stackStock = (target: Pick<Target, 'destroy' | 'discard'>, stacks: Pick<Stacks, 'list'>, instance: string): Stock => ({
+  ...target,
+  survey: async (): Promise<readonly Found[]> => ourStacks(await stacks.list(), 'gcp', instance),
+});
+
+type Limit = Disposable & { readonly signal: AbortSignal; readonly build: DeployOrder['build'] };
+
+/** The order's build, made once however often it is asked for, and a signal for what may not take longer after it. */
+function limitAfterBuild({ build }: DeployOrder, limitMs: number): Limit {
+  const limit = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const end = (): void =>
+    limit.abort(new Fault('google-timeout', { details: { action: 'start the site', limit: `${Math.round(limitMs / 1000)} s` } }));
+  const once = async (): Promise<Artefact> => {
+    const artefact = await build();
+    timer = setTimeout(end, limitMs);
+    return artefact;
+  };
+  let made: Promise<Artefact> | undefined;
+  return {
+    signal: limit.signal,
+    build() {
+      made ??= once();
+      return made;
+    },
+    [Symbol.dispose]: () => clearTimeout(timer),
+  };
+}
+
+function wishOf(platform: SitePlatform, { region, revision, run, database, trust }: DeployOrder): Omit<Wish, 'isNew' | 'build'> {
+  const place = platform.regions[region];
+  if (place === undefined) throw new Error(`The platform has no region ${region}`);
+  const { network, subnetwork } = place;
+  const { port, health, env } = run;
+  const accounts = { runAs: platform.runAs[trust], gate: platform.gate };
+  return {
+    region,
+    database: database && { seed: database.seed },
+    service: { revision, port, health, env, ...accounts, network, subnetwork },
+  };
+}
+
+/** For the providers' sake alone. */
+const nothingIn = (region: string): Wish => ({
+  region,
+  database: null,
+  service: null,
+  isNew: false,
+  build: () => Promise.reject(new Error('Nothing is built to be removed')),
+});
+
+/** A full disk is told as such, wherever it was met. */
+function asFault(failure: unknown): Fault | undefined {
+  if (failure instanceof Fault) return failure;
+  if (isDiskFull(failure)) return new Fault('disk-full', { cause: failure });
+  return failure === undefined ? undefined : new Fault('deploy-failed', { cause: failure });
+}

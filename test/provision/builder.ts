@@ -13,7 +13,7 @@ export type Files = Readonly<Record<string, string | { readonly link: string }>>
 const SHA = parseSha('a'.repeat(40));
 
 /** A commit that is made of these files. */
-function snapshotOf(files: Files): Snapshot {
+export function snapshotOf(files: Files): Snapshot {
   if (SHA === undefined) throw new Error('no sha');
   return {
     sha: SHA,

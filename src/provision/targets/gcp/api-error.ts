@@ -30,7 +30,7 @@ const Thrown = z.object({
   code: z.union([z.number(), z.string()]).optional(),
   reason: z.string().nullish(),
   errorInfoMetadata: z.record(z.string(), z.string()).nullish().catch(undefined),
-  cause: z.unknown(),
+  cause: z.unknown().optional(),
   response: z
     .object({ data: z.object({ error: z.string() }) })
     .optional()

@@ -14,6 +14,8 @@ const SILENCE_MS = 3 * 60_000;
 /** Beyond the build's own limits, which Google keeps. */
 const GRACE_MS = 60_000;
 const CALL = { timeout: 30_000 };
+/** The library warns of what it will not do anyway. */
+const PAGES = { ...CALL, autoPaginate: false };
 /** Whoever cancels is in a hurry. */
 const CANCEL_MS = 5_000;
 
@@ -50,7 +52,12 @@ export interface CloudBuilds {
   going(of: { readonly instance: string; readonly site: SiteId; readonly region: string }): Promise<readonly Build[]>;
 }
 
-export type BuildTimes = { readonly lookMs?: number; readonly graceMs?: number };
+export type BuildTimes = {
+  /** Milliseconds between two looks. */
+  readonly lookMs?: number;
+  /** Milliseconds after which a build is given up that Google does not end. */
+  readonly giveUpMs?: number;
+};
 
 /** Cloud Build, in each region of its own. Throws what Google's client throws. */
 export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBuilds {
@@ -69,7 +76,7 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
     async end(name, { signal, limitS, waits }) {
       const client = await google.builds();
       const started = performance.now();
-      const limitMs = (limitS + QUEUE_S) * 1000 + (times.graceMs ?? GRACE_MS);
+      const limitMs = times.giveUpMs ?? (limitS + QUEUE_S) * 1000 + GRACE_MS;
       let heard = started;
       let toldWaits = false;
       try {
@@ -102,7 +109,7 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
       const filter = [...siteTags({ instance, site }).map((tag) => `tags="${tag}"`), '(status="QUEUED" OR status="WORKING")'].join(' AND ');
       const found: Build[] = [];
       const client = await google.builds();
-      for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, CALL))
+      for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, PAGES))
         found.push(build);
       return found.filter((build) => !ENDED.includes(statusOf(build)));
     },

@@ -25,7 +25,7 @@ export function generated(
   const lines = [`FROM ${NODE} AS source`, `WORKDIR ${APP}`, ...TOOLS];
   if (install?.manager === 'pnpm' || install?.manager === 'berry') lines.push(run(['corepack', 'enable']));
   if (install !== null && files !== null)
-    lines.push(`COPY ${json([...files.map((name) => join(install.cwd, name)), `./${install.cwd}/`])}`);
+    lines.push(`COPY ${json([...files.map((name) => join(install.cwd, name)), install.cwd === '.' ? './' : `${install.cwd}/`])}`);
   else lines.push('COPY . .');
   if (install !== null) {
     lines.push('', 'FROM source AS install', `WORKDIR ${at(install.cwd)}`, run(['sh', '-c', install.command]));

@@ -34,7 +34,11 @@ export interface Google extends AsyncDisposable {
 const SCOPES = 'https://www.googleapis.com/auth/cloud-platform';
 
 /** Opens nothing yet: each client connects at its first call. All of them speak REST, which goes through every proxy and is what Google answers errors with in full. */
-export function openGoogle({ project, endpoint = null, auth = new GoogleAuth({ scopes: SCOPES }) }: GoogleOptions): Google {
+export function openGoogle({
+  project,
+  endpoint = null,
+  auth = new GoogleAuth({ scopes: SCOPES, projectId: project }),
+}: GoogleOptions): Google {
   const closers: (() => Promise<unknown>)[] = [];
   const options = { fallback: true, auth, projectId: project, ...(endpoint ? addressOf(endpoint) : {}) } as const;
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {

@@ -23,7 +23,7 @@ export interface Images {
 
 const TRUSTS = ['trusted', 'untrusted'] as const satisfies readonly Trust[];
 /** A call that has no answer by then is given up, milliseconds. */
-const CALL = { timeout: 30_000 };
+const CALL = { timeout: 30_000, autoPaginate: false };
 
 /** Images in Artifact Registry: one package a site in the repository of its trust. Throws what Google's client throws. */
 export function openImages(

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { ulid } from 'ulid';
 import { parseRepositoryId, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { DeployOrder, FolderArtefact, Held } from '../../src/site/ports.ts';
-import { builtAlready, targetContract } from '../contract/target.ts';
+import { builtAlready, HERE, targetContract } from '../contract/target.ts';
 import { type Behaviour, createGrounds, openTargetDouble } from './target.ts';
 
 /** What the contract's scripts come to; nothing is run. */
@@ -30,6 +30,7 @@ targetContract('the double of a target', async () => {
   });
   const run = { env: {}, port: 3000, health: '/', idleMs: 60_000 };
   return {
+    ...HERE,
     target,
     hold,
     async artefact(content, runtime = { kind: 'process', command: 'node server.js', cwd: '.' }): Promise<FolderArtefact> {

@@ -186,7 +186,7 @@ async function writeArtefact(
   return { key, folder: place, runtime: runtime ?? { kind: 'process', command: 'node server.js', cwd: '.' }, detected: 'a test' };
 }
 
-async function writeSeed(folder: string, sql: string): Promise<DatabaseWish> {
+export async function writeSeed(folder: string, sql: string): Promise<DatabaseWish> {
   const sha256 = createHash('sha256').update(sql).digest('hex');
   const file = join(folder, `${sha256}.sql`);
   await writeFile(file, sql);
@@ -204,7 +204,7 @@ async function socketOf(server: string): Promise<string> {
 }
 
 /** Templates outlive sites on purpose; here they go with the world. */
-async function dropEverything(server: string, instance: string): Promise<void> {
+export async function dropEverything(server: string, instance: string): Promise<void> {
   const tag = createHash('sha256').update(instance).digest('hex').slice(0, 8);
   const client = new pg.Client(server);
   await client.connect();

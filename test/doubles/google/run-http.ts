@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Api, pageOf } from './asked.ts';
-import type { GoogleCloud } from './cloud.ts';
+import { type GoogleCloud, shortName } from './cloud.ts';
+import { GoogleError } from './faults.ts';
 import { operationJson } from './operations.ts';
 import { openRest } from './rest.ts';
 import type { Run } from './run.ts';
@@ -44,6 +45,16 @@ export function openRunHttp(cloud: GoogleCloud, run: Run): readonly Api[] {
     ...common,
     service: 'google.cloud.run.v2.Revisions',
     verbs: {
+      GetRevision: {
+        permission: 'run.revisions.get',
+        answer(request) {
+          const { name } = Named.parse(request);
+          const revision = cloud.revisions.get(name);
+          if (revision === undefined)
+            throw new GoogleError('NOT_FOUND', `Resource '${shortName(name)}' of kind 'REVISION' does not exist.`);
+          return revisionJson(revision);
+        },
+      },
       ListRevisions: {
         permission: null,
         answer(request) {

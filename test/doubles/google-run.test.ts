@@ -96,7 +96,7 @@ test('a revision that is not ready leaves the one before it serving; one that is
   expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'one' });
   await (await google.run.update(service.name, { template: await template({ text: 'two' }) })).ended;
   expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'two' });
-  await expect.poll(() => google.runner.awake()).toHaveLength(1);
+  await expect.poll(() => google.runner.awake(), { timeout: 30_000 }).toHaveLength(1);
   await google.runner.scaleDown(service.name);
   expect(google.runner.awake()).toEqual([]);
   expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'two' });

@@ -3,10 +3,14 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pino } from 'pino';
+import { openEgress } from '../../src/provision/egress.ts';
+import { findRegistry, type Registry as Packages } from '../../src/provision/registry.ts';
 import { openSandbox, type Sandbox } from '../../src/provision/sandbox.ts';
 import { openPostgresDoor } from '../../src/provision/targets/local/postgres-door.ts';
 import { openArtifactRegistry } from './google/artifact-registry.ts';
+import { openBuildFloor } from './google/build-floor.ts';
 import { type GoogleCloud, openGoogleCloud } from './google/cloud.ts';
+import { openCloudBuild } from './google/cloud-build.ts';
 import { type Seen, serveGoogle } from './google/http.ts';
 import { openLogging } from './google/logging.ts';
 import { openMetadata } from './google/metadata.ts';
@@ -29,6 +33,10 @@ export type GoogleDoubleOptions = {
   readonly previewDatabaseUrl?: string;
   /** How long an instance stays without a request, in milliseconds; 15 minutes unless given. */
   readonly idleMs?: number;
+  /** Regions in which the project may not build. */
+  readonly restricted?: readonly string[];
+  /** Builds that a region does at once; ten unless given. */
+  readonly buildsAtOnce?: number;
   /** How long a second of a start probe takes, in milliseconds: for tests that wait for its end. */
   readonly secondMs?: number;
 };
@@ -83,6 +91,10 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
   const { idleMs = IDLE_MS, secondMs = 1000 } = options;
   const runner = opening.use(await openRunner({ cloud, tokens, sandbox, sockets: join(folder, 's'), privateHost, secondMs, idleMs }));
   cloud.runner = runner;
+  const later = opening.use(new AsyncDisposableStack());
+  const egress = once(async () => later.use(await openEgress({ socket: join(folder, 'egress.sock'), log: () => undefined })).socket);
+  const shop = { cloud, sandbox, folder: join(folder, 'builds'), egress, registry: packages };
+  const floor = opening.use(await openBuildFloor({ ...shop, atOnce: options.buildsAtOnce ?? 10 }));
   const run = openRun(cloud);
   const metadata = openMetadata({ cloud, tokens, account: options.account ?? platform.gate, region: regions[0] ?? 'europe-west1' });
   let origin = '';
@@ -91,6 +103,7 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
     openLogging(cloud),
     openOperations(cloud),
     openArtifactRegistry(cloud),
+    openCloudBuild({ cloud, floor, restricted: new Set(options.restricted) }),
     ...openRunHttp(cloud, run),
   ];
   const server = opening.use(await serveGoogle({ cloud, tokens, metadata, apis }));
@@ -110,13 +123,25 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
   };
 }
 
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | undefined;
+  return () => {
+    opened ??= open();
+    return opened;
+  };
+}
+
+/** Where packages come from is asked once in a process. */
+const packages: () => Promise<Packages> = once(findRegistry);
+
 /** Opened when it is first used: trying it out takes a moment, and many tests run nothing. */
-function openLater(open: () => Promise<Sandbox>): Pick<Sandbox, 'open'> {
-  let opened: Promise<Sandbox> | undefined;
+function openLater(open: () => Promise<Sandbox>): Sandbox {
+  const opened = once(open);
   return {
+    kind: 'bubblewrap',
+    limitsBy: 'whatever there is',
     async open(box, log) {
-      opened ??= open();
-      return (await opened).open(box, log);
+      return (await opened()).open(box, log);
     },
   };
 }

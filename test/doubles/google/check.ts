@@ -92,7 +92,11 @@ export function withEnums(protos: Protos, message: Message, value: Json, as: 'na
     if (as === 'numbers') return number ?? it;
     return [...type.values].find(([, theirs]) => theirs === number)?.[0] ?? it;
   };
-  const entries = Object.entries(value).map(([name, it]) => {
+  // The clients send every map, the empty ones too, which is the same as none.
+  const isNothing = (name: string, it: unknown): boolean =>
+    message.fields.get(name)?.map === true && isObject(it) && Object.keys(it).length === 0;
+  const said = Object.entries(value).filter(([name, it]) => !isNothing(name, it));
+  const entries = said.map(([name, it]) => {
     const field = message.fields.get(name);
     if (!field) return [name, it];
     if (field.map && isObject(it)) return [name, Object.fromEntries(Object.entries(it).map(([key, its]) => [key, one(field, its)]))];

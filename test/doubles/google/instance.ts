@@ -11,7 +11,7 @@ import { NOBODY_LISTENS, PROBE_FAILED, type Probe, type Revision, RevisionFailur
 
 export type InstanceOptions = {
   readonly cloud: GoogleCloud;
-  readonly sandbox: Pick<Sandbox, 'open'>;
+  readonly sandbox: Sandbox;
   /** Folder with a short path, for unix sockets. */
   readonly sockets: string;
   /** The private server of the project's network, and the unix socket that leads there. */

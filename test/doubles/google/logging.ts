@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { type Api, errorBody, pageOf, Refused } from './asked.ts';
 import type { GoogleCloud, LogEntry } from './cloud.ts';
 import { GoogleError } from './faults.ts';
-import { parseFilter } from './logging-filter.ts';
+import { parseFilter } from './filter.ts';
+import { logField } from './logging-filter.ts';
 import { openRest } from './rest.ts';
 import type { Json } from './run-types.ts';
 
@@ -27,7 +28,7 @@ export function openLogging(cloud: GoogleCloud): Api {
     const asked = Asked.parse(request);
     if (asked.resourceNames.some((name) => name !== `projects/${cloud.project}`))
       throw new GoogleError('PERMISSION_DENIED', 'The caller does not have permission');
-    const isWanted = parseFilter(asked.filter);
+    const isWanted = parseFilter(asked.filter, logField);
     const found = [...cloud.logs.list(isWanted)].sort((one, other) =>
       one.timestamp < other.timestamp ? -1 : one.timestamp > other.timestamp ? 1 : 0,
     );

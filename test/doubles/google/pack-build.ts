@@ -1,0 +1,123 @@
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ulid } from 'ulid';
+import { createBuildBox } from '../../../src/provision/build-box.ts';
+import { dependenciesKey, openDependencies } from '../../../src/provision/dependencies.ts';
+import { detect, type Plan } from '../../../src/provision/detect.ts';
+import { toLaunchId } from '../../../src/site/identity.ts';
+import { Fault } from '../../../src/site/problem.ts';
+import { linewise, StepFailed } from './docker-build.ts';
+import { Uninterpreted } from './dockerfile.ts';
+import { hashOf, treeHash } from './layers.ts';
+import { type Machine, placeOf, type Step } from './machine.ts';
+import { mayWrite, pushImage } from './push.ts';
+
+const KNOWN = ['path', 'builder', 'publish', 'cache-image', 'clear-cache', 'report-output-dir', 'env'];
+const BUILDER = /^gcr\.io\/buildpacks\/builder(?::[\w.-]+)?$/;
+/** What Google's buildpack says when it finds nothing of its own. */
+const NOT_DETECTED = 'failed to build: No buildpack groups passed detection.\nPlease check that you are running against the correct path.';
+
+/**
+ * `pack build` with Google's builder, for Node alone: Mayfly's own detection and build box, since these do what that buildpack does. What
+ * was built is seen at `/work`, as it was built there.
+ * @returns the exit code
+ */
+export async function packBuild(machine: Machine, step: Step, args: readonly string[]): Promise<number> {
+  const { image, flags, env } = wishOf(args);
+  const { say, account, workshop } = machine;
+  if (!BUILDER.test(flags.get('builder') ?? '') || flags.get('publish') !== 'true')
+    throw new Uninterpreted('pack without Google’s builder or without --publish');
+  const root = join(machine.workshop.folder, 'packed', ulid());
+  const checkout = join(root, 'work');
+  await mkdir(root, { recursive: true });
+  await cp(await placeOf(machine, step, flags.get('path') ?? '.'), checkout, { recursive: true, verbatimSymlinks: true });
+  const cache = flags.get('cache-image');
+  if (cache !== undefined) mayWrite(workshop.cloud, account, cache);
+  say('===> DETECTING');
+  const plan = await planOf(checkout, env.GOOGLE_ENTRYPOINT ?? null);
+  say('===> BUILDING');
+  await built(machine, {
+    plan,
+    checkout,
+    env,
+    scratch: join(machine.folder, 'pack'),
+    cache: cache ?? null,
+    clear: flags.get('clear-cache') === 'true',
+  });
+  if (plan.runtime.kind !== 'process') throw new StepFailed(NOT_DETECTED);
+  say('===> EXPORTING');
+  const own = { folder: root, cwd: '/work', env: { NODE_ENV: 'production' }, command: plan.runtime.command, detected: plan.detected };
+  const content = hashOf(await treeHash(checkout));
+  const digest = await pushImage(workshop.cloud, { ...own, ref: image, account, content });
+  say(`*** Images (${digest}):\n      ${image}`);
+  const report = flags.get('report-output-dir');
+  if (report !== undefined)
+    await writeFile(
+      join(await placeOf(machine, step, report), 'report.toml'),
+      `[image]\ntags = ["${image}"]\ndigest = "${digest}"\nmanifest-size = 1083\n`,
+    );
+  return 0;
+}
+
+function wishOf(args: readonly string[]) {
+  const flags = new Map<string, string>();
+  const env: Record<string, string> = {};
+  const names: string[] = [];
+  for (const arg of args) {
+    const [, name, value = 'true'] = /^--([\w-]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === undefined) names.push(arg);
+    else if (!KNOWN.includes(name)) throw new Uninterpreted(`pack build ${arg}`);
+    else if (name === 'env') env[value.split('=')[0] ?? ''] = value.slice(value.indexOf('=') + 1);
+    else flags.set(name, value);
+  }
+  const [image] = names;
+  if (image === undefined || names.length > 1) throw new StepFailed(`accepts 1 arg(s), received ${names.length}`);
+  return { image, flags, env };
+}
+
+async function planOf(checkout: string, start: string | null): Promise<Plan> {
+  const plan = await detect(checkout, { root: '.', build: null, start, output: null }).catch((error: unknown) => {
+    if (error instanceof Fault) throw new StepFailed(NOT_DETECTED);
+    throw error;
+  });
+  // The stand-in has Node's buildpack alone.
+  if (plan.install === null && !plan.detected.includes('npm') && !plan.detected.includes('node'))
+    throw new Uninterpreted(`buildpacks for ${plan.detected}`);
+  return plan;
+}
+
+type Building = {
+  readonly plan: Plan;
+  readonly checkout: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly scratch: string;
+  readonly cache: string | null;
+  readonly clear: boolean;
+};
+
+async function built({ workshop, signal, say }: Machine, { plan, checkout, env, scratch, cache, clear }: Building): Promise<void> {
+  const told = linewise((line) => say(`[builder] ${line}`));
+  await using kept = await openDependencies(join(workshop.folder, 'caches', hashOf(cache).slice(0, 16)));
+  const common = { sandbox: workshop.sandbox, egress: { socket: await workshop.egress() }, registry: await workshop.registry() };
+  const launch = toLaunchId(ulid());
+  await using box = await createBuildBox({ ...common, launch, work: scratch, checkout, env, signal, log: told.push });
+  const run = async (command: string, failure: 'install-failed' | 'build-failed', cwd: string): Promise<void> => {
+    await box.run(command, { cwd, failure }).catch((error: unknown) => {
+      if (!(error instanceof Fault)) throw error;
+      told.end();
+      say(`[builder] Failed to run "${command}": exit status ${error.details.exit ?? 1}`);
+      throw new StepFailed('executing lifecycle: failed with status code: 51');
+    });
+  };
+  if (plan.install) {
+    const key = cache === null ? null : await dependenciesKey(checkout, plan.install, { repository: cache, trust: 'trusted' });
+    const folder = join(checkout, plan.install.cwd);
+    const isThere = key !== null && !clear && (await kept.restore(key, folder));
+    if (isThere) await box.own(join(folder, 'node_modules'));
+    else await run(plan.install.command, 'install-failed', plan.install.cwd);
+    if (key !== null) await kept.keep(key, folder);
+  }
+  if (plan.build !== null) await run(plan.build, 'build-failed', '.');
+  told.end();
+  await rm(scratch, { recursive: true, force: true });
+}

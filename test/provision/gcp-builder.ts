@@ -43,7 +43,11 @@ export async function createGcpBuilder(
   Object.assign(process.env, { GCE_METADATA_HOST: new URL(server.url).host, METADATA_SERVER_DETECTION: 'assume-present' });
   const google = opening.use(openGoogle({ project: cloud.project, endpoint: new URL(server.url) }));
   const logs = opening.use(openCloudLogs({ google, log: () => undefined, gapMs: 0, lookMs: 20 }));
-  const times = { lookMs: 10, ...(more.giveUpMs === undefined ? {} : { giveUpMs: more.giveUpMs }) };
+  const times = {
+    lookMs: 10,
+    pauses: { limited: [1, 1], unreachable: [1, 1] },
+    ...(more.giveUpMs === undefined ? {} : { giveUpMs: more.giveUpMs }),
+  };
   const limit = more.limitS === undefined ? {} : { limitS: more.limitS };
   const builder = opening.use(await openGcpBuilder({ google, platform, instance: 'test', logs, dataDir, times, ...limit }));
   const log: string[] = [];

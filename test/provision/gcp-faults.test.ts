@@ -100,19 +100,29 @@ test('a permission that is missing is named with the role and the command that g
   );
 });
 
-test('a quota that is used up and a region that is down are told as what they are', async () => {
-  b.cloud.faults.next('cloudbuild.builds.create', { kind: 'refuse', status: 'RESOURCE_EXHAUSTED', message: 'Quota exceeded' });
-  expect(await told(b.build(docker))).toMatchInlineSnapshot(
+const QUOTA = { kind: 'refuse', status: 'RESOURCE_EXHAUSTED', message: 'Quota exceeded' } as const;
+const DOWN = { kind: 'refuse', status: 'UNAVAILABLE', message: 'The service is currently unavailable.' } as const;
+
+test('a quota that is used up is waited for, and told when it stays so', async () => {
+  b.cloud.faults.next('cloudbuild.builds.create', QUOTA, 2);
+  expect((await b.build(docker)).artefact.image).toContain('@sha256:');
+  expect(b.said()).toContain('Detected: Dockerfile\nA quota of the project on Google Cloud is used up for now: trying again\n');
+  b.cloud.faults.next('cloudbuild.builds.create', QUOTA, 3);
+  expect(await told(b.build({ ...docker, 'app.js': 'other' }))).toMatchInlineSnapshot(
     `"google-limited: Google Cloud does not let Mayfly build with Cloud Build in eu-frankfurt now, since a quota of the project is used up. \`/preview deploy\` tries again; another \`region\` may have room."`,
   );
-  b.cloud.faults.next('cloudbuild.builds.create', {
-    kind: 'refuse',
-    status: 'UNAVAILABLE',
-    message: 'The service is currently unavailable.',
-  });
-  expect(await told(b.build(docker))).toMatchInlineSnapshot(
+});
+
+test('one answer that fails costs nothing, a region that is down is told', async () => {
+  for (const what of ['artifactregistry.tags.get', 'artifactregistry.tags.create', 'storage.objects.create', 'cloudbuild.builds.list'])
+    b.cloud.faults.next(what, DOWN);
+  expect((await b.build(docker)).artefact.image).toContain('@sha256:');
+  b.cloud.faults.next('cloudbuild.builds.create', DOWN);
+  expect(await told(b.build({ ...docker, 'app.js': 'other' }))).toMatchInlineSnapshot(
     `"google-unreachable: Google Cloud could not be reached in eu-frankfurt (The service is currently unavailable). \`/preview deploy\` tries again; another \`region\` may be well."`,
   );
+  using _ = b.cloud.faults.regionDown('europe-west3');
+  expect(await told(b.build(docker))).toContain('google-unreachable: Google Cloud could not be reached in eu-frankfurt');
 });
 
 test('a build that Google never ends is given up and cancelled', async () => {
@@ -125,7 +135,7 @@ test('a build that Google never ends is given up and cancelled', async () => {
 });
 
 test('Google that is silent for a while during a build does not end it', async () => {
-  b.cloud.faults.next('cloudbuild.builds.get', { kind: 'refuse', status: 'RESOURCE_EXHAUSTED', message: 'Too many' }, 2);
+  b.cloud.faults.next('cloudbuild.builds.get', QUOTA, 2);
   expect((await b.build(docker)).artefact.image).toContain('@sha256:');
 });
 

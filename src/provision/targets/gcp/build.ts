@@ -7,7 +7,7 @@ import { artefactKey, sha256 } from '../../artefacts.ts';
 import type { Builder, BuildOrder, Built } from '../../build.ts';
 import { orDiskFull } from '../../storage/disk.ts';
 import { removeArchive, uploadFolder } from './archive.ts';
-import { type Attempts, attemptsOf } from './attempts.ts';
+import { type Attempts, attemptsOf, type Pauses } from './attempts.ts';
 import { type BuildTimes, type CloudBuilds, openCloudBuilds } from './cloud-build.ts';
 import type { Google } from './google.ts';
 import { type Images, openImages } from './images.ts';
@@ -26,7 +26,7 @@ export type GcpBuilderOptions = {
   readonly dataDir: string;
   /** Seconds that a build may take; 15 minutes unless given. */
   readonly limitS?: number;
-  readonly times?: BuildTimes;
+  readonly times?: BuildTimes & { readonly pauses?: Pauses };
 };
 
 type Parts = GcpBuilderOptions & { readonly images: Images; readonly builds: CloudBuilds; readonly attempts: Attempts };
@@ -48,7 +48,7 @@ export async function openGcpBuilder(options: GcpBuilderOptions): Promise<GcpBui
     ...options,
     images: openImages(google, options),
     builds: openCloudBuilds(google, options.times),
-    attempts: attemptsOf(google, platform),
+    attempts: attemptsOf(google, platform, options.times?.pauses),
   };
   const making = new Map<string, Promise<unknown>>();
   return {
@@ -164,7 +164,7 @@ async function buildAnew(of: Building): Promise<string> {
   try {
     const source = await attempts.sources(order, () => uploadFolder(google, checkout, { ...place, signal }));
     const request = toBuild({ ...order, instance, platform, recipe, source, key: order.tree, limitS: parts.limitS ?? LIMIT_S });
-    const name = await attempts.builds(order, async () => {
+    const name = await attempts.starts(order, async () => {
       signal.throwIfAborted();
       return builds.start(order.region, request);
     });
@@ -178,7 +178,7 @@ async function buildAnew(of: Building): Promise<string> {
 /** Waits for a build's end and tells what it prints. @returns the digest of what it made */
 async function finish({ order, parts, recipe }: Building, name: string): Promise<string> {
   const { watch, region } = order;
-  const { builds, logs, attempts, limitS = LIMIT_S } = parts;
+  const { builds, images, logs, attempts, limitS = LIMIT_S } = parts;
   let said = '';
   await using listening = new AsyncDisposableStack();
   const following = listening.use(
@@ -188,7 +188,7 @@ async function finish({ order, parts, recipe }: Building, name: string): Promise
     }),
   );
   const waits = (): void => watch.log('Cloud Build is busy: waiting for a place\n');
-  const ended = await attempts.builds(order, () => builds.end(name, { signal: watch.signal, limitS, waits }));
+  const ended = await attempts.ends(order, () => builds.end(name, { signal: watch.signal, limitS, waits }));
   if (judged(ended, { recipe, limitS, region, said }) !== undefined) {
     await following.drained(watch.signal);
     throw judged(ended, { recipe, limitS, region, said });
@@ -196,7 +196,7 @@ async function finish({ order, parts, recipe }: Building, name: string): Promise
   // What it printed last may come while the site is put up: nobody waits for that.
   const rest = listening.move();
   void following.drained(watch.signal).finally(() => rest.disposeAsync());
-  const digest = digestIn(ended);
+  const digest = digestIn(ended) ?? (await attempts.images(order, () => images.pushed(order, order.launch)));
   if (digest === undefined) throw new Fault('cloud-build-failed', { details: { cause: 'its results name no image' } });
   return digest;
 }

@@ -1,9 +1,9 @@
-import type { SiteId } from '../../../site/identity.ts';
+import type { LaunchId, SiteId } from '../../../site/identity.ts';
 import type { Trust } from '../../../site/site.ts';
 import { toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
 import { packageName } from './names.ts';
-import { type BuildPlatform, locationOf, placeOf, treeTag } from './steps.ts';
+import { type BuildPlatform, launchTag, locationOf, placeOf, treeTag } from './steps.ts';
 
 /** Where a site's images are. */
 export type ImagePlace = { readonly site: SiteId; readonly region: string; readonly trust: Trust };
@@ -11,6 +11,8 @@ export type ImagePlace = { readonly site: SiteId; readonly region: string; reado
 export interface Images {
   /** The image that was built of this tree, by its content: `REGION-docker.pkg.dev/…@sha256:…`; undefined when there is none. */
   find(place: ImagePlace, key: string): Promise<string | undefined>;
+  /** The digest that the build of this launch has pushed. */
+  pushed(place: ImagePlace, launch: LaunchId): Promise<string | undefined>;
   /** Notes that the image with this digest was built of this tree. @returns the image */
   note(place: ImagePlace, key: string, digest: string): Promise<string>;
   /** Whether the image is still there. */
@@ -36,13 +38,17 @@ export function openImages(
     `${repositoryOf(region, trust)}/packages/${packageName({ instance, site })}`;
   const refOf = ({ site, region, trust }: ImagePlace, digest: string): string =>
     `${region}-docker.pkg.dev/${platform.project}/${placeOf({ platform, region }).images[trust]}/${packageName({ instance, site })}@${digest}`;
+  const tagged = async (place: ImagePlace, tag: string): Promise<string | undefined> => {
+    const name = `${nameOf(place)}/tags/${tag}`;
+    const found = await orMissing(async () => (await (await google.images()).getTag({ name }, CALL))[0]);
+    return found?.version?.split('/versions/')[1];
+  };
   return {
     async find(place, key) {
-      const name = `${nameOf(place)}/tags/${treeTag(key)}`;
-      const tag = await orMissing(async () => (await (await google.images()).getTag({ name }, CALL))[0]);
-      const digest = tag?.version?.split('/versions/')[1];
+      const digest = await tagged(place, treeTag(key));
       return digest === undefined ? undefined : refOf(place, digest);
     },
+    pushed: (place, launch) => tagged(place, launchTag(launch)),
     async note(place, key, digest) {
       const client = await google.images();
       const parent = nameOf(place);

@@ -53,7 +53,7 @@ export const locationOf = ({ project }: Pick<BuildPlatform, 'project'>, region: 
 /** Stands for what was built: an unchanged tree with unchanged settings is not built again. */
 export const treeTag = (key: string): string => `tree-${key.slice(0, 32)}`;
 /** What the build itself pushes to, before anybody looked at its end. */
-const launchTag = (launch: LaunchId): string => `launch-${launch.toLowerCase()}`;
+export const launchTag = (launch: LaunchId): string => `launch-${launch.toLowerCase()}`;
 
 /** Marks of a build, by which it is found again after a crash. */
 export const buildTags = (of: { readonly instance: string; readonly site: SiteId; readonly key: string }): readonly string[] => [
@@ -105,7 +105,7 @@ function dockerSteps(wish: BuildWish): readonly (Step & { readonly id: StepId })
   const from = caches === 'use' ? [`--cache-from=type=registry,ref=${cache}`] : [];
   const variables = Object.entries(config.env).map(([name, value]) => `--build-arg=${name}=${value}`);
   const file = recipe.kind === 'generated' ? `${HOME}/Dockerfile` : 'Dockerfile';
-  const where = recipe.kind === 'generated' ? '.' : config.root;
+  const where = recipe.kind === 'generated' ? '.' : inside(config.root);
   const common = [
     ...from,
     ...variables,
@@ -124,9 +124,17 @@ function dockerSteps(wish: BuildWish): readonly (Step & { readonly id: StepId })
   const steps = stages.map((id, index) =>
     ahead(id, [...(index === 0 ? fresh : []), ...(recipe.kind === 'generated' ? [`--target=${id}`] : [])]),
   );
-  const push = [`--tag=${imageOf(wish)}`, '--push', `--metadata-file=${OUTPUT}`, `--cache-to=type=registry,ref=${cache},mode=max`];
+  const push = [
+    `--tag=${imageOf(wish)}`,
+    '--push',
+    `--metadata-file=${OUTPUT}`,
+    `--cache-to=type=registry,ref=${cache},mode=max,ignore-error=true`,
+  ];
   return [prepare(recipe), ...steps, { id: 'image', name: DOCKER, args: ['buildx', 'build', ...common, ...push, where] }];
 }
+
+/** A folder of the source as an argument that can't be taken for an option. */
+const inside = (root: string): string => (root === '.' ? '.' : `./${root}`);
 
 function stagesOf({ plan }: Extract<Recipe, { kind: 'generated' }>): readonly ('install' | 'build' | 'output')[] {
   return [
@@ -141,7 +149,8 @@ function prepare(recipe: Recipe): Step & { readonly id: StepId } {
   const lines = ['#!/bin/sh', 'set -e', 'docker buildx create --driver=docker-container --name=mayfly --use'];
   if (recipe.kind === 'generated') {
     const end = `END_${sha256(recipe.dockerfile).slice(0, 16)}`;
-    lines.push(`cat > ${HOME}/Dockerfile <<'${end}'`, `${recipe.dockerfile}${end}`);
+    // Beside a Dockerfile it goes before the repository's own, which may leave out what is built here.
+    lines.push(`: > ${HOME}/Dockerfile.dockerignore`, `cat > ${HOME}/Dockerfile <<'${end}'`, `${recipe.dockerfile}${end}`);
   }
   return { id: 'prepare', name: DOCKER, script: `${lines.join('\n')}\n` };
 }
@@ -151,7 +160,7 @@ function packSteps(wish: BuildWish, entrypoint: string | null): readonly (Step &
   const args = [
     'build',
     imageOf(wish),
-    `--path=${wish.config.root}`,
+    `--path=${inside(wish.config.root)}`,
     `--builder=${BUILDER}`,
     '--publish',
     `--cache-image=${cacheOf(wish, 'buildpacks')}`,

@@ -102,8 +102,10 @@ async function run(order: StackOrder, { workspace, signal }: Place, mended: read
     case 'refresh':
       return refresh(stack, signal);
     case 'destroy':
-      // The program runs for its provider's sake: the one in the state was configured with a token that opens nothing any more.
-      await stack.destroy({ ...QUIET, signal, runProgram: true, continueOnError: true });
+      // The program runs for its provider's sake: the one in the state was configured with a token that opens nothing any more. It ends at
+      // what cannot be removed: going on, it takes providers out of the state that what is left there still needs (measured), which the
+      // engine then refuses to read.
+      await stack.destroy({ ...QUIET, signal, runProgram: true });
       // By force: the program of a stack that never had anything leaves its own two entries behind, the stack and the provider. Whatever
       // else could not be destroyed has thrown.
       await workspace.removeStack(stack.name, { force: true });

@@ -79,12 +79,17 @@ const MEND: Readonly<Record<Mend, (order: StackOrder, place: Place) => Promise<v
 };
 
 /**
- * Whether the state is cut off, or encrypted with a passphrase that is not ours. Asked twice, with a question to the backend in between:
- * one that is away for a moment says nothing about the state.
+ * Whether the state is cut off, encrypted with a passphrase that is not ours, or of parts that do not fit together. Asked twice, with a
+ * question to the backend in between: one that is away for a moment says nothing about the state.
  */
 async function isUnreadable(name: string, workspace: LocalWorkspace): Promise<boolean> {
-  const stack = await Stack.select(name, workspace);
-  const canRead = (): Promise<boolean> => succeeds(stack.exportStack());
+  const command = workspace.pulumiCommand;
+  const run: unknown = Reflect.get(command, 'run');
+  // `stack export`, which the API has a verb for, would hand out what the engine itself refuses to work with.
+  const look = async (): Promise<void> => {
+    if (typeof run === 'function') await run.call(command, ['stack', '--stack', name], workspace.workDir, workspace.envVars);
+  };
+  const canRead = (): Promise<boolean> => succeeds(look());
   return !(await canRead()) && (await succeeds(workspace.whoAmI())) && !(await canRead());
 }
 

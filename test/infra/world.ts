@@ -6,6 +6,7 @@ import pg from 'pg';
 import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { inject } from 'vitest';
+import { z } from 'zod';
 import { gcpServiceName, hashed, stackName } from '../../infra/labels.ts';
 import type { GcpPlan, GcpService } from '../../infra/preview-gcp.ts';
 import type { Outputs } from '../../src/provision/pulumi-messages.ts';
@@ -24,6 +25,11 @@ export const REGION = 'europe-west1';
 export const RUN_AS = `mayfly-site@${PROJECT}.iam.gserviceaccount.com`;
 export const GATE = `mayfly-gate@${PROJECT}.iam.gserviceaccount.com`;
 
+const resource = z.looseObject({ type: z.string() });
+const recorded = z.looseObject({ checkpoint: z.looseObject({ latest: z.looseObject({ resources: z.array(resource) }) }) });
+/** A resource in Pulumi's state. */
+export type Recorded = z.infer<typeof resource>;
+
 /** One site on its way through the engine. */
 export type Site = { readonly instance: string; readonly site: string; readonly region?: string };
 export type Wish = {
@@ -32,6 +38,8 @@ export type Wish = {
   readonly image?: () => Promise<string>;
   /** Called when the database is there. */
   readonly databaseMade?: () => void;
+  /** Awaited before the database is dropped. */
+  readonly dropping?: () => Promise<void>;
   readonly database?: GcpPlan['database'];
   readonly service?: Partial<GcpService>;
   readonly signal?: AbortSignal;
@@ -49,7 +57,7 @@ export type InfraWorld = AsyncDisposable & {
   push(content?: string): string;
   up(wish: Wish): Promise<Outputs>;
   refresh(site: Site): Promise<void>;
-  destroy(site: Site): Promise<void>;
+  destroy(site: Site, part?: Pick<Wish, 'dropping'>): Promise<void>;
   /** Each revision waits for `deed` until it is ready, until the returned is disposed; what it rejects with is why it never is. */
   onRevision(deed: Runner['onRevision']): Disposable;
   onDelete(deed: Runner['onDelete']): Disposable;
@@ -57,6 +65,10 @@ export type InfraWorld = AsyncDisposable & {
   nameOf(site: Site): string;
   /** What Pulumi wrote down of the site, as it stands in its database; undefined when there is not a line. */
   stateOf(site: Site): Promise<string | undefined>;
+  /** Changes what Pulumi wrote down. */
+  rewriteState(site: Site, alter: (resources: readonly Recorded[]) => readonly Recorded[]): Promise<void>;
+  /** What the log warns of having put right. */
+  mended(site: Site): readonly unknown[];
   /** The child that works on the site is killed, with all that it started. */
   killEngine(site: Site): Promise<void>;
 };
@@ -84,6 +96,16 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
   const own: string[] = [];
   const stackOf = (site: Site): string => stackName('gcp', site);
   const nameOf = (site: Site): string => `projects/${PROJECT}/locations/${site.region ?? REGION}/services/${gcpServiceName(site)}`;
+  const keyOf = (site: Site): string => `%.pulumi/stacks/%/${stackOf(site)}.json`;
+  const onState = async (sql: string, ...values: readonly string[]): Promise<Record<string, unknown>[]> => {
+    const client = new pg.Client(backendUrl);
+    await client.connect();
+    try {
+      return (await client.query(sql, [...values])).rows;
+    } finally {
+      await client.end();
+    }
+  };
   const push = (content: string = ulid()): string => {
     const ref = `${REGION}-docker.pkg.dev/${PROJECT}/previews/site@sha256:${hashed(content, 64)}`;
     const image = { folder, cwd: '.', command: 'node server.js', env: {}, detected: 'a test', tags: new Set<string>() };
@@ -91,7 +113,12 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     return ref;
   };
   const operate = async (verb: 'up' | 'refresh' | 'destroy', { site, ...wish }: Wish): Promise<Outputs> => {
-    const means = { asked: own, image: wish.image ?? (async () => push()), databaseMade: wish.databaseMade ?? (() => undefined) };
+    const means: Means = {
+      asked: own,
+      image: wish.image ?? (async () => push()),
+      databaseMade: wish.databaseMade ?? (() => undefined),
+      dropping: wish.dropping ?? (async () => undefined),
+    };
     await using mayfly = await serveProvider({ verb, kinds: ownKinds(means), guard: async () => undefined });
     const { region = REGION, ...labels } = site;
     const base = { labels, token: mayfly.token, project: PROJECT, region };
@@ -115,21 +142,29 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     push,
     up: (wish) => operate('up', wish),
     refresh: async (site) => void (await operate('refresh', { site })),
-    destroy: async (site) => void (await operate('destroy', { site })),
+    destroy: async (site, part) => void (await operate('destroy', { site, ...part })),
     onRevision: (onRevision) => withRunner(cloud, { onRevision }),
     onDelete: (onDelete) => withRunner(cloud, { onDelete }),
     serviceOf: (site) => cloud.services.get(nameOf(site)),
     nameOf,
     async stateOf(site) {
-      const client = new pg.Client(backendUrl);
-      await client.connect();
-      const { rows } = await client.query<{ data: string }>(
-        `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as data from pulumi_state where key like $1`,
-        [`%.pulumi/stacks/%/${stackOf(site)}.json`],
-      );
-      await client.end();
-      return rows[0]?.data;
+      const select = `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as data from pulumi_state where key like $1`;
+      const [row] = await onState(select, keyOf(site));
+      return row && String(row.data);
     },
+    async rewriteState(site, alter) {
+      const [row] = await onState(`select data from pulumi_state where key like $1`, keyOf(site));
+      const { data } = z.object({ data: z.object({ data: z.base64() }) }).parse(row).data;
+      const state = recorded.parse(JSON.parse(Buffer.from(data, 'base64').toString()));
+      const { latest } = state.checkpoint;
+      const text = JSON.stringify({
+        ...state,
+        checkpoint: { ...state.checkpoint, latest: { ...latest, resources: alter(latest.resources) } },
+      });
+      const update = `update pulumi_state set data = json_build_object('data', $2::text) where key like $1`;
+      await onState(update, keyOf(site), Buffer.from(text).toString('base64'));
+    },
+    mended: (site) => logLines.flatMap(({ level, stack, mended }) => (level === 40 && stack === stackOf(site) ? [mended] : [])),
     async killEngine(site) {
       const { pid } = JSON.parse(await readFile(join(pulumi, 'running', stackOf(site)), 'utf8'));
       process.kill(-pid, 'SIGKILL');
@@ -175,8 +210,8 @@ const aService = (): GcpService => ({
 export const DATABASE_URL = 'postgres://site:s3cr3t-of-the-site@10.0.0.3:5432/site';
 
 /** Mayfly's own provider with nothing behind it but the test. */
-type Means = Required<Pick<Wish, 'image' | 'databaseMade'>> & { readonly asked: string[] };
-function ownKinds({ asked, image, databaseMade }: Means): Readonly<Record<string, ResourceKind>> {
+type Means = Required<Pick<Wish, 'image' | 'databaseMade' | 'dropping'>> & { readonly asked: string[] };
+function ownKinds({ asked, image, databaseMade, dropping }: Means): Readonly<Record<string, ResourceKind>> {
   const tell = (what: string, { site }: Properties): void => void asked.push(`${what} of ${String(site)}`);
   const made = async (inputs: Properties) => {
     tell('image', inputs);
@@ -197,7 +232,10 @@ function ownKinds({ asked, image, databaseMade }: Means): Readonly<Record<string
       },
       update: async (inputs) => ({ ...inputs, url: DATABASE_URL }),
       exists: async () => true,
-      remove: async (_, state) => tell('no database', state),
+      async remove(_, state) {
+        await dropping();
+        tell('no database', state);
+      },
     },
   };
 }

@@ -216,7 +216,7 @@ export function openRun(cloud: GoogleCloud): Run {
         for (const { name: revision } of revisionsOf(cloud, name)) cloud.revisions.delete(revision);
       };
       const operation = operate(name, fault, deed);
-      deleting.set(name, operation);
+      if (fault?.kind !== 'hang') deleting.set(name, operation);
       return answered(fault, operation);
     },
     get(name) {

@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openRun } from '../doubles/google/run.ts';
+import { engineSaid, type InfraWorld, openInfraWorld } from './world.ts';
+
+let w: InfraWorld;
+beforeAll(async () => {
+  w = await openInfraWorld();
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+const stateHas = async (site: Parameters<InfraWorld['stateOf']>[0], what: string): Promise<boolean> =>
+  (await w.stateOf(site))?.includes(what) ?? false;
+
+test('killed while the service is made: its name is taken until it is removed; then the launch succeeds', async () => {
+  const site = w.site();
+  {
+    using _killed = w.onRevision(() => w.killEngine(site));
+    expect(await engineSaid(w.up({ site, database: { seed: null } }))).toContain('the Pulumi process ended');
+  }
+  expect(w.serviceOf(site)?.terminalCondition.state).toBe('CONDITION_SUCCEEDED');
+  expect(await stateHas(site, '"pending_operations"')).toBe(true);
+  // What was being made is cleared from the state; whether it is there only Google knows.
+  expect(await engineSaid(w.up({ site, database: { seed: null } }))).toContain('googleapi: Error 409');
+  await (await openRun(w.cloud).remove(w.nameOf(site))).ended;
+  const { origin } = await w.up({ site, database: { seed: null } });
+  expect(origin).toBe(w.serviceOf(site)?.uri);
+  expect(w.own.filter((it) => it === `database of ${site.site}`)).toHaveLength(1);
+  expect(await stateHas(site, '"pending_operations"')).toBe(false);
+});
+
+test('killed while a revision is made: the next launch goes on', async () => {
+  const site = w.site();
+  await w.up({ site });
+  const uid = w.serviceOf(site)?.uid;
+  {
+    using _killed = w.onRevision(() => w.killEngine(site));
+    expect(await engineSaid(w.up({ site }))).toContain('the Pulumi process ended');
+  }
+  const { origin } = await w.up({ site });
+  expect(w.serviceOf(site)).toMatchObject({ uid, uri: origin, terminalCondition: { state: 'CONDITION_SUCCEEDED' } });
+});
+
+test('killed while the service is removed: the next try leaves nothing', async () => {
+  const site = w.site();
+  await w.up({ site, database: { seed: null } });
+  {
+    using _killed = w.onDelete(() => w.killEngine(site));
+    expect(await engineSaid(w.destroy(site))).toContain('the Pulumi process ended');
+  }
+  await w.destroy(site);
+  expect([w.serviceOf(site), await w.stateOf(site)]).toEqual([undefined, undefined]);
+  expect(w.own.filter((it) => it.endsWith(site.site))).toEqual(expect.arrayContaining([`no database of ${site.site}`]));
+});
+
+test('aborted in the middle, the engine is ended although Google’s provider waits on; the next launch goes on', async () => {
+  const site = w.site();
+  await w.up({ site });
+  const abort = new AbortController();
+  const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
+  {
+    using _slow = w.onRevision(() => {
+      abort.abort(new Error('superseded'));
+      return frozen;
+    });
+    await expect(w.up({ site, signal: abort.signal })).rejects.toThrow('superseded');
+  }
+  const { origin } = await w.up({ site });
+  const newest = w.serviceOf(site)?.latestReadyRevision;
+  // The revision that nobody waits for any more comes too late to be served.
+  thaw();
+  await Promise.all([...w.cloud.operations.values()].map(({ ended }) => ended));
+  expect(w.serviceOf(site)).toMatchObject({ uri: origin, latestReadyRevision: newest });
+});
+
+test('what cannot be removed now leaves a state that the next try can read', async () => {
+  const site = w.site();
+  await w.up({ site, database: { seed: null } });
+  const dropping = () => Promise.reject(new Error('the database is being looked at'));
+  expect(await engineSaid(w.destroy(site, { dropping }))).toContain('mayfly:gcp:Database');
+  expect([w.serviceOf(site), await stateHas(site, 'mayfly:gcp:Database')]).toEqual([undefined, true]);
+  await w.destroy(site);
+  expect(await w.stateOf(site)).toBeUndefined();
+});
+
+test('a state whose parts do not fit together is emptied: the engine would never work with it again', async () => {
+  const site = w.site();
+  await w.up({ site });
+  await w.rewriteState(site, (resources) => resources.filter(({ type }) => type !== 'pulumi:providers:gcp'));
+  await w.destroy(site);
+  expect([await w.stateOf(site), w.mended(site)]).toEqual([undefined, [['state-emptied']]]);
+});

@@ -190,7 +190,7 @@ async function startWork(
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
     turns: createTurns(LAUNCHES, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
-    maxSites,
+    policy: config,
     metrics,
     newId: ulid,
     log,

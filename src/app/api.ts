@@ -6,6 +6,7 @@ import { outcomeOf } from '../site/answer.ts';
 import { parseDuration } from '../site/deadline.ts';
 import { type Repository, toSiteId } from '../site/identity.ts';
 import { sentence } from '../site/problem.ts';
+import { regionLabel } from '../site/region.ts';
 import { type Site, STATUSES } from '../site/site.ts';
 import { isOver } from '../site/site-changes.ts';
 import type { Launch, SiteFilter, Store } from '../store/store.ts';
@@ -175,6 +176,7 @@ function reasonOf(site: Site, word: string): string | null {
     case 'ended':
       return site.reason.kind === 'stopped' ? `stopped by ${site.reason.by}` : site.reason.kind;
     case 'queued':
+      if (site.home.full !== null) return `waits for room in ${site.home.full.map(regionLabel).join(', ')}`;
       return site.place === 'refused' ? 'waits for a place' : null;
     case 'absent':
     case 'held':

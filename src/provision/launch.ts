@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { faultPoint } from '../fault-points.ts';
+import type { OperatorPolicy } from '../site/decide.ts';
+import { candidatesOf, isAtHome, MAX_SITES_IN_REGION } from '../site/home.ts';
 import { type LaunchId, type PullRef, type SiteId, shortSha, toLaunchId } from '../site/identity.ts';
 import type { Held, NewId, Target, Watch } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
@@ -50,8 +52,8 @@ export type ProvisionParts = {
   readonly useOnly: (site: SiteId, launch: LaunchId | null) => Promise<void>;
   /** Drops what was kept of a repository that is out of our reach. */
   readonly forgetSource: (pull: PullRef) => Promise<void>;
-  /** Sites that one repository may have at once. */
-  readonly maxSites: number;
+  /** Sites that one repository may have at once, and the regions that they may be in. */
+  readonly policy: Pick<OperatorPolicy, 'maxSites' | 'region' | 'regions' | 'target'>;
   readonly turns: Turns;
   readonly openLog: (site: SiteId, launch: LaunchId) => Promise<LaunchLog & { hide(secrets: readonly string[]): void }>;
   readonly metrics: { launched(outcome: string, code: string): void; staged(stage: string, ms: number): void };
@@ -98,9 +100,12 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
 }
 
 /** Milliseconds until it may start; null while it waits for a place: whoever gives one up has it woken. */
-async function whenMayStart({ store, maxSites }: ProvisionParts, site: Site, held: Held): Promise<number | null> {
-  const placed = site.place === 'taken' ? site : (await store.claimPlace(site.id, { held, max: maxSites })).site;
-  return placed.place === 'taken' ? tooSoon(store, site) : null;
+async function whenMayStart({ store, policy }: ProvisionParts, site: Site, held: Held): Promise<number | null> {
+  const candidates = candidatesOf(site, policy);
+  const hasPlace = candidates === null ? site.place === 'taken' : isAtHome(site, candidates);
+  const rooms = candidates && { candidates, max: MAX_SITES_IN_REGION };
+  const placed = hasPlace ? site : (await store.claimPlace(site.id, { held, max: policy.maxSites, rooms })).site;
+  return placed.place === 'taken' && placed.home.full === null ? tooSoon(store, site) : null;
 }
 
 async function tooSoon(store: Store, site: Site): Promise<number> {

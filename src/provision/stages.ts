@@ -2,11 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { faultPoint } from '../fault-points.ts';
 import { secretsIn } from '../masking/secret-names.ts';
 import { effectiveRegion, type OperatorPolicy } from '../site/decide.ts';
+import { candidatesOf } from '../site/home.ts';
 import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts';
 import { mayRun } from '../site/policy.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
+import type { Served } from '../site/site.ts';
 import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
 import type { ArtefactUsers } from './artefact-users.ts';
@@ -14,11 +16,12 @@ import { keepSeed } from './artefacts.ts';
 import type { Builder } from './build.ts';
 import type { Leash } from './git.ts';
 import type { ProvisionParts, Run } from './launch.ts';
+import { deployInRegion } from './regions.ts';
 import { openSources, type Snapshot, type Sources } from './source.ts';
 import { openStorage, type Storage } from './storage/storage.ts';
 
 export type StagesOptions = {
-  readonly store: Pick<Store, 'repositories'>;
+  readonly store: Pick<Store, 'repositories' | 'apply'>;
   readonly facts: (forge: ForgeId) => Pick<Facts, 'file' | 'changedPaths' | 'pull' | 'permission'>;
   readonly source: (forge: ForgeId) => Source;
   readonly target: Target;
@@ -81,26 +84,32 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
 
   await mustBeApproved(parts, run, repository);
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
-  const order: DeployOrder = {
-    site: site.id,
-    pull: site.pull,
-    revision: launch,
-    live: site.live?.revision ?? null,
-    prepared: preparing.done,
-    async build() {
-      watch.entered('build');
-      const artefact = await build(parts, { run, repository, snapshot, config, region: region.region });
-      await faultPoint('built');
-      watch.entered('deploy');
-      await mustBeApproved(parts, run, repository);
-      return artefact;
-    },
-    run: settings,
-    database,
-    region: region.region,
-    trust: site.head.trust,
+  const deploy = (region: string): Promise<Served> => {
+    const order: DeployOrder = {
+      site: site.id,
+      pull: site.pull,
+      revision: launch,
+      live: site.live?.revision ?? null,
+      prepared: preparing.done,
+      async build() {
+        watch.entered('build');
+        const artefact = await build(parts, { run, repository, snapshot, config, region });
+        await faultPoint('built');
+        watch.entered('deploy');
+        await mustBeApproved(parts, run, repository);
+        return artefact;
+      },
+      run: settings,
+      database,
+      region,
+      trust: site.head.trust,
+    };
+    return parts.target.deploy(held, order, watch);
   };
-  const served = await parts.target.deploy(held, order, watch);
+  const candidates = candidatesOf({ wishes: site.wishes, home: { ...site.home, asks: config.region } }, parts.policy);
+  const served = await (candidates === null
+    ? deploy(region.region)
+    : deployInRegion({ store: parts.store, site, held, candidates }, deploy));
   return { url: parts.url(site.host), served, idleMs: settings.idleMs };
 }
 

@@ -65,11 +65,16 @@ export function decide(
     head: pull.head,
     terms: effectiveTerms(config, policy),
     region: 'region' in region ? region.region : policy.region,
+    ...asking(config, policy),
     ...(event.isUntouched === true ? { untouched: true as const } : {}),
   };
   if (passed !== undefined) return { do: 'pass', news: { type: 'passedOver', ...seen, passed } };
   return { do: 'bring', news: { type: 'headSeen', ...seen, reopened: event.action === 'reopened' } };
 }
+
+/** What the settings ask for, where it matters which region that comes to. */
+const asking = (config: RepoConfig | undefined, { target }: OperatorPolicy): { readonly asks?: string } =>
+  target === 'local' || config === undefined || config.region === null ? {} : { asks: config.region };
 
 /** Why an open pull gets no site of its own accord; a pull that has one keeps it up to date whatever these say. */
 function reasonAgainst(config: RepoConfig, pull: PullNow, changes: readonly string[] | null): PassedOver | undefined {

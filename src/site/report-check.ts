@@ -1,5 +1,6 @@
 import { type Sha, shortSha } from './identity.ts';
 import type { Check, Deployment } from './ports.ts';
+import { regionLabel } from './region.ts';
 import { keepEnd } from './report.ts';
 import { afterWords, endedWords, passedOverWords } from './report-endings.ts';
 import type { LaunchView, SiteView } from './report-view.ts';
@@ -85,13 +86,7 @@ function verdict(view: SiteView, launch: LaunchView | undefined, now: Date): Sai
     case 'absent':
       return { status: 'neutral', title: 'No preview', summary: passedOverWords(site.passed) };
     case 'queued':
-      return site.place === 'refused'
-        ? {
-            status: 'queued',
-            title: 'Waits for a place',
-            summary: 'As many previews of this repository stand as may. It starts when one of them ends.',
-          }
-        : { status: 'queued', title: 'Queued', summary: 'The preview starts as soon as it is its turn.' };
+      return { status: 'queued', ...waiting(site) };
     case 'building':
     case 'deploying':
       return { status: 'inProgress', title: DOING[site.stage], summary: `${DOING[site.stage]} since ${clockTime(site.since, now)}.` };
@@ -107,6 +102,18 @@ function verdict(view: SiteView, launch: LaunchView | undefined, now: Date): Sai
     default:
       return site satisfies never;
   }
+}
+
+function waiting({ place, home }: Site): Pick<Said, 'title' | 'summary'> {
+  if (home.full !== null) {
+    const where = home.full.map(regionLabel).join(', ');
+    return {
+      title: `Waits for room in ${where}`,
+      summary: `There is no room for another preview in ${escapeText(where)}. It starts when there is.`,
+    };
+  }
+  if (place !== 'refused') return { title: 'Queued', summary: 'The preview starts as soon as it is its turn.' };
+  return { title: 'Waits for a place', summary: 'As many previews of this repository stand as may. It starts when one of them ends.' };
 }
 
 /** An end changes no verdict: what was green stays green, what was red stays red. */

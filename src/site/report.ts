@@ -95,10 +95,19 @@ function held(view: SiteView, now: Date): readonly string[] {
 
 function queued(view: SiteView, now: Date): string {
   const served = stillServed(view, ' Until it is ready, visitors get');
+  const { full } = view.site.home;
+  if (full !== null) return `${noRoom(view, full)}${served}`;
   if (view.holders !== null) return `${noPlace(view, view.holders, now)}${served}`;
   const place =
     view.place === null || view.place <= 1 ? 'It is next, and starts in a moment.' : `${counted(view.place - 1, 'preview')} before it.`;
   return `${place}${served}`;
+}
+
+/** Only where it was asked to be: in another region its files would be somewhere else. */
+function noRoom({ word }: SiteView, full: readonly string[]): string {
+  const where = full.map((region) => escapeText(regionLabel(region))).join(', ');
+  const free = `It starts by itself when there is; \`${word} region\` with another region's name takes it there.`;
+  return `There is no room for another preview in ${where}: Google Cloud runs at most 1,000 services in a region. ${free}`;
 }
 
 /** Nothing is taken from anybody silently: who has the places is named, and how one is freed. */

@@ -18,9 +18,9 @@ export const isOver = (site: Site): site is Extract<Site, { status: 'ending' | '
 /** The fields of `Common` alone, so that no field of the status before lingers. */
 export function common(site: Site): Common {
   const { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version } = site;
-  const { closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice } = site;
+  const { closedAs, closedAt, turnedAt, ruledAt, approval, wishes, home, place, rebuild, endNears, notice } = site;
   const own = { id, pull, host, head, observation, live, region, terms, clockStart, endsAt, pushedAt, moved, createdAt, version };
-  return { ...own, closedAs, closedAt, turnedAt, ruledAt, approval, wishes, place, rebuild, endNears, notice };
+  return { ...own, closedAs, closedAt, turnedAt, ruledAt, approval, wishes, home, place, rebuild, endNears, notice };
 }
 
 /** Whether the head may be built: code of the repository's own, or a commit of a fork that was approved as it stands. */
@@ -44,7 +44,7 @@ export function ordered<S extends Site>(site: S, topic: Topic, order: Order): S 
   return { ...site, wishes: { ...site.wishes, newest: { ...site.wishes.newest, [topic]: order } } };
 }
 
-type Restart = Pick<News<'headSeen'>, 'head' | 'terms' | 'region' | 'at'>;
+type Restart = Pick<News<'headSeen'>, 'head' | 'terms' | 'region' | 'asks' | 'at'>;
 
 /** The end after a start of the clock. `before` is the end until now; null for a new life. */
 const endFrom = (start: Date, { terms, wishes, before }: { terms: Terms; wishes: Common['wishes']; before: Date | null }): Date =>
@@ -58,7 +58,8 @@ export function restarted(base: Common, to: Restart, endsAt: Date | null): Commo
     ...base,
     head,
     terms,
-    region: base.wishes.region ?? to.region,
+    region: base.home.taken ? base.region : (base.wishes.region ?? to.region),
+    home: { ...base.home, asks: to.asks ?? null },
     pushedAt: isPush ? at : base.pushedAt,
     moved: base.moved || isPush,
     clockStart: at,
@@ -117,7 +118,8 @@ const isOtherCommit = (before: Head, now: Head): boolean =>
 function noted(site: Site, seen: News<'headSeen'>): Change {
   const endsAt = endWithin(site.endsAt, { clockStart: site.clockStart, terms: seen.terms });
   const isSame = endsAt.getTime() === site.endsAt.getTime() && isSameHead(site.head, seen.head);
-  const next = { ...site, observation: seen.observation, head: seen.head, terms: seen.terms, endsAt, closedAs: null };
+  const home = { ...site.home, asks: seen.asks ?? null };
+  const next = { ...site, observation: seen.observation, head: seen.head, terms: seen.terms, home, endsAt, closedAs: null };
   return { next, effects: isSame ? [] : REPORT };
 }
 
@@ -138,9 +140,10 @@ function isSameHead(before: Head, now: Head): boolean {
 export function afterPassingOver(site: Site, seen: News<'passedOver'>): Change {
   if (site.status !== 'absent' || seen.observation <= site.observation) return unchanged(site);
   const { observation, head, terms, region, passed } = seen;
+  const home = { ...site.home, asks: seen.asks ?? null };
   const isSame = isSameHead(site.head, head) && passed.why === site.passed.why;
   const turnedAt = isTurned(site, seen) ? seen.at : site.turnedAt;
-  return { next: { ...site, observation, head, terms, region, passed, turnedAt }, effects: isSame ? [] : REPORT };
+  return { next: { ...site, observation, head, terms, region, home, passed, turnedAt }, effects: isSame ? [] : REPORT };
 }
 
 /** Whether an open pull brings back a site that ended, or is ending, for this reason. After `stop`, only `deploy` does. */
@@ -239,7 +242,7 @@ export function afterFailure(site: Site, event: News<'launchFailed'>): Change {
 }
 
 /** Where a site starts from that is asked for as it is. */
-export const asItIs = ({ head, terms, region }: Site, at: Date): Restart => ({ head, terms, region, at });
+export const asItIs = ({ head, terms, region, home: { asks } }: Site, at: Date): Restart => ({ head, terms, region, asks, at });
 
 /** Gives a site that is down or failed another try; one that is on its way is left alone. */
 export function afterDeployAsked(before: Site, event: News<'deployAsked'>): Change {
@@ -267,25 +270,10 @@ export function afterForgeAnswered(site: Site, at: Date): Change {
   return { next: waiting(common(site), at), effects: BOTH };
 }
 
-/** What is said of a place among those of its repository. A site that has one, or does not wait for one, is not concerned. */
-export function afterPlace(site: Site, what: 'placeTaken' | 'placeRefused' | 'placesChanged'): Change {
-  if (site.status !== 'queued' || site.place === 'taken') return unchanged(site);
-  switch (what) {
-    case 'placeTaken':
-      return { next: { ...site, place: 'taken' }, effects: [] };
-    case 'placeRefused':
-      return site.place === 'refused' ? unchanged(site) : { next: { ...site, place: 'refused' }, effects: REPORT };
-    case 'placesChanged':
-      return site.place === 'refused' ? { next: { ...site }, effects: REPORT } : unchanged(site);
-    default:
-      return what satisfies never;
-  }
-}
-
 /** Nothing of it is left on the target. */
 export function afterRemoval(site: Site, at: Date): Change {
   if (site.status !== 'ending') return unchanged(site);
-  const base: Common = { ...common(site), live: null, place: 'none' };
+  const base: Common = { ...common(site), live: null, place: 'none', home: { ...site.home, taken: false, full: null } };
   if (site.revive) return { next: waiting(base, at), effects: BOTH };
   return { next: { ...base, status: 'ended', reason: site.reason, endedAt: at }, effects: REPORT };
 }

@@ -13,13 +13,14 @@ export type Order = number | null;
 type Untouched = { readonly untouched?: true };
 /** What happened, in the past tense. `at` is the database's clock, set by `apply`. */
 export type SiteNews =
-  /** The pull is open with this head. `reopened`: the forge said that it was opened anew. */
+  /** The pull is open with this head. `reopened`: the forge said that it was opened anew; `asks`: the region that the settings want. */
   | (Untouched & {
       readonly type: 'headSeen';
       readonly observation: number;
       readonly head: Head;
       readonly terms: Terms;
       readonly region: string;
+      readonly asks?: string | null;
       readonly reopened: boolean;
     })
   /** The pull is open or closed with this head, and gets no site of its own accord. */
@@ -29,6 +30,7 @@ export type SiteNews =
       readonly head: Head;
       readonly terms: Terms;
       readonly region: string;
+      readonly asks?: string | null;
       readonly passed: PassedOver;
     })
   /** `closedAt` is the forge's clock. It and the head are null when there is no such pull any more. */
@@ -71,8 +73,10 @@ export type SiteNews =
   | { readonly type: 'approved'; readonly approval: Approval }
   /** The approval of this commit no longer holds: the pull moved on, or who gave it may not any more. */
   | { readonly type: 'approvalLapsed'; readonly sha: Sha }
-  | { readonly type: 'placeTaken' }
-  | { readonly type: 'placeRefused' }
+  /** `region`: where, when that matters; also of a site whose launch has to go to another one. */
+  | { readonly type: 'placeTaken'; readonly region?: string }
+  /** `full`: not for want of a place among its repository's, but of room in these regions. */
+  | { readonly type: 'placeRefused'; readonly full?: readonly string[] }
   /** Others took or gave up places that this site waits for. */
   | { readonly type: 'placesChanged' }
   /** There is something to say to somebody who typed a command. */

@@ -1,5 +1,6 @@
 import type { Notice } from './answer.ts';
 import { endAfterRestart, isFar, type Terms } from './deadline.ts';
+import { type Home, NO_HOME } from './home.ts';
 import type { LaunchId, PullRef, RepositoryId, Sha, SiteId } from './identity.ts';
 import type { Details, ProblemCode } from './problem.ts';
 import {
@@ -11,7 +12,6 @@ import {
   afterHead,
   afterLaunchStarted,
   afterPassingOver,
-  afterPlace,
   afterRemoval,
   afterStage,
   afterSuccess,
@@ -21,6 +21,7 @@ import {
   waiting,
 } from './site-changes.ts';
 import type { SiteEvent, Topic } from './site-news.ts';
+import { afterPlace } from './site-places.ts';
 import {
   afterApproval,
   afterEndNears,
@@ -76,11 +77,10 @@ export type PassedOver =
   | { readonly why: 'draft' | 'no-label' | 'awaits-command' | 'closed' }
   | { readonly why: 'nothing-touched'; readonly root: string };
 
-/** How visitors are served: by a process that the supervisor runs, by files that the gate sends itself, or by a service elsewhere. */
+/** How visitors are served: by a process that the supervisor runs, by files that the gate sends itself, or by a service elsewhere (`https://…run.app`). */
 export type Served =
   | { readonly kind: 'process'; readonly service: string }
   | { readonly kind: 'static'; readonly folder: string }
-  /** `https://…run.app`: whoever answers there lets in nobody but the gate. */
   | { readonly kind: 'remote'; readonly origin: string };
 
 /** What visitors get now. `revision` is the launch that made it. */
@@ -113,6 +113,7 @@ export type Common = {
   readonly observation: number;
   readonly live: Live | null;
   readonly region: string;
+  readonly home: Home;
   readonly terms: Terms;
   /** When the clock was last started: by a push or a deploy. The end is at most `terms.maxTtlMs` after it. */
   readonly clockStart: Date;
@@ -190,6 +191,7 @@ export const FRESH = {
   ruledAt: null,
   approval: null,
   wishes: NO_WISHES,
+  home: NO_HOME,
   place: 'none',
   rebuild: false,
   endNears: false,
@@ -214,6 +216,7 @@ export function begin(
     pushedAt: seen.at,
     createdAt: seen.at,
     ...FRESH,
+    home: { ...NO_HOME, asks: seen.asks ?? null },
     moved: seen.untouched !== true,
     version: 1,
   };
@@ -280,7 +283,7 @@ function changed(site: Site, event: SiteEvent): Change {
     case 'placeTaken':
     case 'placeRefused':
     case 'placesChanged':
-      return afterPlace(site, event.type);
+      return afterPlace(site, event);
     case 'noticed':
       return afterNotice(site, event);
     case 'removalFinished':

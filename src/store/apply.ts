@@ -7,6 +7,7 @@ import { begin, type Change, type Effect, type Site, transition } from '../site/
 import type { SiteEvent, SiteNews } from '../site/site-news.ts';
 import { noteCommand } from './commands.ts';
 import { checkHeld } from './fence.ts';
+import { claimRoom } from './places.ts';
 import { CHANGED_CHANNEL, type Database } from './schema.ts';
 import { toRow, toSite } from './sites.ts';
 import type { Applied, Apply, ApplyToPull, Because, ClaimPlace, SiteChanged } from './store.ts';
@@ -38,12 +39,13 @@ export function openApply({ db, newId, log, effects }: Parts): Writers {
       });
       return committed(applied);
     },
-    async claimPlace(id, { held, max }) {
+    async claimPlace(id, { held, max, rooms = null }) {
       const applied = await db.transaction().execute(async (tx) => {
         await settle(tx, { held });
         const free = await freePlaces(tx, id, max);
         const locked = await lock(tx, id);
-        return step(tx, locked, { type: (await ahead(tx, locked.site)) < free ? 'placeTaken' : 'placeRefused' });
+        const hasPlace = locked.site.place === 'taken' || (await ahead(tx, locked.site)) < free;
+        return step(tx, locked, hasPlace ? await claimRoom(tx, locked.site, rooms) : { type: 'placeRefused' });
       });
       return committed(applied);
     },
@@ -114,6 +116,8 @@ async function ahead(tx: Tx, { id, pull, ...site }: Site): Promise<number> {
     .where('repository', '=', pull.repository)
     .where('status', '=', sql.lit('queued'))
     .where('placed', '=', sql.lit(false))
+    // Whoever waits for room in a region does not keep others from a place.
+    .where(sql<boolean>`(state -> 'home' ->> 'full') is null`)
     .where(sql<boolean>`(queued_at, id) < (${site.since}, ${id})`)
     .executeTakeFirstOrThrow();
   return count;

@@ -1,9 +1,11 @@
-import { type Kysely, sql } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
+import { roomiest } from '../site/home.ts';
 import { toSiteId } from '../site/identity.ts';
 import type { Site } from '../site/site.ts';
+import type { SiteNews } from '../site/site-news.ts';
 import type { Database } from './schema.ts';
 import { toSite } from './sites.ts';
-import type { Places } from './store.ts';
+import type { Places, Rooms } from './store.ts';
 
 /** It waits for a worker, and not for a place. */
 const WANTS_WORKER = sql<boolean>`state ->> 'place' is distinct from 'refused'`;
@@ -64,7 +66,9 @@ export function openPlaces(db: Kysely<Database>): Places {
 export async function nextInLine(db: Kysely<Database>, { limit, maxSites }: { limit: number; maxSites: number }): Promise<Site['id'][]> {
   const { rows } = await sql<{ id: string }>`
     select id from (
-      select id, forge, repository, row_number() over (partition by forge, repository order by queued_at, id) as rank
+      select id, forge, repository, row_number() over (
+        partition by forge, repository, (state -> 'home' ->> 'full') is null order by queued_at, id
+      ) as rank
       from mayfly.sites where status = 'queued' and not placed
     ) as waiter
     where rank <= ${maxSites} - (
@@ -74,4 +78,24 @@ export async function nextInLine(db: Kysely<Database>, { limit, maxSites }: { li
     and not exists (select from mayfly.leases where name = 'site:' || waiter.id and expires_at > clock_timestamp())
     order by id limit ${limit}`.execute(db);
   return rows.map((row) => toSiteId(row.id));
+}
+
+/** Where there is the most room for it, or that there is none. Until the end of the transaction nobody else takes any. */
+export async function claimRoom(tx: Transaction<Database>, site: Site, rooms: Rooms | null): Promise<SiteNews> {
+  if (rooms === null) return { type: 'placeTaken' };
+  await sql`select pg_advisory_xact_lock(hashtextextended('mayfly rooms', 0))`.execute(tx);
+  const counts = await countByRegion(tx, site.id);
+  const region = roomiest(site, counts, rooms);
+  return region === undefined ? { type: 'placeRefused', full: rooms.candidates } : { type: 'placeTaken', region };
+}
+
+async function countByRegion(tx: Transaction<Database>, but: Site['id']): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx
+    .selectFrom('sites')
+    .select(['region', (eb) => eb.fn.countAll<number>().as('count')])
+    .where('placed', '=', sql.lit(true))
+    .where('id', '<>', but)
+    .groupBy('region')
+    .execute();
+  return new Map(rows.map(({ region, count }) => [region, count]));
 }

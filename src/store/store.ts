@@ -127,8 +127,13 @@ export interface Places {
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */
 export type Apply = (site: SiteId, news: SiteNews, because?: Because) => Promise<Applied>;
-/** Gives a queued site one of its repository's `max` places when one is free and nobody has waited for longer. */
-export type ClaimPlace = (site: SiteId, claim: { readonly held: Held; readonly max: number }) => Promise<Applied>;
+/**
+ * Gives a queued site one of its repository's `max` places when one is free and nobody has waited for longer. `rooms`: the regions that
+ * it may be in, most wanted first, and how many sites one takes; it gets the one with the most room.
+ */
+export type ClaimPlace = (site: SiteId, claim: PlaceClaim) => Promise<Applied>;
+export type Rooms = { readonly candidates: readonly string[]; readonly max: number };
+export type PlaceClaim = { readonly held: Held; readonly max: number; readonly rooms?: Rooms | null };
 /** News of a pull that may have no site yet: `headSeen` and `passedOver` create its row, anything else on none is nothing (undefined). */
 export type ApplyToPull = (
   to: { readonly pull: PullRef; readonly host: string },

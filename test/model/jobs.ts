@@ -196,7 +196,7 @@ function provisioning(on: Stage, { store, facts, target, sight, step }: Launchin
     },
     useOnly: async () => undefined,
     forgetSource: async () => undefined,
-    maxSites: on.maxSites,
+    policy: policyOf(on),
     openLog: async () => LOG,
     metrics: METRICS,
     log: on.log,

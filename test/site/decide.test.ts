@@ -120,6 +120,11 @@ describe('the region', () => {
     expect(region(null)).toMatchObject({ region: 'europe-west1' });
   });
 
+  test('that is asked for is remembered as it was said, where it matters', () => {
+    expect(told('opened', facts({ region: 'europe' }))).toMatchObject({ news: { region: 'europe-west1', asks: 'europe' } });
+    expect(told('opened', facts({ region: 'europe' }), { target: 'local' })).not.toHaveProperty('news.asks');
+  });
+
   test('that is not allowed is refused with the list, and the site comes with the default', () => {
     expect(region('sydney')).toMatchObject({
       refusal: { code: 'region-forbidden', details: { region: 'sydney', regions: 'eu-belgium, eu-frankfurt' } },

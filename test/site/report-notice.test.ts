@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest';
 import { ANSWERS, type AnswerCode } from '../../src/site/answer.ts';
+import { NO_HOME } from '../../src/site/home.ts';
 import { renderComment } from '../../src/site/report.ts';
 import { renderCheck } from '../../src/site/report-check.ts';
 import { notice } from '../../src/site/report-notice.ts';
 import type { PassedOver } from '../../src/site/site.ts';
-import { later, NOW, SITES, view } from './site-examples.ts';
+import { later, NOW, OLD_LIVE, SITES, view } from './site-examples.ts';
 
 const DETAILS = {
   needed: 'write',
@@ -151,6 +152,21 @@ test('without a place: who has them, oldest first, and how one is freed', () => 
     - [pull request 10](https://github.com/acme/shop/pull/10), until Sun 29 Nov 14:05 UTC, in 9 days
     - and 2 more"
   `);
+});
+
+test('without room in any region that it may be in', () => {
+  const site = { ...SITES.queued, place: 'refused', home: { ...NO_HOME, full: ['europe-west3', 'europe-west6'] } } as const;
+  expect(renderComment(view(site, { holders: [] }), NOW).split('\n\n')[2]).toMatchInlineSnapshot(
+    `"There is no room for another preview in eu-frankfurt, europe-west6: Google Cloud runs at most 1,000 services in a region. It starts by itself when there is; \`/preview region\` with another region's name takes it there."`,
+  );
+  const moving = { ...site, place: 'taken', live: OLD_LIVE } as const;
+  expect(renderComment(view(moving), NOW).split('\n\n')[2]).toMatchInlineSnapshot(
+    `"There is no room for another preview in eu-frankfurt, europe-west6: Google Cloud runs at most 1,000 services in a region. It starts by itself when there is; \`/preview region\` with another region's name takes it there. Until it is ready, visitors get [\`1a2b3c4\`](https://github.com/acme/shop/commit/1a2b3c41a2b3c41a2b3c41a2b3c41a2b3c41a2b3)."`,
+  );
+  expect(renderCheck(view(site), NOW)).toMatchObject({
+    title: 'Waits for room in eu-frankfurt, europe-west6',
+    summary: 'There is no room for another preview in eu-frankfurt, europe-west6. It starts when there is.',
+  });
 });
 
 test('an hour before the end', () => {

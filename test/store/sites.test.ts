@@ -53,6 +53,7 @@ const common = fc.record({
     region: fc.option(text),
     newest: fc.record({ life: fc.nat(), rest: fc.nat(), region: fc.nat() }),
   }),
+  home: fc.record({ asks: fc.option(text), taken: fc.boolean(), full: fc.option(fc.array(text)) }),
   place: fc.constantFrom('none' as const, 'refused' as const, 'taken' as const),
   rebuild: fc.boolean(),
   endNears: fc.boolean(),

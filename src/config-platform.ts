@@ -8,7 +8,7 @@ import { regionsOf } from './site/region.ts';
 export type ByTrust = { readonly trusted: string; readonly untrusted: string };
 
 export type PlatformRegion = {
-  /** Of source archives: `sources/<site>/<key>.tar.gz`. */
+  /** Of source archives: `sources/<trust>/<site>/<key>.tar.gz`. */
   readonly bucket: string;
   /** Ids of Artifact Registry repositories. */
   readonly images: ByTrust;

@@ -159,6 +159,7 @@ async function buildAnew(of: Building): Promise<string> {
   const { signal } = order.watch;
   const place = {
     bucket: placeOf({ platform, region: order.region }).bucket,
+    // The build of a stranger's commit may read what is below `sources/untrusted/` and nothing else: infra/platform/roles.ts.
     object: `sources/${order.trust}/${packageName({ ...order, instance })}/${order.key}.tar.gz`,
   };
   try {

@@ -90,6 +90,7 @@ function declareService(ground: Ground, around: Surroundings, wish: Wish): gcp.c
 
 function declareWorkers(ground: Ground, around: Surroundings): void {
   const { plan, labels, name, after } = ground;
+  const { workers } = plan.mayfly;
   new gcp.cloudrunv2.WorkerPool(
     'worker-pool',
     {
@@ -98,7 +99,7 @@ function declareWorkers(ground: Ground, around: Surroundings): void {
       location: plan.places.home,
       deletionProtection: false,
       labels,
-      scaling: { manualInstanceCount: plan.mayfly.workers },
+      scaling: { manualInstanceCount: workers.count },
       template: {
         serviceAccount: around.identities.accounts.worker.email,
         labels,
@@ -108,7 +109,7 @@ function declareWorkers(ground: Ground, around: Surroundings): void {
             image: plan.mayfly.image,
             envs: environment(ground, around, { part: 'worker', roles: 'worker,clock' }),
             // Pulumi's engine with Google's provider takes 400 MiB for each launch, and files of a container are memory as well.
-            resources: { limits: { cpu: '2', memory: '4Gi' } },
+            resources: { limits: { cpu: String(workers.cpu), memory: `${workers.memoryGb}Gi` } },
           },
         ],
       },

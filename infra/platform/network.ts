@@ -15,7 +15,7 @@ export type Network = {
 
 /**
  * A region's place in this list is its range of addresses, so the list only ever grows at its end.
- * A /20 has room for two thousand instances of sites: Cloud Run takes two addresses for each.
+ * A /18 has room for the thousand services that Cloud Run allows in a region: each that is awake takes sixteen addresses.
  */
 export const RANGES_BY_REGION: readonly string[] = [
   ...['africa-south1', 'asia-east1', 'asia-east2', 'asia-northeast1', 'asia-northeast2', 'asia-northeast3', 'asia-south1', 'asia-south2'],
@@ -54,7 +54,7 @@ const ANYWHERE = '0.0.0.0/0';
 export function rangeOf(region: string): string {
   const index = RANGES_BY_REGION.indexOf(region);
   if (index === -1) throw new Error(`${region} has no range of addresses`);
-  return `10.${64 + Math.floor(index / 16)}.${(index % 16) * 16}.0/20`;
+  return `10.${64 + Math.floor(index / 4)}.${(index % 4) * 64}.0/18`;
 }
 
 /** One network: a subnetwork for Mayfly, one for the sites of each region, and two ranges for databases, Mayfly's and the sites'. */

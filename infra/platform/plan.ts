@@ -41,7 +41,7 @@ export type PlatformPlan = {
   };
   readonly mayfly: {
     readonly image: string;
-    readonly workers: number;
+    readonly workers: { readonly count: number; readonly cpu: number; readonly memoryGb: number };
     readonly settings: Readonly<Record<string, string>>;
     /** Settings that are in Secret Manager already: the variable, and the secret's id. */
     readonly secrets: Readonly<Record<string, string>>;

@@ -2,12 +2,11 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { NAME_KEYS, problemsOf } from '../../infra/platform/names.ts';
 import type { Kept, PlannedServer, PlatformPlan } from '../../infra/platform/plan.ts';
+import type { ConfigProblem } from '../config-reader.ts';
 import { parseRegions } from '../site/region.ts';
 
 /** Everything but what is made once. */
 export type PlatformSettings = Omit<PlatformPlan, 'kept'>;
-
-export type SettingsProblem = { readonly name: string; readonly wrong: string; readonly example: string };
 
 const MAX_FILE = 64 * 1024;
 const host = z
@@ -56,7 +55,15 @@ const fileSchema = z.strictObject({
     .nullable()
     .default(null),
   image: z.string().regex(/^[a-z0-9.-]+\/\S+[:@]\S+$/, 'is not an image with its registry and a tag or digest'),
-  workers: z.int().min(1).max(50).default(1),
+  // Each launch takes half a GiB, and four run at once.
+  workers: z
+    .strictObject({
+      count: z.int().min(1).max(50).default(1),
+      cpu: z.literal([1, 2, 4, 8]).default(2),
+      memory: z.int().min(2).max(32).default(4),
+    })
+    .prefault({})
+    .transform(({ count, cpu, memory }) => ({ count, cpu, memoryGb: memory })),
   settings: z.record(variable, z.string()).default({}),
   secrets: z.record(variable, z.string()).default({}),
   database: server({ tier: 'db-custom-1-3840', protected: true }),
@@ -101,7 +108,7 @@ const TAKEN = [
 export function parseSettings(
   text: string,
   given: Readonly<Record<string, string>>,
-): { readonly settings: PlatformSettings } | { readonly problems: readonly SettingsProblem[] } {
+): { readonly settings: PlatformSettings } | { readonly problems: readonly ConfigProblem[] } {
   const read = readYaml(text);
   if ('wrong' in read) return { problems: [{ name: 'platform.yml', wrong: read.wrong, example: EXAMPLES.project ?? '' }] };
   const result = fileSchema.safeParse({ ...read.value, ...given }, { reportInput: true });
@@ -138,8 +145,8 @@ function toSettings(file: z.infer<typeof fileSchema>): PlatformSettings {
 }
 
 /** What Google would refuse later, said at once. */
-function problemsTogether({ project, instance, places, hosts, mayfly, names }: PlatformSettings): readonly SettingsProblem[] {
-  const problem = (name: string, wrong: string): SettingsProblem => ({ name, wrong, example: EXAMPLES[name] ?? `${name}: …` });
+function problemsTogether({ project, instance, places, hosts, mayfly, names }: PlatformSettings): readonly ConfigProblem[] {
+  const problem = (name: string, wrong: string): ConfigProblem => ({ name, wrong, example: EXAMPLES[name] ?? `${name}: …` });
   const filling = { project, instance, generation: '0'.repeat(8) };
   const variables = [...Object.keys(mayfly.settings), ...Object.keys(mayfly.secrets)];
   return [
@@ -151,7 +158,7 @@ function problemsTogether({ project, instance, places, hosts, mayfly, names }: P
   ];
 }
 
-function toProblems(issue: z.core.$ZodIssue): readonly SettingsProblem[] {
+function toProblems(issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   const name = issue.path.map(String).join('.');
   const example = EXAMPLES[String(issue.path[0])] ?? `${String(issue.path[0])}: …`;
   if (issue.code === 'unrecognized_keys') {

@@ -11,6 +11,12 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
  && CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -p 2 -trimpath \
       -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v${version}" \
       -o "/out/versions/${version}/bin/pulumi" github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+# Its provider for Google Cloud, at exactly the version of that SDK. On PATH it is found whatever PULUMI_HOME is.
+RUN version="$(sed -n 's/.*"@pulumi\/pulumi": "\([0-9.]*\)",.*/\1/p' package.json)" \
+ && gcp="$(sed -n 's/.*"@pulumi\/gcp": "\([0-9.]*\)",.*/\1/p' package.json)" \
+ && PULUMI_HOME=/tmp/pulumi "/out/versions/${version}/bin/pulumi" plugin install resource gcp "${gcp}" \
+ && install -D "/tmp/pulumi/plugins/resource-gcp-v${gcp}/pulumi-resource-gcp" /plugin/pulumi-resource-gcp \
+ && rm -rf /tmp/pulumi
 
 # The modules, and with them Node.js 24: the package `node` brings it, whatever this stage starts with.
 FROM node:22-bookworm-slim AS modules
@@ -26,6 +32,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /mayfly
 COPY --from=pulumi /out /root/.pulumi
+COPY --from=pulumi /plugin/pulumi-resource-gcp /usr/local/bin/
 COPY --from=modules /mayfly/node_modules node_modules
 COPY . .
 ENV PATH=/mayfly/node_modules/.bin:$PATH \

@@ -5,7 +5,7 @@ import { type CommandLine, runCommand } from './command-line.ts';
 import { ConfigError, readEnvironment } from './config.ts';
 import { explain } from './platform/explain.ts';
 import { type PlatformSettings, parseSettings } from './platform/settings.ts';
-import { openPlatformStack, type PlatformStack } from './platform/stack.ts';
+import type { PlatformStack } from './platform/stack.ts';
 import * as words from './platform/words.ts';
 
 const DEFAULT_FILE = 'platform.yml';
@@ -27,10 +27,12 @@ const PLATFORM: CommandLine<words.PlatformWish> = {
     const color = process.stderr.isTTY === true ? 'always' : 'never';
     const { project, instance } = settings;
     try {
+      // Takes seconds to load: who is refused does not wait for it.
+      const { openPlatformStack } = await import('./platform/stack.ts');
       await using stack = await openPlatformStack({ project, instance, say, color, secretsProvider });
       return await carryOut(stack, wish.verb, settings);
     } catch (error) {
-      const known = explain(error instanceof Error ? error.message : String(error), project);
+      const known = explain(error instanceof Error ? error.message : String(error), { project, home: settings.places.home });
       if (known === undefined) throw error;
       return refuse(known);
     }
@@ -56,7 +58,7 @@ async function readSettings({ file, given }: words.PlatformWish): Promise<Platfo
 /** Before anything is asked of anybody. Returns what encrypts the secrets in the state. */
 function checkEnvironment({ project, places }: PlatformSettings): string {
   const { PULUMI_BACKEND_URL, PULUMI_SECRETS_PROVIDER, PULUMI_CONFIG_PASSPHRASE, PULUMI_CONFIG_PASSPHRASE_FILE } = readEnvironment();
-  if (!PULUMI_BACKEND_URL) throw new Error(words.NO_BACKEND.replaceAll('PROJECT', project).replaceAll('REGION', places.home));
+  if (!PULUMI_BACKEND_URL) throw new Error(words.noBackendWords({ project, home: places.home }));
   if (PULUMI_SECRETS_PROVIDER) return PULUMI_SECRETS_PROVIDER;
   if (!PULUMI_CONFIG_PASSPHRASE && !PULUMI_CONFIG_PASSPHRASE_FILE) throw new Error(words.NO_PASSPHRASE);
   return 'passphrase';

@@ -1,6 +1,6 @@
-import { NO_BACKEND, NO_CREDENTIALS } from './words.ts';
+import { bucketWords, NO_CREDENTIALS, type Place } from './words.ts';
 
-type Explained = { readonly says: RegExp; readonly words: (project: string) => string };
+type Explained = { readonly says: RegExp; readonly words: (place: Place) => string };
 
 /**
  * What the engine and Google say when something outside stands in the way, and what to do about it. There is nothing but their text to
@@ -20,11 +20,11 @@ const KNOWN: readonly Explained[] = [
   },
   {
     says: /bucket does ?n.t exist|NoSuchBucket|unable to open bucket/i,
-    words: () => `The bucket of PULUMI_BACKEND_URL is not there. ${NO_BACKEND.slice(NO_BACKEND.indexOf('A bucket'))}`,
+    words: (place) => `The bucket of PULUMI_BACKEND_URL is not there. ${bucketWords(place)}`,
   },
   {
     says: /billing (?:account|must be enabled|is disabled)|BILLING_DISABLED/i,
-    words: (project) =>
+    words: ({ project }) =>
       `${project} has no billing account: \`gcloud billing projects link ${project} --billing-account=ACCOUNT\`, with one of \`gcloud billing accounts list\`.`,
   },
   {
@@ -32,13 +32,13 @@ const KNOWN: readonly Explained[] = [
     words: () => 'Google takes some minutes to switch an API on. Run the same command again then.',
   },
   {
-    says: /CONSUMER_INVALID|project[^\n]*(?:not found|does not exist|has been deleted)/i,
-    words: (project) =>
+    says: /CONSUMER_INVALID|\bproject ['"]?[a-z0-9-]+['"]? (?:not found|does not exist|has been deleted)/i,
+    words: ({ project }) =>
       `Google knows no project ${project}, or does not show it to these credentials: \`gcloud projects describe ${project}\`.`,
   },
   {
     says: /USER_PROJECT_DENIED|PERMISSION_DENIED|Error 403|does not have permission|forbidden/i,
-    words: (project) =>
+    words: ({ project }) =>
       `These credentials may not do that in ${project}. Whoever runs this has to be its owner, or to have the roles that docs/google-cloud.md lists.`,
   },
   {
@@ -53,4 +53,4 @@ const KNOWN: readonly Explained[] = [
 ];
 
 /** The sentence for what went wrong, or nothing when it is not known. */
-export const explain = (text: string, project: string): string | undefined => KNOWN.find(({ says }) => says.test(text))?.words(project);
+export const explain = (text: string, place: Place): string | undefined => KNOWN.find(({ says }) => says.test(text))?.words(place);

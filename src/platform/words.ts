@@ -67,13 +67,18 @@ function parse(args: readonly string[]) {
   }
 }
 
-export const NO_BACKEND = `PULUMI_BACKEND_URL is not set: it says where the state is kept, without which nothing that was made is found again.
-A bucket of the project itself will do:
+/** Where the platform is, for the commands that people are shown. */
+export type Place = { readonly project: string; readonly home: string };
 
-  gcloud storage buckets create gs://PROJECT-mayfly-state --project=PROJECT --location=REGION \\
+export const bucketWords = ({ project, home }: Place): string => `A bucket of the project itself will do:
+
+  gcloud storage buckets create gs://${project}-mayfly-state --project=${project} --location=${home} \\
     --uniform-bucket-level-access --public-access-prevention
-  gcloud storage buckets update gs://PROJECT-mayfly-state --versioning
-  export PULUMI_BACKEND_URL=gs://PROJECT-mayfly-state`;
+  gcloud storage buckets update gs://${project}-mayfly-state --versioning
+  export PULUMI_BACKEND_URL=gs://${project}-mayfly-state`;
+
+export const noBackendWords = (place: Place): string =>
+  `PULUMI_BACKEND_URL is not set: it says where the state is kept, without which nothing that was made is found again.\n${bucketWords(place)}`;
 
 export const NO_PASSPHRASE = `PULUMI_CONFIG_PASSPHRASE is not set: it encrypts the passwords in the state. Make one, and keep it where the team keeps such things:
 

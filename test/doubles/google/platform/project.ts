@@ -61,8 +61,8 @@ export function openPlatformProject(project = 'acme-previews', number = '1234567
       counters.set(of, (counters.get(of) ?? 0) + 1);
       return counters.get(of) ?? 0;
     },
-    hostOf: (instance) =>
-      `10.8${instance.endsWith('x') ? 1 : 2}.0.${[...instance].reduce((sum, one) => (sum * 31 + one.charCodeAt(0)) % 250, 7) + 3}`,
+    // The same for the same server each time, whatever its generation.
+    hostOf: (instance) => `10.82.0.${3 + ([...instance.replace(/-[0-9a-f]{8}$/, '')].reduce((sum, one) => sum * 31 + one.charCodeAt(0), 7) % 250)}`,
     check: (type, inputs) => (KINDS[type] === undefined ? [`this double knows no ${type}`] : problemsOf(type, inputs)),
     create(type, inputs) {
       const kind = kindOf(type);

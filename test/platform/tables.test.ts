@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { NAME_KEYS, nameOf, problemsOf } from '../../infra/platform/names.ts';
+import { RANGES_BY_REGION, rangeOf } from '../../infra/platform/network.ts';
+import { GRANTS, IDENTITIES, renderRoles } from '../../infra/platform/roles.ts';
+import { REGION_WORDS, regionsOf } from '../../src/site/region.ts';
+
+const REGIONS = [...new Set(REGION_WORDS.flatMap(regionsOf))];
+const PLACE = { project: 'acme-previews', instance: 'a'.repeat(19), generation: '0123abcd' };
+
+test.each(['README.md', 'docs/google-cloud.md'])('%s shows the table of roles as it is granted', (file) => {
+  const shown = /<!-- roles -->\n([\s\S]*?)\n<!-- \/roles -->/.exec(readFileSync(file, 'utf8'))?.[1];
+  expect(shown).toBe(renderRoles());
+});
+
+test('no identity has a role twice, and none has one of the roles that may everything', () => {
+  const lines = GRANTS.map(({ to, role, scope }) => `${to} ${role} ${JSON.stringify(scope)}`);
+  expect(new Set(lines).size).toBe(lines.length);
+  expect(GRANTS.filter(({ role }) => /owner|editor$|\.admin$/.test(role) && role !== 'roles/cloudbuild.builds.editor')).toEqual([]);
+});
+
+test('what comes from a fork is granted nothing of what is trusted', () => {
+  const untrusted = GRANTS.filter(({ to }) => to.endsWith('untrusted'));
+  expect(untrusted.map(({ scope }) => JSON.stringify(scope)).filter((scope) => /"trusted"|sources\/trusted/.test(scope))).toEqual([]);
+  expect(IDENTITIES.filter((identity) => identity.startsWith('site-') && GRANTS.some(({ to }) => to === identity))).toEqual([]);
+});
+
+test('every region has a range of addresses of its own, and keeps it', () => {
+  expect([...RANGES_BY_REGION].sort()).toEqual([...REGIONS].sort());
+  expect(new Set(REGIONS.map(rangeOf)).size).toBe(REGIONS.length);
+  expect(rangeOf('africa-south1')).toBe('10.64.0.0/18');
+  expect(rangeOf('europe-west1')).toBe('10.68.64.0/18');
+  expect(rangeOf('us-west4')).toMatch(/^10\.74\./);
+  expect(() => rangeOf('eu-atlantis')).toThrow('eu-atlantis has no range of addresses');
+});
+
+test('the names of two Mayflys in one project never meet, and Google takes the longest', () => {
+  expect(problemsOf({}, PLACE, REGIONS)).toEqual([]);
+  const other = { ...PLACE, instance: 'b', generation: '4567cdef' };
+  const namesOf = (place: typeof PLACE): readonly string[] => NAME_KEYS.map((key) => nameOf(key, {}, { ...place, region: 'europe-west1' }));
+  const inRing = NAME_KEYS.indexOf('key');
+  const [ours, theirs] = [namesOf(PLACE), namesOf(other)].map((names) => names.filter((_, at) => at !== inRing));
+  expect(ours?.filter((name) => theirs?.includes(name))).toEqual([]);
+});

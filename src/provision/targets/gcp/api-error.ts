@@ -75,11 +75,15 @@ const BY_REASON: Readonly<Record<string, ApiFailureKind>> = {
   RESOURCE_QUOTA_EXCEEDED: 'limited',
 };
 
+/** Lending an identity to a build or a service. */
+export const ACT_AS = 'iam.serviceAccounts.actAs';
+
 /** What an error of a Google client means; undefined for what is none. */
 export function toApiFailure(error: unknown): ApiFailure | undefined {
   const thrown = Thrown.safeParse(error).data;
   if (thrown === undefined || !(error instanceof Error)) return undefined;
-  const permission = thrown.errorInfoMetadata?.permission ?? null;
+  // The one permission that Google names in words alone, and beside it what was asked for.
+  const permission = /\bact as service account\b/.test(thrown.message) ? ACT_AS : (thrown.errorInfoMetadata?.permission ?? null);
   const said = (kind: ApiFailureKind): ApiFailure => ({ kind, words: wordsOf(thrown.message), permission });
   if (isStale(thrown)) return said('credentials');
   const known = thrown.reason ? BY_REASON[thrown.reason] : undefined;

@@ -3,7 +3,7 @@ import type { Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import { regionLabel } from '../../../site/region.ts';
 import type { Trust } from '../../../site/site.ts';
-import { type Attempt, explained, toApiFailure } from './api-error.ts';
+import { ACT_AS, type Attempt, explained, toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
 import { type BuildPlatform, placeOf } from './steps.ts';
 
@@ -104,8 +104,6 @@ async function repeated<T>(work: () => Promise<T>, { watch }: At, pauses: Pauses
     }
   }
 }
-
-const ACT_AS = 'iam.serviceAccounts.actAs';
 
 const lending = (email: string, region: string) => ({
   action: `let builds run as ${email}`,

@@ -10,8 +10,8 @@ export type Recipe = { readonly detected: string } & (
   | { readonly kind: 'dockerfile' }
   /** A Dockerfile of ours, by what was detected or the settings say. */
   | { readonly kind: 'generated'; readonly plan: Plan; readonly dockerfile: string }
-  /** `entrypoint`: what is run, where the settings say it. */
-  | { readonly kind: 'buildpacks'; readonly entrypoint: string | null }
+  /** `entrypoint`: what is run, where the settings say it. `plan`: null where only Google's buildpacks know what is done. */
+  | { readonly kind: 'buildpacks'; readonly entrypoint: string | null; readonly plan: Plan | null }
 );
 
 /** What Google's buildpacks know and Mayfly itself does not. */
@@ -48,10 +48,10 @@ export async function chooseRecipe(
     }
     throw error;
   });
-  if (plan === undefined) return { kind: 'buildpacks', entrypoint: null, detected: `buildpacks, ${foreign}` };
+  if (plan === undefined) return { kind: 'buildpacks', entrypoint: null, plan: null, detected: `buildpacks, ${foreign}` };
   if (plan.runtime.kind === 'process' && config.build === null && (isNode || foreign !== undefined) && !isAbove(plan, config.root)) {
     const told = isNode ? plan.detected : `${foreign}, ${plan.detected}`;
-    return { kind: 'buildpacks', entrypoint: config.start, detected: `buildpacks, ${told}` };
+    return { kind: 'buildpacks', entrypoint: config.start, plan, detected: `buildpacks, ${told}` };
   }
   const simple = await installsByItself(checkout, plan);
   return { kind: 'generated', plan, dockerfile: generated(plan, config, simple), detected: plan.detected };

@@ -47,17 +47,23 @@ function failedStep(build: Build, { recipe, said }: Judging): Fault | undefined 
   const step = build.steps?.find(({ status }) => statusOf({ status: status ?? null }) === 'FAILURE');
   if (!step) return undefined;
   const exit = exitIn(said) ?? String(step.exitCode || 1);
-  const plan = recipe.kind === 'generated' ? recipe.plan : undefined;
-  if (step.id === 'install' && plan?.install) return new Fault('install-failed', { details: { command: plan.install.command, exit } });
+  const plan = recipe.kind === 'dockerfile' ? null : recipe.plan;
+  const installing = plan?.install?.command;
+  if (step.id === 'install' && installing !== undefined) return new Fault('install-failed', { details: { command: installing, exit } });
   if (step.id === 'output' && plan?.runtime.kind === 'static') {
     return new Fault('output-missing', { details: { output: plan.runtime.outputs.join('`, `') } });
   }
-  if (step.id === 'build') {
-    const command = plan?.build ?? (recipe.kind === 'buildpacks' ? 'pack build' : 'docker build');
-    return new Fault('build-failed', { details: { command, exit } });
-  }
-  return undefined;
+  if (step.id !== 'build') return undefined;
+  if (recipe.kind !== 'buildpacks') return new Fault('build-failed', { details: { command: plan?.build ?? 'docker build', exit } });
+  // Buildpacks install and build in one step: which of them failed stands in their log, and is only told.
+  const command = commandIn(said) ?? 'pack build';
+  const name = installing !== undefined && command.startsWith(installing) ? 'install-failed' : 'build-failed';
+  return new Fault(name, { details: { command, exit } });
 }
 
-/** What the command itself exited with: the builders around it exit with 1 whatever it was. Only shown. */
-const exitIn = (log: string): string | undefined => [...log.matchAll(/\b(?:exit|status) code:? (\d{1,3})\b/g)].at(-1)?.[1];
+/** What the command itself exited with: the builders around it exit with 1 whatever it was. */
+const exitIn = (log: string): string | undefined => [...log.matchAll(/\bexit (?:status|code):? (\d{1,3})\b/g)].at(-1)?.[1];
+
+/** The command that a buildpack ran last. */
+const commandIn = (log: string): string | undefined =>
+  [...log.matchAll(/\b(?:Running|run) "([^"\n(]{1,200}?)[ "(]*(?:\(.*)?"/g)].at(-1)?.[1];

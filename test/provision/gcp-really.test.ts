@@ -72,7 +72,9 @@ test('a repository’s own Dockerfile, and what fails in it', async () => {
   const docker = { Dockerfile: 'FROM node:24\nWORKDIR /app\nCOPY . .\nRUN echo built > built\nCMD ["node", "app.js"]', 'app.js': '' };
   const { artefact } = await build(docker);
   expect(imageOf(artefact.image)).toMatchObject({ cwd: '/app' });
-  expect(await told(build({ ...docker, Dockerfile: 'FROM node:24\nRUN echo why it failed && exit 3' }))).toMatchInlineSnapshot(`"build-failed: \`docker build\` exited with 3. The log says why; mend it and push."`);
+  expect(await told(build({ ...docker, Dockerfile: 'FROM node:24\nRUN echo why it failed && exit 3' }))).toMatchInlineSnapshot(
+    `"build-failed: \`docker build\` exited with 3. The log says why; mend it and push."`,
+  );
   expect(log.join('')).toContain('why it failed');
 }, 120_000);
 
@@ -80,8 +82,12 @@ test('a Node app by buildpacks, and what fails in it', async () => {
   const app = { 'package.json': '{"scripts":{"build":"sh make.sh","start":"node app.js"}}', 'make.sh': 'echo made > made', 'app.js': '' };
   const { artefact } = await build(app);
   expect(imageOf(artefact.image)?.command).toBe('npm start');
-  expect(await told(build({ ...app, 'make.sh': 'exit 7' }))).toMatchInlineSnapshot(`"build-failed: \`npm run build\` exited with 7. The log says why; mend it and push."`);
-  expect(await told(build({ ...app, 'package.json': '{"scripts":{"start":"x","postinstall":"exit 4"}}' }))).toMatchInlineSnapshot(`"install-failed: \`npm install\` exited with 4. The log says why; mend it and push."`);
+  expect(await told(build({ ...app, 'make.sh': 'exit 7' }))).toMatchInlineSnapshot(
+    `"build-failed: \`npm run build\` exited with 7. The log says why; mend it and push."`,
+  );
+  expect(await told(build({ ...app, 'package.json': '{"scripts":{"start":"x","postinstall":"exit 4"}}' }))).toMatchInlineSnapshot(
+    `"install-failed: \`npm install\` exited with 4. The log says why; mend it and push."`,
+  );
 }, 120_000);
 
 test('Google’s own words for a region that is restricted, and for an identity that may not be lent', async () => {
@@ -90,7 +96,9 @@ test('Google’s own words for a region that is restricted, and for an identity 
     'region-cannot-build: Google does not let this project build in eu-frankfurt',
   );
   using _ = google.cloud.faults.withhold('iam.serviceaccounts.actAs');
-  expect(await told(build(docker))).toMatchInlineSnapshot(`"google-forbidden: Google Cloud does not let Mayfly let builds run as mayfly-build-trusted@mayfly-test.iam.gserviceaccount.com: its identity lacks the role \`roles/iam.serviceAccountUser\`. Once the operator has granted it with \`gcloud iam service-accounts add-iam-policy-binding mayfly-build-trusted@mayfly-test.iam.gserviceaccount.com --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser\`, \`/preview deploy\` tries again."`);
+  expect(await told(build(docker))).toMatchInlineSnapshot(
+    `"google-forbidden: Google Cloud does not let Mayfly lend builds the identity mayfly-build-trusted@mayfly-test.iam.gserviceaccount.com: its identity lacks the role \`roles/iam.serviceAccountUser\`. Once the operator has granted it with \`gcloud iam service-accounts add-iam-policy-binding mayfly-build-trusted@mayfly-test.iam.gserviceaccount.com --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=roles/iam.serviceAccountUser\`, \`/preview deploy\` tries again."`,
+  );
 }, 60_000);
 
 test('the archive is exactly the commit: as git has it, whatever its attributes say, root and include only', async () => {

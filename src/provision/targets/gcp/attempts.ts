@@ -106,7 +106,7 @@ async function repeated<T>(work: () => Promise<T>, { watch }: At, pauses: Pauses
 }
 
 const lending = (email: string, region: string) => ({
-  action: `let builds run as ${email}`,
+  action: `lend builds the identity ${email}`,
   region,
   api: 'iam.googleapis.com',
   role: 'roles/iam.serviceAccountUser',

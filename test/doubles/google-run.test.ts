@@ -1,124 +1,176 @@
-import { request } from 'node:http';
-import { GoogleAuth } from 'google-auth-library';
-import { afterEach, beforeEach, expect, inject, test } from 'vitest';
-import { expectNothingUnknown } from './google/cloud.ts';
-import { type GoogleDouble, openGoogleDouble } from './google.ts';
+import { describe, expect, test } from 'vitest';
+import { type GoogleCloud, openGoogleCloud } from './google/cloud.ts';
+import type { Kind, Properties } from './google/kind.ts';
+import { runKinds } from './google/kinds-run.ts';
+import { whatIsWrong } from './google/run-rules.ts';
+import type { ServiceWish } from './google/run-types.ts';
 
-let google: GoogleDouble;
-beforeEach(async () => {
-  google = await openGoogleDouble({ previewDatabaseUrl: inject('postgresUrl'), secondMs: 1000 });
-  Object.assign(process.env, google.env);
-});
-afterEach(async () => {
-  await google[Symbol.asyncDispose]();
-  expectNothingUnknown(google.cloud);
-});
+const ACCOUNT = 'site@mayfly-test.iam.gserviceaccount.com';
+const IMAGE = 'europe-west1-docker.pkg.dev/mayfly-test/previews/site@sha256:00';
+const CONTAINER = { image: IMAGE, ports: { containerPort: 3000 } };
+const SERVICE = {
+  name: 'a-site',
+  location: 'europe-west1',
+  project: 'mayfly-test',
+  deletionProtection: false,
+  template: { serviceAccount: ACCOUNT, containers: [CONTAINER] },
+};
+const SOON = { seconds: 1, ms: 1000, pauseMs: 1 };
 
-const APP = `
-console.log('up', JSON.stringify({ k: process.env.K_SERVICE, host: process.env.HOST ?? null }));
-require('http').createServer((q, s) => {
-  let bytes = 0;
-  q.on('data', (c) => (bytes += c.length)).on('end', () => s.end(JSON.stringify({ text: process.env.TEXT, bytes, auth: q.headers.authorization, proto: q.headers['x-forwarded-proto'] })));
-}).listen(process.env.PORT);
-`;
-const parentOf = ({ platform }: GoogleDouble) => `projects/${platform.project}/locations/europe-west1`;
-
-type Wish = { readonly script?: string; readonly text?: string; readonly probe?: object; readonly vpc?: boolean };
-async function template({ script = APP, text = 'one', probe, vpc = false }: Wish = {}) {
-  const image = await google.push({ files: { 'server.js': script }, command: 'node server.js' });
-  const startupProbe = { periodSeconds: 1, failureThreshold: 60, httpGet: { path: '/' }, ...probe };
-  return {
-    serviceAccount: google.platform.runAs.trusted,
-    ...(vpc ? { vpcAccess: { networkInterfaces: [{ network: 'mayfly' }] } } : {}),
-    containers: [{ image, env: [{ name: 'TEXT', value: text }], ports: [{ containerPort: 8080 }], startupProbe }],
-  };
+function open(): { readonly cloud: GoogleCloud; readonly service: Kind; readonly member: Kind } {
+  const cloud = openGoogleCloud({ accounts: [ACCOUNT] });
+  const image = { folder: '/', cwd: '.', command: 'node server.js', env: {}, detected: 'a test', tags: new Set<string>() };
+  cloud.images.set(IMAGE, { ...image, uploadedAt: cloud.now() });
+  const { 'gcp:cloudrunv2/service:Service': service, 'gcp:cloudrunv2/serviceIamMember:ServiceIamMember': member } = runKinds(cloud);
+  if (!service || !member) throw new Error('there are no such kinds');
+  return { cloud, service, member };
 }
-async function deploy(wish: Wish = {}, id = 'shop') {
-  const operation = await google.run.create(parentOf(google), id, { template: await template(wish) });
-  await operation.ended;
-  const service = google.cloud.services.get(`${parentOf(google)}/services/${id}`);
-  if (!service) throw new Error('no service');
-  return { operation, service };
-}
-const invite = (name: string, email = google.platform.gate) =>
-  google.run.setPolicy(name, [{ role: 'roles/run.invoker', members: [`serviceAccount:${email}`] }]);
-const token = async (audience: string) =>
-  (await (await new GoogleAuth().getIdTokenClient(audience)).getRequestHeaders(audience)).get('authorization') ?? '';
-const said = () => google.cloud.logs.list(({ resource }) => resource.type === 'cloud_run_revision').map(({ textPayload }) => textPayload);
 
-test('a service runs its image, and answers whoever may invoke it with a token that is made out to it', async () => {
-  const { service, operation } = await deploy();
-  expect(operation).toMatchObject({ done: true, response: { latestReadyRevision: service.latestReadyRevision } });
-  expect((await fetch(service.uri)).status).toBe(403);
-  const authorization = await token(service.uri);
-  expect((await fetch(service.uri, { headers: { authorization } })).status).toBe(403);
-  invite(service.name);
-  const answer = await fetch(service.uri, { headers: { authorization }, method: 'POST', body: 'abc' });
-  const { auth, ...seen } = JSON.parse(await answer.text());
-  expect(seen).toEqual({ text: 'one', bytes: 3, proto: 'https' });
-  expect(auth).toMatch(/^Bearer [\w-]+\.[\w-]+\.SIGNATURE_REMOVED_BY_GOOGLE$/);
-  expect((await fetch(service.uri, { headers: { authorization: await token('https://elsewhere.example') } })).status).toBe(401);
-  expect((await fetch(service.uri, { headers: { authorization: `${authorization.slice(0, -8)}AAAAAAAA` } })).status).toBe(401);
-  google.tokens.expireAll();
-  expect((await fetch(service.uri, { headers: { authorization } })).status).toBe(401);
-  expect(said()).toEqual(['up {"k":"shop","host":null}']);
+describe('the inputs of a service', () => {
+  const { service } = open();
+  const wrong = (part: Properties): readonly string[] =>
+    service.check({ ...SERVICE, ...part }).map(({ path, reason }) => `${path}: ${reason}`);
+  const container = (part: Properties): Properties => ({ template: { containers: [{ ...CONTAINER, ...part }] } });
+
+  test.each<readonly [string, Properties, readonly string[]]>([
+    ['what is right', {}, []],
+    ['no such field', { colour: 'red' }, ['colour: google.cloud.run.v2.Service has no field colour']],
+    [
+      'no such field, deeper',
+      container({ colour: 'red' }),
+      ['template.containers[0].colour: google.cloud.run.v2.Container has no field colour'],
+    ],
+    [
+      'the name that only the API knows',
+      container({ env: [{ name: 'A', value: 'b' }] }),
+      ['template.containers[0].env: has another name with Pulumi'],
+    ],
+    [
+      'a wrong type',
+      container({ ports: { containerPort: 'http' } }),
+      ['template.containers[0].ports[0].containerPort: template.containers[0].ports[0].containerPort must be a int32'],
+    ],
+    [
+      'no such value',
+      { ingress: 'EVERYBODY' },
+      [
+        'ingress: ingress must be one of INGRESS_TRAFFIC_UNSPECIFIED, INGRESS_TRAFFIC_ALL, INGRESS_TRAFFIC_INTERNAL_ONLY, INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER, INGRESS_TRAFFIC_NONE',
+      ],
+    ],
+    ['no image', { template: { containers: [{}] } }, ['template.containers[0].image: template.containers[0].image is required']],
+    ['what only Google says', { uri: 'https://mine.run.app' }, ['uri: is output only']],
+    [
+      'two probes in one',
+      container({ startupProbe: { httpGet: { path: '/' }, tcpSocket: { port: 1 } } }),
+      ['template.containers[0].startupProbe: only one of httpGet, tcpSocket may be said'],
+    ],
+    ['no template', { template: 7 }, ['template: template must be an object']],
+    [
+      'a time that is none',
+      { template: { ...SERVICE.template, timeout: '5m' } },
+      ['template.timeout: template.timeout must be a google.protobuf.Duration'],
+    ],
+  ])('%s', (_, part, problems) => {
+    expect(wrong(part)).toEqual(problems);
+  });
+
+  test('what has no project and no name', () => {
+    const { name: _, project: __, ...rest } = SERVICE;
+    expect(service.check(rest).map(({ path }) => path)).toEqual(['name', 'project']);
+  });
 });
 
-test('another host name is nobody’s, and 32 MiB are the most that a request brings', async () => {
-  const { service } = await deploy();
-  invite(service.name);
-  const authorization = await token(service.uri);
-  const foreign = await new Promise<number | undefined>((resolve, reject) => {
-    const headers = { host: 'pr-1.preview.example', authorization };
-    request(service.uri, { headers }, (answer) => resolve(answer.resume().statusCode))
-      .on('error', reject)
-      .end();
+describe('what Cloud Run refuses', () => {
+  const wish = (part: Partial<ServiceWish['template']>, container: object = {}): ServiceWish => ({
+    template: { containers: [{ image: IMAGE, ...container }], ...part },
   });
-  expect(foreign).toBe(404);
-  const most = await fetch(service.uri, { method: 'POST', headers: { authorization }, body: Buffer.alloc(32 * 1024 * 1024) });
-  expect(await most.json()).toMatchObject({ bytes: 32 * 1024 * 1024 });
-  const more = await fetch(service.uri, { method: 'POST', headers: { authorization }, body: Buffer.alloc(32 * 1024 * 1024 + 1) });
-  expect(more.status).toBe(413);
+  const limits = (cpu: string, memory: string): object => ({ resources: { limits: { cpu, memory } } });
+  const SECOND = { executionEnvironment: 'EXECUTION_ENVIRONMENT_GEN2' };
+
+  test.each<readonly [string, string, ServiceWish]>([
+    ['a name of 50', 'a'.repeat(50), wish({})],
+    ['a name of capitals', 'A-site', wish({})],
+    ['46 characters with a tag', 'a'.repeat(44), { ...wish({}), traffic: [{ tag: 'now' }] }],
+    ['a label of capitals', 'a', { ...wish({}), labels: { site: '01K0' } }],
+    ['a label of Google’s', 'a', { ...wish({}), labels: { 'run.googleapis.com/x': 'y' } }],
+    ['PORT', 'a', wish({}, { env: [{ name: 'PORT', value: '1' }] })],
+    [
+      'a variable twice',
+      'a',
+      wish(
+        {},
+        {
+          env: [
+            { name: 'A', value: '1' },
+            { name: 'A', value: '2' },
+          ],
+        },
+      ),
+    ],
+    ['three processors', 'a', wish({}, limits('3', '2Gi'))],
+    ['too little memory for the second generation', 'a', wish(SECOND, limits('1', '256Mi'))],
+    ['half a processor in the second generation', 'a', wish(SECOND, limits('500m', '512Mi'))],
+    ['8 GiB on one processor', 'a', wish({}, limits('1', '8Gi'))],
+    ['four processors with 1 GiB', 'a', wish({}, limits('4', '1Gi'))],
+    ['more at least than at most', 'a', wish({ scaling: { minInstanceCount: 3, maxInstanceCount: 2 } })],
+    ['two hours for a request', 'a', wish({ timeout: '7200s' })],
+    ['five minutes to start', 'a', wish({}, { startupProbe: { periodSeconds: 10, failureThreshold: 30, httpGet: { path: '/' } } })],
+    ['longer than its period', 'a', wish({}, { startupProbe: { periodSeconds: 1, timeoutSeconds: 2, httpGet: { path: '/' } } })],
+    ['no probe at all in a probe', 'a', wish({}, { livenessProbe: { periodSeconds: 10 } })],
+    ['a network without a network', 'a', wish({ vpcAccess: { networkInterfaces: [{}] } })],
+    ['nobody who listens', 'a', { template: { containers: [] } }],
+  ])('%s', (_, name, service) => {
+    expect(whatIsWrong(name, service)).toHaveLength(1);
+  });
+
+  test.each<readonly [string, ServiceWish]>([
+    ['what is left out', wish({})],
+    ['1 and 512Mi', wish(SECOND, limits('1', '512Mi'))],
+    ['1000m and 4Gi', wish(SECOND, limits('1000m', '4Gi'))],
+    ['8 and 32Gi', wish(SECOND, limits('8', '32Gi'))],
+  ])('and not: %s', (_, service) => {
+    expect(whatIsWrong('a'.repeat(49), service)).toEqual([]);
+  });
 });
 
-test('a revision that is not ready leaves the one before it serving; one that is takes its place', async () => {
-  const { service } = await deploy();
-  invite(service.name);
-  const authorization = await token(service.uri);
-  const failing = await google.run.update(service.name, {
-    template: await template({ script: `console.error('no luck'); process.exit(3)` }),
-  });
-  await failing.ended;
-  expect(failing.error?.message).toMatch(
-    /^Revision 'shop-00002-\w+' is not ready and cannot serve traffic\. The user-provided container failed the configured startup probe checks\./,
+test('what is protected is not deleted, and what nobody said is protected', async () => {
+  const { cloud, service } = open();
+  const { deletionProtection: _, ...unsaid } = SERVICE;
+  const { id, state } = await service.create(unsaid, SOON);
+  const kept = JSON.parse(JSON.stringify(state));
+  await expect(service.remove(id, kept, SOON)).rejects.toThrow('cannot destroy service without setting deletion_protection=false');
+  await service.remove(id, JSON.parse(JSON.stringify(await service.update(id, SERVICE, SOON))), SOON);
+  expect(cloud.services.size).toBe(0);
+});
+
+test('every change has a generation and an etag of its own; only another template is another revision', async () => {
+  const { cloud, service } = open();
+  const first = await service.create(SERVICE, SOON);
+  const same = await service.update(first.id, { ...SERVICE, labels: { seen: 'yes' } }, SOON);
+  const other = await service.update(first.id, { ...SERVICE, template: { ...SERVICE.template, timeout: '60s' } }, SOON);
+  expect([first.state, same, other].map(({ generation }) => generation)).toEqual(['1', '2', '3']);
+  expect(new Set([first.state, same, other].map(({ etag }) => etag)).size).toBe(3);
+  expect(new Set([first.state, same, other].map(({ uid }) => uid)).size).toBe(1);
+  expect(same).toMatchObject({ labels: { seen: 'yes' }, effectiveLabels: { seen: 'yes', 'goog-pulumi-provisioned': 'true' } });
+  expect(same.latestReadyRevision).toBe(first.state.latestReadyRevision);
+  expect([...cloud.revisions.keys()]).toEqual([
+    expect.stringMatching(/\/services\/a-site\/revisions\/a-site-00001-[a-z]{3}$/),
+    expect.stringMatching(/\/services\/a-site\/revisions\/a-site-00002-[a-z]{3}$/),
+  ]);
+});
+
+test('a grant is one among others, and somebody who is not there gets none', async () => {
+  const { cloud, service, member } = open();
+  const { id } = await service.create(SERVICE, SOON);
+  const grant = { name: 'a-site', location: 'europe-west1', project: 'mayfly-test', role: 'roles/run.invoker' };
+  await member.create({ ...grant, member: 'allUsers' }, SOON);
+  const ours = await member.create({ ...grant, member: `serviceAccount:${ACCOUNT}` }, SOON);
+  expect(ours.id).toBe(`${id}/roles/run.invoker/serviceAccount:${ACCOUNT}`);
+  expect(cloud.policies.get(id)?.bindings).toEqual([{ role: 'roles/run.invoker', members: ['allUsers', `serviceAccount:${ACCOUNT}`] }]);
+  await member.remove(ours.id, JSON.parse(JSON.stringify(ours.state)), SOON);
+  expect(cloud.policies.get(id)?.bindings).toEqual([{ role: 'roles/run.invoker', members: ['allUsers'] }]);
+  await expect(member.create({ ...grant, member: 'serviceAccount:nobody@x.iam.gserviceaccount.com' }, SOON)).rejects.toThrow(
+    'googleapi: Error 400: Service account nobody@x.iam.gserviceaccount.com does not exist.',
   );
-  expect(said()).toEqual(expect.arrayContaining(['no luck', 'Container called exit(3).']));
-  expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'one' });
-  await (await google.run.update(service.name, { template: await template({ text: 'two' }) })).ended;
-  expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'two' });
-  await expect.poll(() => google.runner.awake(), { timeout: 30_000 }).toHaveLength(1);
-  await google.runner.scaleDown(service.name);
-  expect(google.runner.awake()).toEqual([]);
-  expect(await (await fetch(service.uri, { headers: { authorization } })).json()).toMatchObject({ text: 'two' });
-  await (await google.run.remove(service.name)).ended;
-  await expect(fetch(service.uri)).rejects.toThrow();
-});
-
-test('who listens on 127.0.0.1 alone is not found', async () => {
-  const script = APP.replace('listen(process.env.PORT)', `listen(process.env.PORT, '127.0.0.1')`);
-  const { operation } = await deploy({ script, probe: { failureThreshold: 2 } });
-  expect(operation.error?.message).toContain('failed the configured startup probe checks');
-});
-
-test('the private server is reached through Direct VPC egress, and nothing without it', async () => {
-  const { port } = new URL(google.platform.regions['europe-west1'] ? `http://${google.platform.regions['europe-west1'].database}` : '');
-  const script = `
-    const reach = () => new Promise((done) => require('net').connect(${port}, '127.0.0.1').on('connect', () => done('reached')).on('error', (e) => done(e.code)));
-    require('http').createServer(async (q, s) => s.end(await reach())).listen(process.env.PORT);`;
-  const inside = await deploy({ script, vpc: true }, 'inside');
-  const outside = await deploy({ script }, 'outside');
-  for (const { service } of [inside, outside]) invite(service.name);
-  const ask = async (uri: string) => (await fetch(uri, { headers: { authorization: await token(uri) } })).text();
-  expect(await ask(inside.service.uri)).toBe('reached');
-  expect(await ask(outside.service.uri)).toBe('ECONNREFUSED');
+  expect(member.check({ ...grant, role: 'invoker', member: 'everybody' }).map(({ path }) => path)).toEqual(['role', 'member']);
 });

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type structPb from 'google-protobuf/google/protobuf/struct_pb.js';
-import type { Problem } from './description.ts';
 import { GoogleError } from './faults.ts';
+import type { Problem } from './inputs.ts';
 import type { Operation } from './run-types.ts';
 
 export type Properties = Readonly<Record<string, structPb.JavaScriptValue>>;

@@ -1,23 +1,28 @@
 // `gcp:cloudrunv2/*`, as @pulumi/gcp 9.37.0 has them.
 import { z } from 'zod';
+import { isObject } from './check.ts';
 import { type GoogleCloud, shortName } from './cloud.ts';
-import { checkMessage, isRecord, openDescription, type Problem } from './description.ts';
 import { GoogleError } from './faults.ts';
+import { type Problem, problemsIn } from './inputs.ts';
 import { InitFailed, insist, type Kind, type Properties, type State, spoken, waitFor } from './kind.ts';
+import { openProtos } from './protos.ts';
 import { openRun, type Run } from './run.ts';
 import type { Policy, RunService, ServiceWish } from './run-types.ts';
 import { fromApi, type Spelling, toApi } from './spelling.ts';
 
-const description = openDescription('@google-cloud/run');
-const SERVICE = description.message('google.cloud.run.v2.Service');
+const protos = openProtos('@google-cloud/run');
+const SERVICE = protos.message('google.cloud.run.v2.Service');
 
 const SPELLING: Spelling = {
-  Service: { traffics: { api: 'traffic' }, terminalConditions: { api: 'terminalCondition', as: 'list' } },
-  Container: {
-    envs: { api: 'env' },
-    commands: { api: 'command' },
-    dependsOns: { api: 'dependsOn' },
-    ports: { api: 'ports', as: 'one' },
+  protos,
+  words: {
+    Service: { traffics: { api: 'traffic' }, terminalConditions: { api: 'terminalCondition', as: 'list' } },
+    Container: {
+      envs: { api: 'env' },
+      commands: { api: 'command' },
+      dependsOns: { api: 'dependsOn' },
+      ports: { api: 'ports', as: 'one' },
+    },
   },
 };
 
@@ -53,7 +58,7 @@ const wished = z.looseObject({ template: z.looseObject({ containers: z.array(z.l
 function toWish(inputs: Properties): ServiceWish {
   const { json } = toApi(SERVICE, withoutOwn(inputs), SPELLING);
   const wish = wished.parse(json);
-  const labels = isRecord(wish.labels) ? z.record(z.string(), z.string()).parse(wish.labels) : {};
+  const labels = isObject(wish.labels) ? z.record(z.string(), z.string()).parse(wish.labels) : {};
   return { ...wish, labels: { ...labels, 'goog-pulumi-provisioned': 'true' } };
 }
 
@@ -64,7 +69,7 @@ const withoutOwn = (inputs: Properties): Properties =>
 function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
   const stateOf = (service: RunService, inputs: Properties): State => {
     const { name, labels = {}, ...rest } = service;
-    const said = isRecord(inputs.labels) ? Object.keys(inputs.labels) : [];
+    const said = isObject(inputs.labels) ? Object.keys(inputs.labels) : [];
     return {
       ...fromApi(SERVICE, rest, SPELLING),
       ...ownOf(inputs),
@@ -81,7 +86,7 @@ function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
       const own = OWN.safeParse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
       const wrong = own.success ? [] : own.error.issues.map(({ path, message }): Problem => ({ path: path.join('.'), reason: message }));
       const { json, problems } = toApi(SERVICE, withoutOwn(inputs), SPELLING);
-      return [...wrong, ...problems, ...checkMessage(SERVICE, json, '')];
+      return [...wrong, ...problems, ...problemsIn(protos, SERVICE, json)];
     },
     isReplacing: (input) => ['name', 'location', 'project'].includes(input),
     async create(inputs, waiting) {

@@ -10,10 +10,18 @@ export type Field = {
   readonly repeated: boolean;
   readonly map: boolean;
   readonly required: boolean;
+  /** Said by Google alone. */
+  readonly outputOnly: boolean;
   /** In the first segment of the name's scope: `google.cloud.run.v2.Service`. */
   readonly scope: string;
 };
-export type Message = { readonly kind: 'message'; readonly name: string; readonly fields: ReadonlyMap<string, Field> };
+export type Message = {
+  readonly kind: 'message';
+  readonly name: string;
+  readonly fields: ReadonlyMap<string, Field>;
+  /** Fields of which one at most may be said. */
+  readonly oneofs: readonly (readonly string[])[];
+};
 export type Enumeration = { readonly kind: 'enum'; readonly name: string; readonly values: ReadonlyMap<string, number> };
 /** One way to call a method over HTTP. `body`: `*`, the field that is the body, or null without one. */
 export type Binding = { readonly verb: string; readonly template: string; readonly body: string | null };
@@ -35,15 +43,18 @@ export type Protos = {
 type Node = {
   readonly fields?: Readonly<Record<string, z.infer<typeof FieldJson>>> | undefined;
   readonly values?: Readonly<Record<string, number>> | undefined;
+  readonly oneofs?: Readonly<Record<string, z.infer<typeof OneofJson>>> | undefined;
   readonly methods?: Readonly<Record<string, z.infer<typeof MethodJson>>> | undefined;
   readonly nested?: Readonly<Record<string, Node>> | undefined;
 };
 const Options = z.record(z.string(), z.unknown());
 const FieldJson = z.object({ type: z.string(), rule: z.string().optional(), keyType: z.string().optional(), options: Options.optional() });
 const MethodJson = z.object({ requestType: z.string(), responseType: z.string(), parsedOptions: z.array(Options).optional() });
+const OneofJson = z.object({ oneof: z.array(z.string()) });
 const NodeJson: z.ZodType<Node> = z.object({
   fields: z.record(z.string(), FieldJson).optional(),
   values: z.record(z.string(), z.number()).optional(),
+  oneofs: z.record(z.string(), OneofJson).optional(),
   methods: z.record(z.string(), MethodJson).optional(),
   nested: z
     .record(
@@ -95,7 +106,10 @@ function rootOf(library: string): string {
 }
 
 function walk(all: Opened, node: Node, path: string): void {
-  if (node.fields) all.types.set(path, { kind: 'message', name: path, fields: fieldsOf(node.fields, path) });
+  if (node.fields) {
+    const oneofs = Object.values(node.oneofs ?? {}).map(({ oneof }) => oneof);
+    all.types.set(path, { kind: 'message', name: path, fields: fieldsOf(node.fields, path), oneofs });
+  }
   if (node.values) all.types.set(path, { kind: 'enum', name: path, values: new Map(Object.entries(node.values)) });
   if (node.methods) {
     const methods = Object.entries(node.methods).map(([name, method]) => methodOf(name, method, { all, path }));
@@ -108,7 +122,7 @@ function fieldsOf(fields: NonNullable<Node['fields']>, scope: string): ReadonlyM
   const entries = Object.entries(fields).map(([name, field]) => {
     const behaviour = JSON.stringify(field.options?.['(google.api.field_behavior)'] ?? '');
     const own = { type: field.type, repeated: field.rule === 'repeated', map: field.keyType !== undefined, scope };
-    return [name, { ...own, required: behaviour.includes('REQUIRED') }] as const;
+    return [name, { ...own, required: behaviour.includes('REQUIRED'), outputOnly: behaviour.includes('OUTPUT_ONLY') }] as const;
   });
   return new Map(entries);
 }

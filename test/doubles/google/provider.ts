@@ -17,8 +17,8 @@ import statusPb from '@pulumi/pulumi/proto/status_pb.js';
 import anyPb from 'google-protobuf/google/protobuf/any_pb.js';
 import emptyPb from 'google-protobuf/google/protobuf/empty_pb.js';
 import structPb from 'google-protobuf/google/protobuf/struct_pb.js';
+import { isObject } from './check.ts';
 import type { GoogleCloud } from './cloud.ts';
-import { isRecord, type Problem } from './description.ts';
 import { GoogleError } from './faults.ts';
 import { InitFailed, type Kind, type Properties, type Waiting } from './kind.ts';
 
@@ -139,7 +139,7 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
   return {
     check: answer((request: providerPb.CheckRequest) => {
       const { kind, inputs } = open('check', request.getUrn(), request.getNews());
-      const failures = kind.check(inputs).map(({ path, reason }: Problem) => {
+      const failures = kind.check(inputs).map(({ path, reason }) => {
         cloud.unknown.push(`${request.getUrn()}: ${path} ${reason}`);
         return new providerPb.CheckFailure().setProperty(path).setReason(reason);
       });
@@ -170,7 +170,7 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
       return response
         .setId(request.getId())
         .setProperties(toStruct(state))
-        .setInputs(toStruct(isRecord(said) ? said : {}));
+        .setInputs(toStruct(isObject(said) ? said : {}));
     }),
     delete: answer(async (request: providerPb.DeleteRequest) => {
       const { kind, inputs } = open('delete', request.getUrn(), request.getProperties());
@@ -182,7 +182,7 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
 
 /** Of what Google has, that of which the program once spoke: so a refresh takes drift into the inputs. */
 function project(inputs: unknown, state: unknown): unknown {
-  if (isRecord(inputs) && isRecord(state)) {
+  if (isObject(inputs) && isObject(state)) {
     return Object.fromEntries(Object.entries(inputs).flatMap(([key, one]) => (key in state ? [[key, project(one, state[key])]] : [])));
   }
   if (Array.isArray(inputs) && Array.isArray(state))
@@ -192,7 +192,7 @@ function project(inputs: unknown, state: unknown): unknown {
 
 /** Whether Google has everything that is said; what it has besides is its own. */
 function holds(said: unknown, state: unknown): boolean {
-  if (isRecord(said)) return isRecord(state) && Object.entries(said).every(([key, one]) => holds(one, state[key]));
+  if (isObject(said)) return isObject(state) && Object.entries(said).every(([key, one]) => holds(one, state[key]));
   if (Array.isArray(said)) return Array.isArray(state) && said.length === state.length && said.every((one, at) => holds(one, state[at]));
   return isDeepStrictEqual(said, state);
 }

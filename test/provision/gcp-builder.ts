@@ -54,6 +54,7 @@ export async function createGcpBuilder(
   let launches = 0;
   return {
     cloud,
+    tokens,
     platform,
     builds,
     builder,

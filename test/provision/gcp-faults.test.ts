@@ -149,3 +149,22 @@ test('a start whose answer is lost is found again by the next launch', async () 
   expect((await again).artefact.image).toContain('@sha256:');
   expect(b.builds.asked).toHaveLength(1);
 });
+
+test('a token that is refused in the middle of a build is asked for anew', async () => {
+  b.builds.hold();
+  const building = b.build(docker);
+  await b.builds.begun(1);
+  b.tokens.expireAll();
+  for (const one of b.builds.asked) b.builds.end(one, { status: 'SUCCESS' });
+  expect((await building).artefact.image).toContain('@sha256:');
+  expect(b.seen.filter(({ status }) => status === 401).length).toBeGreaterThan(0);
+});
+
+test('credentials that are not accepted are told as such', async () => {
+  b.cloud.faults.next(
+    'artifactregistry.tags.get',
+    { kind: 'refuse', status: 'UNAUTHENTICATED', message: 'Request had invalid authentication credentials.' },
+    2,
+  );
+  expect(await told(b.build(docker))).toMatchInlineSnapshot(`"google-credentials: Google Cloud does not accept Mayfly’s credentials (Request had invalid authentication credentials). Once the operator has renewed them, \`/preview deploy\` tries again."`);
+});

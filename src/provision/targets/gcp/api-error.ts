@@ -1,3 +1,4 @@
+import { GoogleAuthExceptionMessages } from 'google-auth-library/build/src/auth/googleauth.js';
 import { z } from 'zod';
 import { Fault } from '../../../site/problem.ts';
 import { regionLabel } from '../../../site/region.ts';
@@ -85,7 +86,8 @@ export function toApiFailure(error: unknown): ApiFailure | undefined {
   // The one permission that Google names in words alone, and beside it what was asked for.
   const permission = /\bact as service account\b/.test(thrown.message) ? ACT_AS : (thrown.errorInfoMetadata?.permission ?? null);
   const said = (kind: ApiFailureKind): ApiFailure => ({ kind, words: wordsOf(thrown.message), permission });
-  if (isStale(thrown)) return said('credentials');
+  // The library has no code for it but this text, which it exports.
+  if (isStale(thrown) || thrown.message.includes(GoogleAuthExceptionMessages.NO_ADC_FOUND)) return said('credentials');
   const known = thrown.reason ? BY_REASON[thrown.reason] : undefined;
   if (known) return said(known);
   const code = Number(thrown.code);

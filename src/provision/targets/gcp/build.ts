@@ -8,13 +8,13 @@ import type { Builder, BuildOrder, Built } from '../../build.ts';
 import { orDiskFull } from '../../storage/disk.ts';
 import { removeArchive, uploadFolder } from './archive.ts';
 import { type Attempts, attemptsOf, type Pauses } from './attempts.ts';
-import { type BuildTimes, type CloudBuilds, openCloudBuilds } from './cloud-build.ts';
+import { type Build, type BuildTimes, type CloudBuilds, openCloudBuilds } from './cloud-build.ts';
 import type { Google } from './google.ts';
 import { type Images, openImages } from './images.ts';
 import type { CloudLogs } from './logs.ts';
 import { packageName } from './names.ts';
 import { chooseRecipe, type Recipe } from './recipe.ts';
-import { type BuildPlatform, digestIn, LIMIT_S, placeOf, toBuild, treeTag } from './steps.ts';
+import { type BuildPlatform, digestIn, LIMIT_S, placeOf, QUEUE_S, toBuild, treeTag } from './steps.ts';
 import { judged } from './verdict.ts';
 
 export type GcpBuilderOptions = {
@@ -75,8 +75,7 @@ export async function openGcpBuilder(options: GcpBuilderOptions): Promise<GcpBui
     images: parts.images,
     async cancelAll(site, region) {
       const { builds, instance, attempts } = parts;
-      const going = await attempts.builds({ region, trust: 'trusted' }, () => builds.going({ site, region, instance }));
-      for (const { name } of going) if (name) await builds.cancel(name);
+      await attempts.builds({ region, trust: 'trusted' }, () => builds.cancelAll({ site, region, instance }));
     },
     // An image goes with its site, or when the site has another one.
     remove: async () => {},
@@ -102,9 +101,11 @@ async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<voi
 async function ensure(order: Order, parts: Parts): Promise<Built<ImageArtefact>> {
   const folder = join(parts.dataDir, 'work', order.launch);
   const { snapshot, config, watch } = order;
+  const { attempts, builds, instance } = parts;
   const kept = order.caches === 'use' ? findKept(order, parts) : Promise.resolve(undefined);
+  const going = attempts.builds(order, () => builds.going({ ...order, instance }));
   // Heard of below, once the checkout is there.
-  kept.catch(() => undefined);
+  for (const asked of [kept, going]) asked.catch(() => undefined);
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const checkout = join(folder, 'repo');
@@ -114,7 +115,7 @@ async function ensure(order: Order, parts: Parts): Promise<Built<ImageArtefact>>
     const { key } = order;
     const image = await kept;
     if (image !== undefined) return { artefact: { key, image, detected: recipe.detected }, cache: 'artefact' };
-    return { artefact: { key, image: await build({ order, parts, recipe, checkout }), detected: recipe.detected }, cache: 'none' };
+    return { artefact: { key, image: await build({ order, parts, recipe, checkout, going }), detected: recipe.detected }, cache: 'none' };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -123,7 +124,13 @@ async function ensure(order: Order, parts: Parts): Promise<Built<ImageArtefact>>
 const findKept = (order: Order, { images, attempts }: Parts): Promise<string | undefined> =>
   attempts.images(order, () => images.find(order, order.tree));
 
-type Building = { readonly order: Order; readonly parts: Parts; readonly recipe: Recipe; readonly checkout: string };
+type Building = {
+  readonly order: Order;
+  readonly parts: Parts;
+  readonly recipe: Recipe;
+  readonly checkout: string;
+  readonly going: Promise<readonly Build[]>;
+};
 
 /** @returns the image */
 async function build(of: Building): Promise<string> {
@@ -139,14 +146,14 @@ async function build(of: Building): Promise<string> {
  * @returns the digest of the image that it made
  */
 async function builtBefore(of: Building): Promise<string | undefined> {
-  const { order, parts } = of;
-  const { builds, instance } = parts;
-  const going = await parts.attempts.builds(order, () => builds.going({ ...order, instance }));
+  const { order } = of;
+  const { builds } = of.parts;
+  const going = await of.going;
   const own = order.caches === 'use' ? going.find(({ name, tags }) => name && tags?.includes(treeTag(order.tree))) : undefined;
   for (const { name } of going) if (name && name !== own?.name) await builds.cancel(name);
   if (!own?.name) return undefined;
   order.watch.log('A build of this commit is under way: waiting for it\n');
-  return finish(of, own.name).catch((error: unknown) => {
+  return finish(of, own.name, (LIMIT_S + QUEUE_S) * 1000).catch((error: unknown) => {
     // Whoever began it may have cancelled it when it was overtaken.
     if (error instanceof Fault && error.code === 'cloud-build-failed') return undefined;
     throw error;
@@ -177,17 +184,16 @@ async function buildAnew(of: Building): Promise<string> {
 }
 
 /** Waits for a build's end and tells what it prints. @returns the digest of what it made */
-async function finish({ order, parts, recipe }: Building, name: string): Promise<string> {
+async function finish({ order, parts, recipe }: Building, name: string, agoMs?: number): Promise<string> {
   const { watch, region } = order;
   const { builds, images, logs, attempts, limitS = LIMIT_S } = parts;
   let said = '';
+  const hear = (text: string): void => {
+    said = (said + text).slice(-16_384);
+    watch.log(text);
+  };
   await using listening = new AsyncDisposableStack();
-  const following = listening.use(
-    logs.follow(name.slice(name.lastIndexOf('/') + 1), (text) => {
-      said = (said + text).slice(-16_384);
-      watch.log(text);
-    }),
-  );
+  const following = listening.use(logs.follow(name.slice(name.lastIndexOf('/') + 1), hear, agoMs));
   const waits = (): void => watch.log('Cloud Build is busy: waiting for a place\n');
   const ended = await attempts.ends(order, () => builds.end(name, { signal: watch.signal, limitS, waits }));
   if (judged(ended, { recipe, limitS, region, said }) !== undefined) {

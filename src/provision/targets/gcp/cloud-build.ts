@@ -41,6 +41,8 @@ export function statusOf({ status }: Pick<Build, 'status'>): BuildStatus {
   return name || 'STATUS_UNKNOWN';
 }
 
+type SiteIn = { readonly instance: string; readonly site: SiteId; readonly region: string };
+
 export interface CloudBuilds {
   /** @returns the build's name, `projects/P/locations/R/builds/ID` */
   start(region: string, build: Build): Promise<string>;
@@ -49,7 +51,9 @@ export interface CloudBuilds {
   /** Idempotent, and quiet about what can't be: a build has limits of its own. */
   cancel(name: string): Promise<void>;
   /** The site's builds that are not over. */
-  going(of: { readonly instance: string; readonly site: SiteId; readonly region: string }): Promise<readonly Build[]>;
+  going(of: SiteIn): Promise<readonly Build[]>;
+  /** Cancels all of these: nothing of a site that ends may still be built. */
+  cancelAll(of: SiteIn): Promise<void>;
 }
 
 export type BuildTimes = {
@@ -64,6 +68,14 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
   const cancel = async (name: string): Promise<void> => {
     // Over already, or out of reach: then Google's own time limit ends it.
     await (await google.builds()).cancelBuild({ name }, { timeout: CANCEL_MS }).catch(() => undefined);
+  };
+  const going: CloudBuilds['going'] = async ({ instance, site, region }) => {
+    const filter = [...siteTags({ instance, site }).map((tag) => `tags="${tag}"`), '(status="QUEUED" OR status="WORKING")'].join(' AND ');
+    const found: Build[] = [];
+    const client = await google.builds();
+    for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, PAGES))
+      found.push(build);
+    return found.filter((build) => !ENDED.includes(statusOf(build)));
   };
   return {
     async start(region, build) {
@@ -105,13 +117,9 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
         if (signal.aborted || performance.now() - started > limitMs) await cancel(name);
       }
     },
-    async going({ instance, site, region }) {
-      const filter = [...siteTags({ instance, site }).map((tag) => `tags="${tag}"`), '(status="QUEUED" OR status="WORKING")'].join(' AND ');
-      const found: Build[] = [];
-      const client = await google.builds();
-      for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, PAGES))
-        found.push(build);
-      return found.filter((build) => !ENDED.includes(statusOf(build)));
+    going,
+    async cancelAll(of) {
+      for (const { name } of await going(of)) if (name) await cancel(name);
     },
   };
 }

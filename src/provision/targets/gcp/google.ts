@@ -33,12 +33,11 @@ export interface Google extends AsyncDisposable {
 
 const SCOPES = 'https://www.googleapis.com/auth/cloud-platform';
 
+/** A token that is refused before its time is asked for anew, once. */
+const ours = (projectId: string) => ({ scopes: SCOPES, projectId, clientOptions: { forceRefreshOnFailure: true } });
+
 /** Opens nothing yet: each client connects at its first call. All of them speak REST, which goes through every proxy and is what Google answers errors with in full. */
-export function openGoogle({
-  project,
-  endpoint = null,
-  auth = new GoogleAuth({ scopes: SCOPES, projectId: project }),
-}: GoogleOptions): Google {
+export function openGoogle({ project, endpoint = null, auth = new GoogleAuth(ours(project)) }: GoogleOptions): Google {
   const closers: (() => Promise<unknown>)[] = [];
   const options = { fallback: true, auth, projectId: project, ...(endpoint ? addressOf(endpoint) : {}) } as const;
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {

@@ -21,8 +21,8 @@ export type AppLogWish = {
 };
 
 export interface CloudLogs extends AsyncDisposable {
-  /** Tells what a build prints until disposed of. `build` is its id. */
-  follow(build: string, tell: (text: string) => void): Following;
+  /** Tells what a build prints until disposed of. `build` is its id; `agoMs`: how long ago it may have begun, when it was not just now. */
+  follow(build: string, tell: (text: string) => void, agoMs?: number): Following;
   /** The end of what a service's app has said, and what Cloud Run says of its starts: masked, without control characters. Throws what Google's client throws. */
   appLog(wish: AppLogWish): Promise<string>;
 }
@@ -68,7 +68,9 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
   const look = async (): Promise<void> => {
     const asked = [...followers];
     const lines = await reader.read({ filter: buildFilter(google.project, asked), order: 'asc', most: MOST_LINES, signal: closing.signal });
-    for (const follower of asked) hand(follower, lines);
+    // What did not fit is what comes next: going back for late lines would bring the same again.
+    const overlap = lines.length < MOST_LINES ? OVERLAP_MS : 0;
+    for (const follower of asked) hand(follower, lines, overlap);
   };
   const run = async (): Promise<void> => {
     while (followers.size > 0 && !closing.signal.aborted) {
@@ -81,8 +83,8 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
     tail = undefined;
   };
   return {
-    follow(build, tell) {
-      const follower: Follower = { build, tell, since: new Date(now().getTime() - OVERLAP_MS), seen: new Map(), quiet: 0, over: false };
+    follow(build, tell, agoMs = OVERLAP_MS) {
+      const follower: Follower = { build, tell, since: new Date(now().getTime() - agoMs), seen: new Map(), quiet: 0, over: false };
       followers.add(follower);
       tail ??= run();
       return {
@@ -117,10 +119,10 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
 }
 
 /** Tells a follower what it has not heard yet. */
-function hand(follower: Follower, lines: readonly Line[]): void {
+function hand(follower: Follower, lines: readonly Line[], overlapMs: number): void {
   const fresh = lines.filter(({ id, build }) => build === follower.build && !follower.seen.has(id));
   follower.quiet = fresh.length === 0 ? follower.quiet + 1 : 0;
-  let newest = follower.since.getTime() + OVERLAP_MS;
+  let newest = follower.since.getTime() + overlapMs;
   for (const { id, at, text, labels } of fresh) {
     follower.seen.set(id, at);
     newest = Math.max(newest, at.getTime());
@@ -128,7 +130,7 @@ function hand(follower: Follower, lines: readonly Line[]): void {
     // Cloud Build's own last word; without it the silence after it tells as much, later.
     if (labels.build_step === 'MAIN' && /^(?:DONE|ERROR)\b/.test(text)) follower.over = true;
   }
-  follower.since = new Date(newest - OVERLAP_MS);
+  follower.since = new Date(newest - overlapMs);
   for (const [id, at] of follower.seen) if (at < follower.since) follower.seen.delete(id);
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DeployOrder, Held, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
+import type { ApiFailureKind } from './api-error.ts';
 import { explainEngine, neverEnded, toEngineFailure } from './explain.ts';
 import type { CloudLogs } from './logs.ts';
 import type { Asking } from './run-attempts.ts';
@@ -24,10 +25,8 @@ export type DeployParts = {
   readonly isLost: () => Promise<boolean>;
 };
 
-/** Waits before the engine is run again after Google has said that it was too often, in milliseconds; after the last it is told. */
-const BACK_OFF_MS = [2_000, 5_000, 15_000];
 /** A service that stands in the way is removed, or a state that is behind is renewed, so often; then what failed has failed. */
-const MENDS = 2;
+const MENDS = 3;
 /** Cloud Run takes traffic over within seconds once a revision is ready. */
 const READY_MS = 60_000;
 const LOOK_MS = { first: 100, longest: 2_000 };
@@ -49,44 +48,34 @@ export async function deploy(parts: DeployParts, deploying: Deploying): Promise<
 }
 
 async function upMending(parts: DeployParts, deploying: Deploying): Promise<void> {
-  const { signal } = deploying.watch;
-  for (let mends = 0, waits = 0; ; ) {
+  for (let mends = 0; ; mends += 1) {
     try {
       return await parts.up();
     } catch (error) {
-      signal.throwIfAborted();
+      deploying.watch.signal.throwIfAborted();
+      // Where there was too much or nobody answered, Google's provider has asked again for minutes: what it tells is how it is.
       const kind = toEngineFailure(error)?.kind;
-      if ((kind === 'exists' || kind === 'refused') && mends < MENDS) {
-        mends += 1;
-        // What a create that failed, or an engine that died over it, has left: the state does not know it, and Pulumi cannot take over
-        // what differs from the wish. A removal that is still under way ends here as well.
-        if (!(await clearTheWay(parts, deploying)) && kind === 'refused') throw error;
-        continue;
-      }
-      if (kind === 'missing' && mends < MENDS && (await isGone(parts, deploying))) {
-        mends += 1;
-        await parts.refresh();
-        continue;
-      }
-      const wait = kind === 'limited' ? BACK_OFF_MS[waits++] : undefined;
-      if (wait === undefined) throw error;
-      await delay(wait, undefined, { signal });
+      if (kind === undefined || mends === MENDS || !(await mend(parts, deploying, kind))) throw error;
     }
   }
 }
 
-const isGone = async ({ services }: DeployParts, { order }: Deploying): Promise<boolean> =>
-  (await services.find(order.region, order.site)) === undefined;
-
-/** @returns whether there was something in the way */
-async function clearTheWay({ services }: DeployParts, { order, watch }: Deploying): Promise<boolean> {
+/** Brings together what the state has and what there is. @returns whether there was anything to do */
+async function mend({ services, refresh }: DeployParts, { order, watch }: Deploying, kind: ApiFailureKind): Promise<boolean> {
   const there = await services.find(order.region, order.site);
-  if (there === undefined) {
-    // A name that is free again and was not a moment ago.
-    await delay(LOOK_MS.longest, undefined, { signal: watch.signal });
-    return false;
+  if (there !== undefined && (there.isGoing || kind === 'exists')) {
+    // A removal that is under way; or what a create that failed, or an engine that died over it, has left: the state does not know it, and
+    // Pulumi cannot take over what differs from the wish.
+    await services.remove(there, watch.signal);
+    return true;
   }
-  await services.remove(there, watch.signal);
+  if (kind === 'exists') {
+    // A name that is free again, and was not a moment ago; or another's.
+    await delay(LOOK_MS.longest, undefined, { signal: watch.signal });
+    return true;
+  }
+  if (kind !== 'missing' || there !== undefined) return false;
+  await refresh();
   return true;
 }
 

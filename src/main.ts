@@ -153,7 +153,19 @@ async function startGate({ config, stores, log }: Parts, { runner, identity }: R
   const routes = { find: store.sites.findByHost, onChange: store.onChange };
   const gate = opening.use(
     await takingPort('MAYFLY_GATE_PORT', port, () =>
-      openGate({ port, previewUrl, trustedProxies, command, dataDir: dataDir.path, routes, runner, identity, pull, log }),
+      openGate({
+        port,
+        previewUrl,
+        trustedProxies,
+        command,
+        dataDir: dataDir.path,
+        routes,
+        runner,
+        identity,
+        saveUsage: store.usage.add,
+        pull,
+        log,
+      }),
     ),
   );
   log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');
@@ -228,7 +240,7 @@ async function startWeb(
     metrics,
     log,
   });
-  const api = createApi({ store, token: config.apiToken, word: config.command, previewUrl: config.previewUrl });
+  const api = createApi({ store, token: config.apiToken, word: config.command, previewUrl: config.previewUrl, target: config.target });
   const setup = await openSetup(surroundings);
   const connected = (): readonly string[] => [...forges.links.keys()];
   const ready = { database: () => store.isReachable(READY_MS), queue: () => queues.isReachable(READY_MS) };

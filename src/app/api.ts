@@ -3,6 +3,7 @@ import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { outcomeOf } from '../site/answer.ts';
+import { costOf, PRICES } from '../site/cost.ts';
 import { parseDuration } from '../site/deadline.ts';
 import { type Repository, toSiteId } from '../site/identity.ts';
 import { sentence } from '../site/problem.ts';
@@ -15,12 +16,13 @@ import { HTTP_PROBLEMS, type HttpProblem, PROBLEM_TYPE, problemBody } from './pr
 import { siteUrl } from './reporter.ts';
 
 export type ApiParts = {
-  readonly store: Pick<Store, 'sites' | 'launches' | 'commands' | 'repositories' | 'apply'>;
+  readonly store: Pick<Store, 'sites' | 'launches' | 'commands' | 'repositories' | 'usage' | 'apply'>;
   /** Null: nobody gets in. */
   readonly token: string | null;
   readonly previewUrl: URL;
   /** The word that commands start with, for sentences that name one. */
   readonly word: string;
+  readonly target: 'local' | 'gcp';
 };
 
 type Env = { readonly Bindings: HttpBindings };
@@ -152,6 +154,21 @@ async function show(parts: ApiParts, site: Site) {
     createdAt: site.createdAt.toISOString(),
     reason: reasonOf(site, parts.word),
     launches: launches.map((launch) => showLaunch(launch, parts.word)),
+    ...(parts.target === 'gcp' ? { cost: await showCost(parts, site) } : {}),
+  };
+}
+
+/** In US dollars, by the table of src/site/cost.ts: an estimate of what Cloud Run charges. */
+async function showCost({ store }: ApiParts, site: Site) {
+  const { asleepPerHour, awakePerHour, soFar } = costOf(site.region, await store.usage.of(site.id));
+  // To a hundredth of a cent: more would look more exact than it is.
+  const rounded = (amount: number): number => Math.round(amount * 10_000) / 10_000;
+  return {
+    currency: 'USD',
+    asleepPerHour: rounded(asleepPerHour),
+    awakePerHour: rounded(awakePerHour),
+    soFar: rounded(soFar),
+    pricesAsOf: PRICES.asOf,
   };
 }
 

@@ -79,7 +79,14 @@ async function sayEnd({ store, previewUrl, word, target, log }: FarewellParts, {
   if (row.status !== 'ending' && row.status !== 'ended') return;
   // These are the last words: what is still being removed will be gone when they are read.
   const site: Site = row.status === 'ended' ? row : { ...row, status: 'ended', endedAt: now };
-  const about = { repository: repository.name, forge: link.forge, url: siteUrl(previewUrl, row.host), place: null, holders: null };
+  const about = {
+    repository: repository.name,
+    forge: link.forge,
+    url: siteUrl(previewUrl, row.host),
+    place: null,
+    holders: null,
+    usage: null,
+  };
   const view = { site, launches, ...about, checkUrl: said.checks[row.head.sha]?.url ?? null, word, target };
   const place = { repository, number: row.pull.number, site: id };
   const guard = (): Promise<void> => store.leases.check(held);

@@ -10,7 +10,7 @@ import type { ForgeLink } from './pulls.ts';
 import { type Saying, sayEverything } from './saying.ts';
 
 export type ReporterParts = {
-  readonly store: Pick<Store, 'sites' | 'places' | 'launches' | 'repositories' | 'reports' | 'leases' | 'now'>;
+  readonly store: Pick<Store, 'sites' | 'places' | 'launches' | 'repositories' | 'reports' | 'leases' | 'usage' | 'now'>;
   readonly links: ReadonlyMap<ForgeId, ForgeLink>;
   /** Adds a report job that starts after `ms`. */
   readonly later: (site: SiteId, ms: number) => Promise<void>;
@@ -126,7 +126,11 @@ async function say(
     await parts.store.reports.save(site.id, { ...said, version: site.version }, { held });
     return false;
   }
-  const [launches, now] = await Promise.all([parts.store.launches.of(site.id, LAUNCHES_TOLD), parts.store.now()]);
+  const [launches, now, usage] = await Promise.all([
+    parts.store.launches.of(site.id, LAUNCHES_TOLD),
+    parts.store.now(),
+    parts.target === 'gcp' ? parts.store.usage.of(site.id) : null,
+  ]);
   const view = {
     site,
     launches,
@@ -137,6 +141,7 @@ async function say(
     checkUrl: said.checks[site.head.sha]?.url ?? null,
     word: parts.word,
     target: parts.target,
+    usage,
   };
   const place = { repository, number: site.pull.number, site: site.id };
   const guard = (): Promise<void> => parts.store.leases.check(held);

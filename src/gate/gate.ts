@@ -13,6 +13,7 @@ import { createRecently } from './recently.ts';
 import { openRoutes, type RoutesOptions, TooManyLookups } from './routes.ts';
 import { type ServeOptions, serveSite } from './serve.ts';
 import { listenAsGate } from './server.ts';
+import { openUsageMeter, type UsageOptions } from './usage-meter.ts';
 import { toTrustedProxies, toVisitor } from './visitor.ts';
 
 /** What is counted: one call for each answer that is over. */
@@ -32,6 +33,8 @@ export type GateOptions = {
   readonly runner: Runner | null;
   /** For sites that run elsewhere and let in nobody but this gate; null where there are none. */
   readonly identity?: IdentityTokens | null;
+  /** Adds what sites elsewhere were used to what is known of that. */
+  readonly saveUsage?: UsageOptions['save'];
   /** What the site's forge calls its pull, and the page there; null when it is not known any more. */
   readonly pull: (site: Site) => Promise<PullOnForge>;
   readonly log: Log;
@@ -70,6 +73,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   const serve: ServeOptions = {
     ...options,
     identity: options.identity ?? null,
+    usage: stack.use(openUsageMeter({ save: options.saveUsage ?? (async () => undefined), log: options.log })),
     awake: createRecently(MAX_AWAKE, times.awake),
     agents: stack.use(openAgents()),
     answerMs: times.answer,

@@ -1,3 +1,4 @@
+import type { SiteId } from '../site/identity.ts';
 import type { Agents } from './agents.ts';
 import { MAX_REQUEST_BYTES, type Verdict } from './cloud-run.ts';
 import { type Exchange, isNavigating, pathname } from './exchange.ts';
@@ -8,6 +9,7 @@ import { answerNotice, answerRobots } from './own-answers.ts';
 import { appBroken, appBusy, appLate, appWaking, gateUnknown, notFound, notLetIn, tooLarge } from './pages.ts';
 import { type App, forward, isRepeatable, type Outcome } from './proxy.ts';
 import type { Recently } from './recently.ts';
+import type { UsageMeter } from './usage-meter.ts';
 
 export type RemoteOptions = {
   /** Null: this gate has no identity, as where sites run on this machine. */
@@ -15,13 +17,18 @@ export type RemoteOptions = {
   /** The origins that answered lately. Whether a service sleeps nobody tells us. */
   readonly awake: Recently;
   readonly agents: Agents;
+  readonly usage: Pick<UsageMeter, 'answering'>;
   readonly log: Log;
   readonly answerMs: number;
   readonly wakePatienceMs: number;
 };
 
+type Remote = { readonly id: SiteId; readonly origin: string };
+
 /** @returns `gone` when there is no such service: then nothing was answered */
-export async function serveRemote(origin: string, exchange: Exchange, options: RemoteOptions): Promise<'gone' | undefined> {
+export async function serveRemote(site: Remote, exchange: Exchange, options: RemoteOptions): Promise<'gone' | undefined> {
+  using _answering = options.usage.answering(site.id);
+  const { origin } = site;
   const first = await ask(origin, exchange, options);
   // A token may have been taken back before its time.
   const outcome = first === 'unknown-token' && isRepeatable(exchange) ? await ask(origin, exchange, options) : first;

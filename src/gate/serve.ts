@@ -32,7 +32,9 @@ export async function serveSite(site: Site, exchange: Exchange, options: ServeOp
   const { served } = live;
   if (served.kind === 'static') return serveStatic(served.folder, exchange, options);
   const answered =
-    served.kind === 'remote' ? await serveRemote(served.origin, exchange, options) : await serveProcess(served.service, exchange, options);
+    served.kind === 'remote'
+      ? await serveRemote({ id: site.id, origin: served.origin }, exchange, options)
+      : await serveProcess(served.service, exchange, options);
   if (answered !== 'gone') return;
   // A launch or an end may have put another in its place, and its news be on its way to us.
   const now = await options.lookAgain(site);

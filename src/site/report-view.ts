@@ -1,3 +1,4 @@
+import type { Usage } from './cost.ts';
 import type { Forge, LaunchId, Sha } from './identity.ts';
 import type { Details, ProblemCode } from './problem.ts';
 import type { Site, Stage } from './site.ts';
@@ -44,4 +45,6 @@ export type SiteView = {
   /** The word that commands start with. */
   readonly word: string;
   readonly target: 'local' | 'gcp';
+  /** What it was used; null where that costs nothing by itself. */
+  readonly usage: Usage | null;
 };

@@ -1,3 +1,4 @@
+import { costOf, dollars, PRICES } from './cost.ts';
 import { isFar } from './deadline.ts';
 import type { SiteId } from './identity.ts';
 import { CAUSED_BY_SETTINGS } from './problem.ts';
@@ -65,6 +66,7 @@ function paragraphsOf(view: SiteView, now: Date): readonly string[] {
         endNears(view),
         notice(view),
         small(launched(view), steps(view), ignored(view)),
+        costs(view),
         commands(view, ['extend 2d', 'stop', 'rebuild', 'logs', 'help']),
       ];
     case 'failed':
@@ -140,6 +142,7 @@ function failed(view: SiteView, site: Failed, now: Date): readonly string[] {
     endNears(view),
     notice(view),
     small(launched(view), steps(view), ignored(view)),
+    site.live === null ? '' : costs(view),
     commands(view, ['deploy', 'rebuild', 'logs', 'stop', 'help']),
   ];
 }
@@ -218,6 +221,15 @@ function mistakes(launch: LaunchView | undefined): string {
 function small(...lines: readonly string[]): string {
   const kept = lines.filter((line) => line !== '');
   return kept.length === 0 ? '' : `<sub>${kept.join('<br>')}</sub>`;
+}
+
+/** Of what runs on Google Cloud. */
+function costs({ site, usage }: SiteView): string {
+  if (usage === null) return '';
+  const { asleepPerHour, awakePerHour, soFar } = costOf(site.region, usage);
+  const rate = `Asleep ${dollars(asleepPerHour)}, while it answers ${dollars(awakePerHour)} an hour, so far ${dollars(soFar)}.`;
+  const basis = `Cloud Run's prices in ${regionLabel(site.region)} of ${PRICES.asOf}, without the free tier; builds, traffic and databases are not in it.`;
+  return `<details><summary>Cost</summary>\n\n${rate} ${basis}\n</details>`;
 }
 
 function commands(view: SiteView, verbs: readonly string[]): string {

@@ -19,6 +19,7 @@ import { openRepositories } from './repositories.ts';
 import { type Database, SCHEMA } from './schema.ts';
 import { openSites } from './sites.ts';
 import type { Store } from './store.ts';
+import { openUsageStore } from './usage.ts';
 
 export type StoreOptions = {
   /** `postgres://…`; PostgreSQL 15 or newer. */
@@ -90,6 +91,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     connections: openConnections(db),
     hooks: openHooks(db),
     tickets: openTickets(db),
+    usage: openUsageStore(db),
     async history(site, limit) {
       const rows = await db.selectFrom('site_history').selectAll().where('site', '=', site).orderBy('id', 'desc').limit(limit).execute();
       return rows.map(({ at, version, type, news }) => ({ at, version, type, news }));

@@ -102,5 +102,6 @@ export type Database = {
   keepsakes: { key: string; value: string };
   connections: { forge: string; sealed: Buffer; made_at: Generated<Date> };
   hooks: { forge: string; repository: string; name: string; hook: string };
+  usage: { site: string; busy_ms: number; requests: number };
   tickets: { digest: string; kind: string; about: string; expires_at: Time };
 };

@@ -7,6 +7,7 @@ import type { Details, ProblemCode } from '../site/problem.ts';
 import type { Effect, Site, STATUSES, Stage } from '../site/site.ts';
 import type { SiteNews } from '../site/site-news.ts';
 import type { Connections, Hooks, Tickets } from './connections.ts';
+import type { UsageStore } from './usage.ts';
 
 /** One row of a launch; a site has many. `outcome` is null while it runs; `superseded` when a newer commit or an end overtook it. */
 export type Launch = {
@@ -264,6 +265,7 @@ export interface Store extends AsyncDisposable {
   readonly apply: Apply;
   readonly applyToPull: ApplyToPull;
   readonly claimPlace: ClaimPlace;
+  readonly usage: UsageStore;
   readonly launches: Launches;
   readonly commands: Commands;
   readonly inbox: Inbox;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { createApi } from '../../src/app/api.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
 import { day } from '../store/open.ts';
 import { createRig, type Rig, TOKEN } from './rig.ts';
@@ -93,6 +94,25 @@ test('a site is shown with exactly its fields', async () => {
     ],
   });
   expect(await read<Page>(rig.api('/sites'))).toEqual({ sites: [shown], next: null });
+});
+
+test('on Google Cloud a site is shown with what it costs, by its region and what it was used', async () => {
+  await using rig = await createRig();
+  const [pull = raise()] = await withSites(rig, 1);
+  const { id } = await rig.getSite(pull);
+  const api = createApi({
+    store: rig.store,
+    token: TOKEN,
+    word: '/preview',
+    previewUrl: new URL('https://preview.acme.dev'),
+    target: 'gcp',
+  });
+  const cost = async () =>
+    (await read<{ cost: object }>(api.request(`/sites/${id}`, { headers: { authorization: `Bearer ${TOKEN}` } }))).cost;
+  const rate = { currency: 'USD', asleepPerHour: 0, awakePerHour: 0.0909, pricesAsOf: '2025-09-04' };
+  expect(await cost()).toEqual({ ...rate, soFar: 0 });
+  await rig.store.usage.add(new Map([[id, { busyMs: 7_200_000, requests: 1_000 }]]));
+  expect(await cost()).toEqual({ ...rate, soFar: 0.1822 });
 });
 
 const raise = (): never => {

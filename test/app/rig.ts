@@ -92,7 +92,7 @@ export async function createRig(options: RigOptions = {}) {
       forges: () => ['github'],
       port: 0,
       webhooks,
-      api: createApi({ store, token: TOKEN, previewUrl, word: '/preview' }),
+      api: createApi({ store, token: TOKEN, previewUrl, word: '/preview', target: 'local' }),
       metrics,
       ready: { database: () => store.isReachable(1_000), queue: async () => up.queue },
       log,

@@ -105,6 +105,7 @@ export const view = (site: Site, change: Partial<SiteView> = {}): SiteView => ({
   checkUrl: 'https://github.com/acme/shop/runs/1',
   word: '/preview',
   target: 'gcp',
+  usage: null,
   ...change,
 });
 

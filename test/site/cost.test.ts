@@ -41,7 +41,7 @@ test('the comment tells what it costs, where it costs something', () => {
   expect(costIn(renderComment(view({ ...SITES.ready, region: 'europe-west1' }, unused), NOW))).toMatchInlineSnapshot(`
     "<details><summary>Cost</summary>
 
-    Asleep nothing, while it answers about $0.09 an hour, so far about nothing. Cloud Run's prices in eu-belgium of 2025-09-04, without the free tier; builds, traffic and databases are not in it.
+    Asleep nothing, while it answers about $0.09 an hour, so far nothing. Cloud Run's prices in eu-belgium of 2025-09-04, without the free tier; builds, traffic and databases are not in it.
     </details>"
   `);
   expect(costIn(renderComment(view(SITES.ready, { usage: null }), NOW))).toBeUndefined();

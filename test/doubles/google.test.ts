@@ -143,6 +143,8 @@ test('services and revisions are listed page by page, and a service is deleted b
   const { cloud, platform } = google;
   const parent = `projects/${platform.project}/locations/${region}`;
   const template = { serviceAccount: platform.runAs.trusted, containers: [{ image: push(`site1@${digest('a')}`, []) }] };
+  // They need not run.
+  cloud.runner = { ...google.runner, onRevision: async () => undefined };
   for (let at = 0; at < 25; at += 1)
     await (await openRun(cloud).create(parent, `mayfly-${at}`, { labels: { 'mayfly-site': `s${at}` }, template })).ended;
   const services = new ServicesClient(rest());
@@ -154,4 +156,23 @@ test('services and revisions are listed page by page, and a service is deleted b
   const [removal] = await services.deleteService({ name: `${parent}/services/mayfly-3` });
   await removal.promise();
   await expect(services.getService({ name: `${parent}/services/mayfly-3` })).rejects.toMatchObject({ code: 5 });
+});
+
+test('what no stand-in knows is noted: a way, a question, a field, one that is missing', async () => {
+  const headers = { authorization: `Bearer ${google.tokens.access(google.platform.gate).token}` };
+  const ask = async (method: string, path: string, body?: object) =>
+    (await fetch(new URL(path, google.endpoint), { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) })).status;
+  const parent = `projects/${google.platform.project}/locations/${region}`;
+  expect(await ask('GET', '/v3/anything')).toBe(400);
+  expect(await ask('GET', '/storage/v1/b/x/o?wish=1')).toBe(400);
+  expect(await ask('POST', '/v2/entries:list', { resourceNames: [`projects/${google.platform.project}`], sort: 'up' })).toBe(400);
+  expect(await ask('POST', '/v2/entries:list', {})).toBe(400);
+  expect(await ask('PATCH', `/v2/${parent}/services/x`, {})).toBe(400);
+  expect(google.cloud.unknown.splice(0)).toEqual([
+    'GET /v3/anything',
+    'GET /storage/v1/b/x/o with the query wish',
+    'google.logging.v2.LoggingServiceV2.ListLogEntries: google.logging.v2.ListLogEntriesRequest has no field sort',
+    'google.logging.v2.LoggingServiceV2.ListLogEntries: resourceNames is required',
+    'google.cloud.run.v2.Services.UpdateService',
+  ]);
 });

@@ -12,10 +12,12 @@ import { openBuildFloor } from './google/build-floor.ts';
 import { type GoogleCloud, openGoogleCloud } from './google/cloud.ts';
 import { openCloudBuild } from './google/cloud-build.ts';
 import { type Seen, serveGoogle } from './google/http.ts';
+import { type RunKindOptions, runKinds } from './google/kinds-run.ts';
 import { openLogging } from './google/logging.ts';
 import { openMetadata } from './google/metadata.ts';
 import { openOperations } from './google/operations.ts';
 import { makePlatform, type PlatformDescription } from './google/platform.ts';
+import { type GcpProvider, openGcpProvider } from './google/provider.ts';
 import { openRun, type Run } from './google/run.ts';
 import { openRunHttp } from './google/run-http.ts';
 import { openRunner, type RealRunner } from './google/runner.ts';
@@ -33,6 +35,10 @@ export type GoogleDoubleOptions = {
   readonly previewDatabaseUrl?: string;
   /** How long an instance stays without a request, in milliseconds; 15 minutes unless given. */
   readonly idleMs?: number;
+  /** How the Pulumi provider `gcp` behaves where its versions differ. */
+  readonly kinds?: RunKindOptions;
+  /** Real milliseconds that the Pulumi provider waits where Google's waits a second. */
+  readonly patienceMs?: number;
   /** Regions in which the project may not build. */
   readonly restricted?: readonly string[];
   /** Builds that a region does at once; ten unless given. */
@@ -50,6 +56,8 @@ export type GoogleDouble = AsyncDisposable & {
   readonly tokens: Tokens;
   /** What `MAYFLY_PLATFORM` says. */
   readonly platform: PlatformDescription;
+  /** The Pulumi provider `gcp` over the same state; `attach` is for `PULUMI_DEBUG_PROVIDERS`. */
+  readonly provider: GcpProvider;
   readonly run: Run;
   readonly runner: RealRunner;
   /** Every request that came. */
@@ -96,6 +104,10 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
   const shop = { cloud, sandbox, folder: join(folder, 'builds'), egress, registry: packages };
   const floor = opening.use(await openBuildFloor({ ...shop, atOnce: options.buildsAtOnce ?? 10 }));
   const run = openRun(cloud);
+  const { patienceMs = 1000 } = options;
+  const provider = opening.use(
+    await openGcpProvider(cloud, { kinds: runKinds(cloud, options.kinds), patienceMs: (seconds) => seconds * patienceMs }),
+  );
   const metadata = openMetadata({ cloud, tokens, account: options.account ?? platform.gate, region: regions[0] ?? 'europe-west1' });
   let origin = '';
   const apis = [
@@ -115,6 +127,7 @@ export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promi
     cloud,
     tokens,
     platform,
+    provider,
     run,
     runner,
     seen: server.seen,

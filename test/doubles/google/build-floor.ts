@@ -95,7 +95,7 @@ export async function openBuildFloor(options: FloorOptions): Promise<BuildFloor>
     const common = { workshop: options, layers, caches, visible: new Set<string>(), driver: { name: 'docker' as const } };
     try {
       for (const name of Object.values(PLACES)) await mkdir(join(folder, name), { recursive: true });
-      say(job, 'MAIN', `starting build "${id}"\n`);
+      say(job, 'MAIN', `starting build "${id}"`);
       const { bucket, object, generation } = source.storageSource;
       const file = cloud.buckets.get(bucket)?.objects.get(object);
       if (!file || (generation !== undefined && String(file.generation) !== generation)) {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { dockerBuild, linewise, StepFailed } from './docker-build.ts';
 import { DockerfileError, parseDockerfile, Uninterpreted } from './dockerfile.ts';
 import { type Machine, PLACES, placeOf, type Step } from './machine.ts';
-import { packBuild } from './pack-build.ts';
+import { PackFailed, packBuild } from './pack-build.ts';
 import { mayWrite, pushImage, RegistryRefusal } from './push.ts';
 import { ownByBuilder, runBoxed, shellQuoted } from './workshop.ts';
 
@@ -24,9 +24,9 @@ export async function runStep(machine: Machine, step: Step): Promise<number> {
   } catch (error) {
     if (error instanceof Uninterpreted) workshop.cloud.unknown.push(`a build with ${error.message}`);
     else if (!(error instanceof StepFailed || error instanceof DockerfileError || error instanceof RegistryRefusal)) throw error;
-    say(
-      `ERROR: ${error instanceof StepFailed || error instanceof DockerfileError ? 'failed to build: failed to solve: ' : ''}${error.message}`,
-    );
+    const solving = error instanceof PackFailed || error instanceof RegistryRefusal ? '' : 'failed to solve: ';
+    say(`ERROR: failed to build: ${solving}${error.message}`);
+
     return 1;
   }
 }

@@ -15,7 +15,10 @@ import { mayWrite, pushImage } from './push.ts';
 const KNOWN = ['path', 'builder', 'publish', 'cache-image', 'clear-cache', 'report-output-dir', 'env'];
 const BUILDER = /^gcr\.io\/buildpacks\/builder(?::[\w.-]+)?$/;
 /** What Google's buildpack says when it finds nothing of its own. */
-const NOT_DETECTED = 'failed to build: No buildpack groups passed detection.\nPlease check that you are running against the correct path.';
+const NOT_DETECTED = 'No buildpack groups passed detection.\nPlease check that you are running against the correct path.';
+
+/** In the words of `pack`. */
+export class PackFailed extends StepFailed {}
 
 /**
  * `pack build` with Google's builder, for Node alone: Mayfly's own detection and build box, since these do what that buildpack does. What
@@ -44,7 +47,7 @@ export async function packBuild(machine: Machine, step: Step, args: readonly str
     cache: cache ?? null,
     clear: flags.get('clear-cache') === 'true',
   });
-  if (plan.runtime.kind !== 'process') throw new StepFailed(NOT_DETECTED);
+  if (plan.runtime.kind !== 'process') throw new PackFailed(NOT_DETECTED);
   say('===> EXPORTING');
   const own = { folder: root, cwd: '/work', env: { NODE_ENV: 'production' }, command: plan.runtime.command, detected: plan.detected };
   const content = hashOf(await treeHash(checkout));
@@ -77,7 +80,7 @@ function wishOf(args: readonly string[]) {
 
 async function planOf(checkout: string, start: string | null): Promise<Plan> {
   const plan = await detect(checkout, { root: '.', build: null, start, output: null }).catch((error: unknown) => {
-    if (error instanceof Fault) throw new StepFailed(NOT_DETECTED);
+    if (error instanceof Fault) throw new PackFailed(NOT_DETECTED);
     throw error;
   });
   // The stand-in has Node's buildpack alone.
@@ -106,7 +109,7 @@ async function built({ workshop, signal, say }: Machine, { plan, checkout, env, 
       if (!(error instanceof Fault)) throw error;
       told.end();
       say(`[builder] Failed to run "${command}": exit status ${error.details.exit ?? 1}`);
-      throw new StepFailed('executing lifecycle: failed with status code: 51');
+      throw new PackFailed('executing lifecycle: failed with status code: 51');
     });
   };
   if (plan.install) {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Registry } from '../../../src/provision/registry.ts';
 import type { Exit, Folder, Sandbox } from '../../../src/provision/sandbox.ts';
@@ -38,23 +39,33 @@ export type Run = {
   readonly log: (chunk: string) => void;
 };
 
+const CERTIFICATES = '/mayfly/certificates.pem';
+const BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
+const VIA_PROXY = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy', 'npm_config_proxy', 'npm_config_https_proxy'];
+const TRUSTING = ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE', 'YARN_HTTPS_CA_FILE_PATH', 'npm_config_cafile'];
+
+/** The way to packages that Mayfly's own builds have: on Cloud Build there is nothing in between. */
+function environment({ address, certificates }: Registry): Record<string, string> {
+  const each = (names: readonly string[], value: string) => Object.fromEntries(names.map((name) => [name, value]));
+  const addresses = address === null ? {} : each(['npm_config_registry', 'YARN_REGISTRY', 'YARN_NPM_REGISTRY_SERVER'], address);
+  const trusted = certificates === null ? (existsSync(BUNDLE) ? BUNDLE : null) : CERTIFICATES;
+  const trusting = trusted === null ? {} : each(TRUSTING, trusted);
+  return { ...each(VIA_PROXY, PROXY), ...addresses, ...trusting, NO_PROXY: 'localhost,127.0.0.1', npm_config_cache: '/tmp/npm' };
+}
+
 /** Runs a command of a build in Mayfly's sandbox; on Cloud Build it would have the whole network. */
 export async function runBoxed(workshop: Workshop, run: Run): Promise<Exit> {
   run.signal.throwIfAborted();
-  const { address } = await workshop.registry();
-  const registry: Record<string, string> =
-    address === null ? {} : { npm_config_registry: address, YARN_REGISTRY: address, YARN_NPM_REGISTRY_SERVER: address };
-  const proxies = Object.fromEntries(
-    ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy', 'npm_config_proxy', 'npm_config_https_proxy'].map((name) => [name, PROXY]),
-  );
+  const registry = await workshop.registry();
+  const certificates = registry.certificates === null ? [] : [{ from: registry.certificates, to: CERTIFICATES, access: 'read' as const }];
   const boxed = await workshop.sandbox.open(
     {
       name: `step-${randomBytes(6).toString('hex')}`,
       command: run.command,
       cwd: run.cwd,
-      env: { ...proxies, ...registry, NO_PROXY: 'localhost,127.0.0.1', npm_config_cache: '/tmp/npm', ...run.env },
+      env: { ...environment(registry), ...run.env },
       uid: BUILD_UID,
-      folders: run.folders,
+      folders: [...run.folders, ...certificates],
       doors: [{ direction: 'outward', port: PROXY_PORT, socket: await workshop.egress() }],
       limits: LIMITS,
     },

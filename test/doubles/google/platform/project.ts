@@ -62,7 +62,8 @@ export function openPlatformProject(project = 'acme-previews', number = '1234567
       return counters.get(of) ?? 0;
     },
     // The same for the same server each time, whatever its generation.
-    hostOf: (instance) => `10.82.0.${3 + ([...instance.replace(/-[0-9a-f]{8}$/, '')].reduce((sum, one) => sum * 31 + one.charCodeAt(0), 7) % 250)}`,
+    hostOf: (instance) =>
+      `10.82.0.${3 + ([...instance.replace(/-[0-9a-f]{8}$/, '')].reduce((sum, one) => sum * 31 + one.charCodeAt(0), 7) % 250)}`,
     check: (type, inputs) => (KINDS[type] === undefined ? [`this double knows no ${type}`] : problemsOf(type, inputs)),
     create(type, inputs) {
       const kind = kindOf(type);

@@ -31,9 +31,6 @@ export type GcpService = {
 
 export const GCP_TYPES = { database: 'mayfly:gcp:Database', image: 'mayfly:gcp:Image' } as const;
 
-/** What the program tells of the site, by name: `origin` is where the gate calls it, absent where there is no service. */
-export type GcpOutputs = Readonly<Record<string, Output<string>>>;
-
 /** Twice 60: as long as an app has on a machine of one's own. Cloud Run allows four minutes. */
 const STARTUP = { initialDelaySeconds: 0, periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 60 };
 /** Every probe is paid for like a request. */
@@ -67,14 +64,14 @@ class Database extends CustomResource {
  * The Pulumi program of one site on Google Cloud. Its image and its database are resources of Mayfly's own provider, so that the database
  * is made while the image is built. Whoever builds is behind the image: the program waits for it.
  */
-export function previewGcp(plan: GcpPlan): () => Promise<GcpOutputs> {
+export function previewGcp(plan: GcpPlan): () => Promise<void> {
   return async () => {
     const { labels, region } = plan;
     const mayfly = new MayflyProvider(plan.token);
     // Ours and not the default one, which the state would keep at the version that once made the site.
     const google = new GoogleProvider('gcp', { project: plan.project });
     const database = plan.database && declareDatabase(plan, plan.database, mayfly);
-    if (!plan.service) return {};
+    if (!plan.service) return;
     const { revision } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
     // By region: what moves to another one is made there before it goes here. One that is replaced would go first, having one name.
@@ -83,7 +80,6 @@ export function previewGcp(plan: GcpPlan): () => Promise<GcpOutputs> {
       customTimeouts: PATIENCE,
     });
     declareInvoker(plan.service.gate, service, { name: `gate-${region}`, provider: google });
-    return { origin: service.uri };
   };
 }
 

@@ -2,37 +2,29 @@
 // at a time is carried out. Inline programs install process-wide handlers, which is why this is never the process that serves the web.
 import { rm } from 'node:fs/promises';
 import { flushCompileCache } from 'node:module';
-import type { Output } from '@pulumi/pulumi';
 import { LocalWorkspace, type LocalWorkspaceOptions, PulumiCommand, type PulumiFn, Stack } from '@pulumi/pulumi/automation/index.js';
 import { PROJECT } from '../../infra/labels.ts';
 import { previewLocal } from '../../infra/preview-local.ts';
 import { ensureStack, type Place, runMending, type StackOrder } from './pulumi-mend.ts';
-import type { FromChild, Mend, Order, Outputs, Program, ToChild } from './pulumi-messages.ts';
+import type { FromChild, Mend, Order, Program, ToChild } from './pulumi-messages.ts';
 
 const tell = (message: FromChild): void => void process.send?.(message);
+const PASSPHRASE = 'passphrase';
+/** As the engine reads a state: it decrypts its secrets and looks whether its parts fit together. */
+const READ = ['stack'] as const;
+/** The secrets stay encrypted: a key service that is away, or refuses us today, says nothing about the state. */
+const READ_SEALED = ['stack', 'export'] as const;
 const QUIET = { suppressProgress: true, suppressOutputs: true, color: 'never' } as const;
 
-/** The program, and a place for what it tells: asking the CLI for a stack's outputs takes another 0.2 s. */
-function programOf(program: Program): { readonly run: PulumiFn; readonly outputs: Outputs } {
-  const told: Record<string, string> = {};
-  const listen = (outputs: Readonly<Record<string, Output<string>>>): void => {
-    for (const [name, value] of Object.entries(outputs)) {
-      value.apply((known) => {
-        told[name] = known;
-      });
-    }
-  };
+function programOf(program: Program): PulumiFn {
   switch (program.name) {
     case 'local':
-      return { run: previewLocal(program.plan), outputs: told };
+      return previewLocal(program.plan);
     case 'gcp':
-      return {
-        outputs: told,
-        async run() {
-          // Loaded only where it is wanted: 10 to 30 ms that a machine with local sites is spared.
-          const { previewGcp } = await import('../../infra/preview-gcp.ts');
-          listen(await previewGcp(program.plan)());
-        },
+      return async () => {
+        // Loaded only where it is wanted: 10 to 30 ms that a machine with local sites is spared.
+        const { previewGcp } = await import('../../infra/preview-gcp.ts');
+        return previewGcp(program.plan)();
       };
     default:
       return program satisfies never;
@@ -59,26 +51,24 @@ function withoutAfterthoughts(command: PulumiCommand): PulumiCommand {
   });
 }
 
-type Done = { readonly stacks: readonly string[]; readonly mended: readonly Mend[]; readonly outputs: Outputs };
+type Done = { readonly stacks: readonly string[]; readonly mended: readonly Mend[] };
 
 type Given = { readonly command: PulumiCommand; readonly secretsProvider: string; readonly signal: AbortSignal };
 
 async function carryOut(order: Order, given: Given): Promise<Done> {
-  const program = 'program' in order ? programOf(order.program) : null;
   const options: LocalWorkspaceOptions = {
     pulumiCommand: given.command,
     secretsProvider: given.secretsProvider,
     projectSettings: { name: PROJECT, runtime: 'nodejs' },
     ...(order.verb === 'list' ? {} : { envVars: variables(order) }),
-    ...(program ? { program: program.run } : {}),
+    ...('program' in order ? { program: programOf(order.program) } : {}),
   };
   // Without a working folder of our own choice it gets a fresh one, and leaves it behind.
   const workspace = await LocalWorkspace.create(options);
   try {
-    if (order.verb === 'list') return { stacks: (await workspace.listStacks()).map(({ name }) => name), mended: [], outputs: {} };
-    const place = { workspace, signal: given.signal };
-    const mended = await runMending(order, place, (already) => run(order, place, already));
-    return { stacks: [], mended, outputs: program?.outputs ?? {} };
+    if (order.verb === 'list') return { stacks: (await workspace.listStacks()).map(({ name }) => name), mended: [] };
+    const place = { workspace, signal: given.signal, look: given.secretsProvider === PASSPHRASE ? READ : READ_SEALED };
+    return { stacks: [], mended: await runMending(order, place, (mended) => run(order, place, mended)) };
   } finally {
     await rm(workspace.workDir, { recursive: true, force: true });
   }
@@ -118,7 +108,7 @@ async function run(order: StackOrder, { workspace, signal }: Place, mended: read
 const refresh = async (stack: Stack, signal: AbortSignal): Promise<void> =>
   void (await stack.refresh({ ...QUIET, signal, runProgram: true, clearPendingCreates: true }));
 
-async function main(root: string, secretsProvider = 'passphrase'): Promise<void> {
+async function main(root: string, secretsProvider = PASSPHRASE): Promise<void> {
   const command = withoutAfterthoughts(await PulumiCommand.get({ root }));
   const running: { abort: AbortController | null } = { abort: null };
   process.on('disconnect', () => process.exit(1));
@@ -127,7 +117,7 @@ async function main(root: string, secretsProvider = 'passphrase'): Promise<void>
     const abort = new AbortController();
     running.abort = abort;
     carryOut(message.order, { command, secretsProvider, signal: abort.signal }).then(
-      ({ stacks, mended, outputs }) => tell({ type: 'done', stacks: [...stacks], mended: [...mended], outputs }),
+      ({ stacks, mended }) => tell({ type: 'done', stacks: [...stacks], mended: [...mended] }),
       (error: unknown) => tell({ type: 'failed', text: error instanceof Error ? error.message : String(error) }),
     );
   });

@@ -9,7 +9,12 @@ import { isLeftByUs, lockedText, locksIn } from './pulumi-lock.ts';
 import { MENDS, type Mend, type Order } from './pulumi-messages.ts';
 
 export type StackOrder = Exclude<Order, { verb: 'list' }>;
-export type Place = { readonly workspace: LocalWorkspace; readonly signal: AbortSignal };
+export type Place = {
+  readonly workspace: LocalWorkspace;
+  readonly signal: AbortSignal;
+  /** What is asked of the CLI about a stack to see whether its state can be read. */
+  readonly look: readonly string[];
+};
 
 /** A deployment of nothing: what is really there is found again by its labels. */
 const NOTHING = { version: 3, deployment: {} };
@@ -54,14 +59,14 @@ export async function runMending(
   }
 }
 
-async function findMend(order: StackOrder, { workspace }: Place, error: unknown): Promise<Mend | undefined> {
+async function findMend(order: StackOrder, place: Place, error: unknown): Promise<Mend | undefined> {
   if (error instanceof ConcurrentUpdateError) {
     const locks = locksIn(error.message);
     if (locks.length > 0 && locks.every(isLeftByUs)) return 'lock-broken';
     throw new Error(lockedText(order.stack, locks), { cause: error });
   }
   if (error instanceof StackNotFoundError) return 'stack-made-anew';
-  return (await isUnreadable(order.stack, workspace)) ? 'state-emptied' : undefined;
+  return (await isUnreadable(order.stack, place)) ? 'state-emptied' : undefined;
 }
 
 const MEND: Readonly<Record<Mend, (order: StackOrder, place: Place) => Promise<void>>> = {
@@ -82,14 +87,13 @@ const MEND: Readonly<Record<Mend, (order: StackOrder, place: Place) => Promise<v
  * Whether the state is cut off, encrypted with a passphrase that is not ours, or of parts that do not fit together. Asked twice, with a
  * question to the backend in between: one that is away for a moment says nothing about the state.
  */
-async function isUnreadable(name: string, workspace: LocalWorkspace): Promise<boolean> {
+async function isUnreadable(name: string, { workspace, look }: Place): Promise<boolean> {
   const command = workspace.pulumiCommand;
   const run: unknown = Reflect.get(command, 'run');
-  // `stack export`, which the API has a verb for, would hand out what the engine itself refuses to work with.
-  const look = async (): Promise<void> => {
-    if (typeof run === 'function') await run.call(command, ['stack', '--stack', name], workspace.workDir, workspace.envVars);
+  const ask = async (): Promise<void> => {
+    if (typeof run === 'function') await run.call(command, [...look, '--stack', name], workspace.workDir, workspace.envVars);
   };
-  const canRead = (): Promise<boolean> => succeeds(look());
+  const canRead = (): Promise<boolean> => succeeds(ask());
   return !(await canRead()) && (await succeeds(workspace.whoAmI())) && !(await canRead());
 }
 

@@ -25,17 +25,9 @@ export type ToChild = { readonly type: 'order'; readonly order: Order } | { read
 export const MENDS = ['lock-broken', 'stack-made-anew', 'state-emptied'] as const;
 export type Mend = (typeof MENDS)[number];
 
-/** What a program told of what it declared, by name. */
-export type Outputs = Readonly<Record<string, string>>;
-
 const fromChild = z.discriminatedUnion('type', [
   z.object({ type: z.literal('warm') }),
-  z.object({
-    type: z.literal('done'),
-    stacks: z.array(z.string()),
-    mended: z.array(z.enum(MENDS)),
-    outputs: z.record(z.string(), z.string()),
-  }),
+  z.object({ type: z.literal('done'), stacks: z.array(z.string()), mended: z.array(z.enum(MENDS)) }),
   /** `text` is the engine's own, for the log alone. */
   z.object({ type: z.literal('failed'), text: z.string() }),
 ]);

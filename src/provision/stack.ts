@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Held } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { openPulumiBackend } from './pulumi-backend.ts';
-import type { FromChild, Order, Outputs, Program } from './pulumi-messages.ts';
+import type { FromChild, Order, Program } from './pulumi-messages.ts';
 import { killGroup, type Launcher, openPulumiProcess, type ProcessMark, type PulumiProcess, startOf } from './pulumi-process.ts';
 import { orDiskFull, saysDiskFull } from './storage/disk.ts';
 
@@ -36,8 +36,7 @@ export type Run = { readonly program: Program; readonly attach: string; readonly
 export interface Stacks extends AsyncDisposable {
   /** Makes an empty stack, or finds it: what an `up` with `isNew` would do first. */
   init(held: Held, stack: string, signal: AbortSignal): Promise<void>;
-  /** @returns what the program told */
-  up(held: Held, stack: string, run: Run & { readonly isNew: boolean }): Promise<Outputs>;
+  up(held: Held, stack: string, run: Run & { readonly isNew: boolean }): Promise<void>;
   refresh(held: Held, stack: string, run: Run): Promise<void>;
   /** Destroys what the state knows, then the stack. */
   destroy(held: Held, stack: string, run: Run): Promise<void>;
@@ -70,29 +69,27 @@ export async function openStacks(options: StackOptions): Promise<Stacks> {
     const text = said.type === 'failed' ? backend.withoutPassword(said.text) : said.type;
     throw new Fault(saysDiskFull(text) ? 'disk-full' : 'deploy-failed', { cause: new Error(text) });
   };
-  const work = async (held: Held, part: OrderPart, signal: AbortSignal): Promise<Outputs> => {
+  const work = async (held: Held, part: OrderPart, signal: AbortSignal): Promise<void> => {
     const order = { ...part, backendUrl: backend.urlFor(held) };
     const stop = AbortSignal.any([signal, held.signal]);
     stop.throwIfAborted();
     await backend.fence(held, order.stack);
     await endPredecessor(join(marks, order.stack));
-    return pool.use(async (child) => {
+    await pool.use(async (child) => {
       await orDiskFull(() => writeMark(join(marks, order.stack), child.mark));
       const said = await child
         // What is done after the lease is lost is refused: there is nothing to wait for.
         .carryOut(order, { signal: stop, graceMs: () => (held.signal.aborted ? 0 : GRACE_MS) })
         .finally(() => rm(join(marks, order.stack), { force: true }));
       stop.throwIfAborted();
-      const { mended, outputs } = done(said);
+      const { mended } = done(said);
       if (mended.length > 0) log.warn({ stack: order.stack, mended }, 'what was found broken in the state of a stack was put right');
-      return outputs;
     });
   };
   return {
-    init: async (held, stack, signal) => void (await work(held, { verb: 'init', stack }, signal)),
+    init: (held, stack, signal) => work(held, { verb: 'init', stack }, signal),
     up: (held, stack, { program, attach, isNew, signal }) => work(held, { verb: 'up', stack, program, attach, isNew }, signal),
-    refresh: async (held, stack, { program, attach, signal }) =>
-      void (await work(held, { verb: 'refresh', stack, program, attach }, signal)),
+    refresh: (held, stack, { program, attach, signal }) => work(held, { verb: 'refresh', stack, program, attach }, signal),
     async destroy(held, stack, { program, attach, signal }) {
       await work(held, { verb: 'destroy', stack, program, attach }, signal);
       await backend.forget(held, stack);

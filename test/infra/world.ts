@@ -9,7 +9,6 @@ import { inject } from 'vitest';
 import { z } from 'zod';
 import { gcpServiceName, hashed, stackName } from '../../infra/labels.ts';
 import type { GcpPlan, GcpService } from '../../infra/preview-gcp.ts';
-import type { Outputs } from '../../src/provision/pulumi-messages.ts';
 import { openStacks, type Stacks } from '../../src/provision/stack.ts';
 import { type Properties, type ResourceKind, serveProvider } from '../../src/provision/targets/provider.ts';
 import { Fault } from '../../src/site/problem.ts';
@@ -55,7 +54,7 @@ export type InfraWorld = AsyncDisposable & {
   site(part?: Partial<Site>): Site;
   /** Puts an image into Artifact Registry, by what its digest is made of. */
   push(content?: string): string;
-  up(wish: Wish): Promise<Outputs>;
+  up(wish: Wish): Promise<void>;
   refresh(site: Site): Promise<void>;
   destroy(site: Site, part?: Pick<Wish, 'dropping'>): Promise<void>;
   /** Each revision waits for `deed` until it is ready, until the returned is disposed; what it rejects with is why it never is. */
@@ -112,7 +111,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     cloud.images.set(ref, { ...image, uploadedAt: cloud.now() });
     return ref;
   };
-  const operate = async (verb: 'up' | 'refresh' | 'destroy', { site, ...wish }: Wish): Promise<Outputs> => {
+  const operate = async (verb: 'up' | 'refresh' | 'destroy', { site, ...wish }: Wish): Promise<void> => {
     const means: Means = {
       asked: own,
       image: wish.image ?? (async () => push()),
@@ -128,9 +127,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
         : { ...base, database: null, service: null };
     const attach = `mayfly:${mayfly.port},${provider.attach}`;
     const run = { program: { name: 'gcp', plan }, attach, signal: wish.signal ?? new AbortController().signal } as const;
-    if (verb === 'up') return await stacks.up(hold(), stackOf(site), { ...run, isNew: true });
-    await stacks[verb](hold(), stackOf(site), run);
-    return {};
+    await (verb === 'up' ? stacks.up(hold(), stackOf(site), { ...run, isNew: true }) : stacks[verb](hold(), stackOf(site), run));
   };
   return {
     cloud,
@@ -141,8 +138,8 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     site: (part = {}) => ({ instance: 'team-a', site: ulid(), ...part }),
     push,
     up: (wish) => operate('up', wish),
-    refresh: async (site) => void (await operate('refresh', { site })),
-    destroy: async (site, part) => void (await operate('destroy', { site, ...part })),
+    refresh: (site) => operate('refresh', { site }),
+    destroy: (site, part) => operate('destroy', { site, ...part }),
     onRevision: (onRevision) => withRunner(cloud, { onRevision }),
     onDelete: (onDelete) => withRunner(cloud, { onDelete }),
     serviceOf: (site) => cloud.services.get(nameOf(site)),

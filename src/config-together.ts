@@ -41,7 +41,7 @@ function checkGoogle(reader: Reader, config: Config): void {
 
 const isThisMachine = (host: string): boolean => host === 'localhost' || host.endsWith('.localhost');
 
-function checkRegions(reader: Reader, { regions, previewDatabaseUrl }: Config, { platform }: GoogleConfig): void {
+function checkRegions(reader: Reader, { roles, regions, previewDatabaseUrl }: Config, { platform }: GoogleConfig): void {
   const described = Object.keys(platform.regions);
   const missing = regions.filter((region) => !described.includes(region));
   if (missing.length > 0) {
@@ -49,7 +49,8 @@ function checkRegions(reader: Reader, { regions, previewDatabaseUrl }: Config, {
     reader.problem({ name: 'MAYFLY_PLATFORM', wrong, example: 'run: npm run platform -- up, with those regions, then outputs' });
   }
   const withDatabase = regions.filter((region) => typeof platform.regions[region]?.database === 'string');
-  if (withDatabase.length > 0 && previewDatabaseUrl === null && !reader.isSet(PREVIEW_DATABASE)) {
+  // Whoever makes no databases needs no password for them.
+  if (roles.has('worker') && withDatabase.length > 0 && previewDatabaseUrl === null && !reader.isSet(PREVIEW_DATABASE)) {
     const wrong = `is missing: it has the user and the password for the databases of ${withDatabase.join(', ')}`;
     reader.problem({ name: PREVIEW_DATABASE, wrong, example: PREVIEW_DATABASE_EXAMPLE });
   }

@@ -69,13 +69,12 @@ export function declareSettings(
   const stored: readonly Stored[] = [
     { id: 'secret-key', name: 'key-secret', variable: 'MAYFLY_SECRET_KEY', value: secret(kept.secretKey), for: EVERYBODY },
     { id: 'database-url', name: 'database-secret', variable: 'DATABASE_URL', value: databases.url, for: EVERYBODY },
-    // Beside the worker that makes databases, every part checks that it is there.
     {
       id: 'preview-database-url',
       name: 'preview-database-secret',
       variable: 'MAYFLY_PREVIEW_DATABASE_URL',
       value: databases.previewUrl,
-      for: EVERYBODY,
+      for: ['worker'],
     },
     ...(redis === null
       ? []

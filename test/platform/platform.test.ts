@@ -51,7 +51,7 @@ function wanted(regions: readonly string[], secrets: readonly string[]): readonl
   return GRANTS.flatMap(({ to, role, scope }) => {
     const at = (on: string): string => `${to}: ${role === 'sites' ? 'projects/acme-previews/roles/mayfly.sites' : role} on ${on}`;
     if (scope.on === 'project') return [at('project')];
-    if (scope.on === 'secrets') return secrets.map(at);
+    if (scope.on === 'secrets') return secrets.filter((secret) => to === 'worker' || secret !== 'mayfly-preview-database-url').map(at);
     if (scope.on === 'accounts') return scope.accounts.map((other) => at(`projects/acme-previews/serviceAccounts/${accountOf(other)}`));
     if (scope.on === 'buckets') {
       return regions.map((region) => {

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/slow/**'],
+    exclude: ['test/slow/**', 'test/live/**'],
     maxWorkers: 3,
     testTimeout: 180_000,
     hookTimeout: 120_000,

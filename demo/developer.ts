@@ -47,7 +47,8 @@ async function edit(folder: string, change: { readonly title: string; readonly a
   await writeFile(file, edited);
 }
 
-export async function createDeveloper(github: GitHub, folder: string): Promise<Developer> {
+/** @param sample folder of what she works on */
+export async function createDeveloper(github: GitHub, folder: string, sample = SAMPLE): Promise<Developer> {
   const work = join(folder, 'work');
   await mkdir(work, { recursive: true });
   const remote = new URL(`${github.url}/${github.repository}.git`);
@@ -65,7 +66,7 @@ export async function createDeveloper(github: GitHub, folder: string): Promise<D
   const pushBranch = (branch: string) => git(['push', '--quiet', remote.href, branch], { cwd: work });
   return {
     async createRepository() {
-      await cp(SAMPLE, work, { recursive: true, filter: (path) => !path.includes('node_modules') });
+      await cp(sample, work, { recursive: true, filter: (path) => !path.includes('node_modules') });
       await git(['init', '--quiet', '--initial-branch=main'], { cwd: work });
       const sha = await commit(work, 'Open the shop');
       await pushBranch('main');

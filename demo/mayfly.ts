@@ -19,7 +19,14 @@ export interface Mayfly extends AsyncDisposable {
   logTail(lines: number): Promise<string>;
 }
 
-export type MayflyOptions = { readonly port: number; readonly gatePort: number; readonly folder: string; readonly github: GitHub };
+export type MayflyOptions = {
+  readonly port: number;
+  readonly gatePort: number;
+  readonly folder: string;
+  readonly github: GitHub;
+  /** Above what the demo itself sets. */
+  readonly settings?: Readonly<Record<string, string>>;
+};
 
 /** Settings of the person's own Mayfly have no place in the demo's. */
 const SETTING =
@@ -49,6 +56,7 @@ function environment(options: MayflyOptions, own: { readonly apiToken: string; r
     WEBHOOK_SECRET: github.app.webhookSecret,
     GITHUB_API_URL: github.url,
     GITHUB_SERVER_URL: github.url,
+    ...options.settings,
   };
 }
 

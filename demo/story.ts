@@ -17,8 +17,10 @@ const BRANCH = 'lanterns';
 const PULL = 1;
 const FIRST = { title: 'Lanterns for the long evenings', accent: '#c2410c', message: 'Lanterns for the long evenings' };
 const SECOND = { title: 'Lanterns, and a kettle beside them', accent: '#9f1239', message: 'A kettle beside the lanterns' };
+/** What the sample shop is known by. */
+export type Shop = { readonly shows: string; readonly hasToo: string };
 /** From the seeded table, not from the commit: it shows that the database is there. */
-const FROM_SEED = 'Tin kettle';
+const SHOP: Shop = { shows: 'Tin kettle', hasToo: ', with its own database' };
 const POLL_MS = 100;
 
 const Sites = z.object({ sites: z.array(z.object({ status: z.string(), live: z.object({ url: z.string() }).nullable() })) });
@@ -28,7 +30,7 @@ async function until<T>(signal: AbortSignal, look: () => Promise<T | string>, is
   for (;;) {
     const seen = await look().catch((error: unknown) => `an error: ${error instanceof Error ? error.message : String(error)}`);
     if (isSeen(seen)) return seen;
-    if (signal.aborted) throw new Error(`after two minutes, still ${seen}`);
+    if (signal.aborted) throw new Error(`at the end of its time, still ${seen}`);
     await sleep(POLL_MS);
   }
 }
@@ -55,7 +57,8 @@ async function lookAtSite(address: string, wanted: (page: Visit) => boolean): Pr
 
 const isReadyWith = (sha: string) => (comment: Comment) =>
   glance(comment.body).heading.endsWith('Preview is ready') && comment.body.includes(sha.slice(0, 7));
-const serves = (title: string) => (page: Visit) => page.status === 200 && page.body.includes(title) && page.body.includes(FROM_SEED);
+const serves = (title: string, shop: Shop) => (page: Visit) =>
+  page.status === 200 && page.body.includes(title) && page.body.includes(shop.shows);
 
 async function siteStatus({ mayfly }: Cast): Promise<string> {
   const response = await fetch(`${mayfly.url}/api/v1/sites?pull=${PULL}`, { headers: { authorization: `Bearer ${mayfly.apiToken}` } });
@@ -73,7 +76,7 @@ async function leftovers(cast: Cast): Promise<readonly string[]> {
 }
 
 /** What all steps know of the steps before. */
-type Memory = { comment: number; address: string; sha: string };
+type Memory = { comment: number; address: string; sha: string; readonly shop: Shop };
 
 function opening(cast: Cast, memory: Memory): readonly Step[] {
   const { developer } = cast;
@@ -89,13 +92,13 @@ function opening(cast: Cast, memory: Memory): readonly Step[] {
       },
     },
     {
-      name: 'The site is ready, with its own database',
+      name: `The site is ready${memory.shop.hasToo}`,
       async play(signal) {
         const comment = await until(signal, () => lookAtComment(cast, isReadyWith(memory.sha)), isFound);
         const { address } = glance(comment.body);
         if (address === undefined) throw new Error(`the comment names no address:\n${comment.body}`);
         memory.address = address;
-        await until(signal, () => lookAtSite(address, serves(FIRST.title)), isFound);
+        await until(signal, () => lookAtSite(address, serves(FIRST.title, memory.shop)), isFound);
         return address;
       },
     },
@@ -109,7 +112,7 @@ function changing(cast: Cast, memory: Memory): readonly Step[] {
       name: 'Dana pushes: the site follows, in the same comment',
       async play(signal) {
         memory.sha = await developer.push(BRANCH, SECOND);
-        await until(signal, () => lookAtSite(memory.address, serves(SECOND.title)), isFound);
+        await until(signal, () => lookAtSite(memory.address, serves(SECOND.title, memory.shop)), isFound);
         const comment = await until(signal, () => lookAtComment(cast, isReadyWith(memory.sha)), isFound);
         if (comment.id !== memory.comment) throw new Error('Mayfly wrote a second comment instead of editing its first');
         return `${memory.sha.slice(0, 7)} is live`;
@@ -151,8 +154,8 @@ function closing(cast: Cast, memory: Memory): Step {
 }
 
 /** The story of a preview. Its steps are played in their order, once. `toItsEnd`: also what comes after the site is ready. */
-export function tellStory(cast: Cast): { readonly toReady: readonly Step[]; readonly toItsEnd: readonly Step[] } {
-  const memory: Memory = { comment: 0, address: '', sha: '' };
+export function tellStory(cast: Cast, shop = SHOP): { readonly toReady: readonly Step[]; readonly toItsEnd: readonly Step[] } {
+  const memory: Memory = { comment: 0, address: '', sha: '', shop };
   return { toReady: opening(cast, memory), toItsEnd: [...changing(cast, memory), closing(cast, memory)] };
 }
 

@@ -96,8 +96,7 @@ async function carryOut(stack: PlatformStack, verb: words.Verb, settings: Platfo
       process.stdout.write(`${words.summaryWords(await stack.preview(settings))}\n`);
       return 0;
     case 'destroy':
-      if ((await stack.destroy()) === null) return refuse(words.NOT_MADE);
-      tell(words.REMOVED);
+      tell((await stack.destroy()) === null ? words.NOTHING_TO_REMOVE : words.REMOVED);
       return 0;
     case 'outputs': {
       const outputs = await stack.outputs();

@@ -7,7 +7,7 @@ import type { Kept, PlatformPlan } from './plan.ts';
 /** What every part of the platform is declared with. */
 export type Ground = {
   readonly plan: PlatformPlan;
-  /** Of everything that can bear labels: Mayfly's own reconciling leaves alone what has no site in them. */
+  /** Of everything that can bear labels. Never `mayfly-instance`: what wears that is a site's, and goes when no site has it. */
   readonly labels: Readonly<Record<string, string>>;
   name(key: NameKey, region?: string): string;
   /** Options of a resource, which waits for the APIs, and for others that it does not name. */
@@ -42,7 +42,7 @@ export function openGround(plan: PlatformPlan): Ground {
   const apis = declareApis(plan, { provider });
   return {
     plan,
-    labels: { 'mayfly-instance': instance },
+    labels: { 'mayfly-platform': instance },
     name: (key, region = '') => nameOf(key, names, { project, instance, generation: kept.generation, region }),
     after: (...others) => ({ provider, dependsOn: [...apis, ...others] }),
   };

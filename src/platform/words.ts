@@ -104,6 +104,7 @@ export const askName = (project: string): string =>
   `This removes everything that Mayfly has in ${project}: its database, its secrets, every image.\nSites that still stand are not removed with it; end them first.\nThe project's name, to go on: `;
 export const NOT_REMOVED = 'That is not the project’s name. Nothing was removed.';
 export const NOBODY_TO_ASK = 'There is nobody to ask here for the project’s name: give --yes.';
+export const NOTHING_TO_REMOVE = 'There is no platform here: nothing to remove.';
 export const REMOVED = 'Everything is removed. The key ring stays, as Google deletes none; it costs nothing.';
 
 /** What `preview` found. */

@@ -143,6 +143,12 @@ test('nothing is public, nothing is kept after it was deleted, and no secret sta
   expect(seen).toEqual([]);
 });
 
+test('nothing of the platform looks like a site’s, which reconciling would remove', () => {
+  const labelled = w.google.all().filter(({ inputs }) => JSON.stringify(inputs).includes('"mayfly-platform":"mayfly"'));
+  expect(labelled.length).toBeGreaterThan(15);
+  expect(w.google.all().filter(({ inputs }) => JSON.stringify(inputs).includes('"mayfly-instance"'))).toEqual([]);
+});
+
 test('what the parts of Mayfly are given is what Mayfly takes', async () => {
   const outputs = await w.run(SETTINGS, 'outputs');
   expect(outputs.code).toBe(0);
@@ -249,5 +255,5 @@ test('destroy removes everything that it can, says what has to wait, and leaves 
   expect(second.code).toBe(0);
   expect(second.errors).toContain('Everything is removed.');
   expect(w.google.all()).toEqual([]);
-  expect((await w.run(WIDER, 'destroy', '--yes')).errors).toBe('There is no platform here yet: `npm run platform -- up` makes it.\n');
+  expect(await w.run(WIDER, 'destroy', '--yes')).toEqual({ code: 0, out: '', errors: 'There is no platform here: nothing to remove.\n' });
 });

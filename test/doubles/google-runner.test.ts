@@ -122,3 +122,34 @@ test('the private server is reached through Direct VPC egress, and nothing witho
   expect(await ask(inside.service.uri)).toBe('reached');
   expect(await ask(outside.service.uri)).toBe('ECONNREFUSED');
 });
+
+test('an answer is waited for as long as the service says, and a connection may be upgraded', async () => {
+  const script = `
+    const server = require('http').createServer(() => undefined).listen(process.env.PORT);
+    server.on('upgrade', (q, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\\r\\nupgrade: echo\\r\\nconnection: upgrade\\r\\n\\r\\n');
+      socket.pipe(socket);
+    });`;
+  const image = await google.push({ files: { 'server.js': script }, command: 'node server.js' });
+  const own = { serviceAccount: google.platform.runAs.trusted, timeout: '2s', containers: [{ image, ports: [{ containerPort: 8080 }] }] };
+  await (await google.run.create(parentOf(google), 'slow', { template: own })).ended;
+  const { uri, name } = google.cloud.services.get(`${parentOf(google)}/services/slow`) ?? { uri: '', name: '' };
+  invite(name);
+  const authorization = await token(uri);
+  const late = await fetch(uri, { headers: { authorization } });
+  expect([late.status, await late.text()]).toEqual([504, 'upstream request timeout']);
+  const echoed = await new Promise<string>((resolve, reject) => {
+    const asking = request(uri, { headers: { authorization, connection: 'upgrade', upgrade: 'echo' } });
+    asking.on('error', reject).on('upgrade', (_, socket) => {
+      socket.once('data', (bytes: Buffer) => {
+        resolve(bytes.toString());
+        socket.destroy();
+      });
+      socket.write('hello');
+    });
+    asking.end();
+  });
+  expect(echoed).toBe('hello');
+  using _ = google.cloud.faults.regionDown('europe-west1');
+  expect((await fetch(uri, { headers: { authorization } })).status).toBe(503);
+});

@@ -67,6 +67,7 @@ export interface Faults {
   take(what: string): GoogleFault | undefined;
   /** Every call about the region is answered with 503 until the returned is disposed. */
   regionDown(region: string): Disposable;
+  isDown(region: string): boolean;
   /** Throws when the region is down. */
   check(region: string): void;
   /** The account that calls has lost the permission, until the returned is disposed. */
@@ -88,6 +89,7 @@ export function openFaults(): Faults {
     },
     take: (what) => waiting.get(what)?.shift(),
     regionDown: (region) => within(down, region),
+    isDown: (region) => down.has(region),
     check(region) {
       if (down.has(region)) throw new GoogleError('UNAVAILABLE', 'The service is currently unavailable.');
     },

@@ -1,7 +1,7 @@
 import { request as ask, createServer, type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { GoogleCloud } from './cloud.ts';
+import { type GoogleCloud, regionOf } from './cloud.ts';
 import { listen } from './http.ts';
 import type { RunService } from './run-types.ts';
 import type { Tokens } from './tokens.ts';
@@ -57,6 +57,7 @@ function refusal({ cloud, tokens, service }: FrontOptions, origin: string, { hea
   const own = service();
   // Google tells services apart by this alone.
   if (!own || headers.host !== new URL(origin).host) return NOT_FOUND;
+  if (cloud.faults.isDown(regionOf(own.name))) return UNAVAILABLE;
   if (own.ingress !== undefined && own.ingress !== 'INGRESS_TRAFFIC_ALL' && own.ingress !== 'INGRESS_TRAFFIC_UNSPECIFIED') return NOT_FOUND;
   const invokers = (cloud.policies.get(own.name)?.bindings ?? [])
     .filter(({ role }) => role === 'roles/run.invoker')

@@ -166,5 +166,14 @@ test('credentials that are not accepted are told as such', async () => {
     { kind: 'refuse', status: 'UNAUTHENTICATED', message: 'Request had invalid authentication credentials.' },
     2,
   );
-  expect(await told(b.build(docker))).toMatchInlineSnapshot(`"google-credentials: Google Cloud does not accept Mayfly’s credentials (Request had invalid authentication credentials). Once the operator has renewed them, \`/preview deploy\` tries again."`);
+  expect(await told(b.build(docker))).toMatchInlineSnapshot(
+    `"google-credentials: Google Cloud does not accept Mayfly’s credentials (Request had invalid authentication credentials). Once the operator has renewed them, \`/preview deploy\` tries again."`,
+  );
+});
+
+test('a machine that has no credentials is told so', async () => {
+  process.env.METADATA_SERVER_DETECTION = 'none';
+  expect(await told(b.build(docker))).toMatchInlineSnapshot(
+    `"google-credentials: Google Cloud does not accept Mayfly’s credentials (Could not load the default credentials. Browse to https://cloud.google.com/docs/authentication/getting-started for more information). Once the operator has renewed them, \`/preview deploy\` tries again."`,
+  );
 });

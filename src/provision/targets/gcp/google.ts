@@ -43,12 +43,20 @@ export function openGoogle({ project, endpoint = null, auth = new GoogleAuth(our
   const once = <T>(open: () => Promise<T>): (() => Promise<T>) => {
     let opened: Promise<T> | undefined;
     return () => {
-      opened ??= open();
+      opened ??= open().catch((error: unknown) => {
+        // Credentials that are missing now may be there later.
+        opened = undefined;
+        throw error;
+      });
       return opened;
     };
   };
-  /** A client that is closed with us. */
-  const closing = <T extends { close(): Promise<unknown> }>(client: T): T => {
+  /**
+   * A client that is closed with us. Made ready before it is used: when that fails in the middle of a call, the library throws it once
+   * more where nobody can catch it, which ends the process.
+   */
+  const ready = async <T extends { initialize(): Promise<unknown>; close(): Promise<unknown> }>(client: T): Promise<T> => {
+    await client.initialize();
     closers.push(() => client.close());
     return client;
   };
@@ -62,11 +70,11 @@ export function openGoogle({ project, endpoint = null, auth = new GoogleAuth(our
         () => null,
       ),
     ),
-    builds: once(async () => closing(new (await import('@google-cloud/cloudbuild')).CloudBuildClient(options))),
-    images: once(async () => closing(new (await import('@google-cloud/artifact-registry')).ArtifactRegistryClient(options))),
-    logs: once(async () => closing(new (await import('@google-cloud/logging')).v2.LoggingServiceV2Client(options))),
-    services: once(async () => closing(new (await import('@google-cloud/run')).ServicesClient(options))),
-    revisions: once(async () => closing(new (await import('@google-cloud/run')).RevisionsClient(options))),
+    builds: once(async () => ready(new (await import('@google-cloud/cloudbuild')).CloudBuildClient(options))),
+    images: once(async () => ready(new (await import('@google-cloud/artifact-registry')).ArtifactRegistryClient(options))),
+    logs: once(async () => ready(new (await import('@google-cloud/logging')).v2.LoggingServiceV2Client(options))),
+    services: once(async () => ready(new (await import('@google-cloud/run')).ServicesClient(options))),
+    revisions: once(async () => ready(new (await import('@google-cloud/run')).RevisionsClient(options))),
     objects: once(async () => {
       const { Storage } = await import('@google-cloud/storage');
       const at = endpoint ? { apiEndpoint: endpoint.origin, useAuthWithCustomEndpoint: true } : {};

@@ -81,7 +81,7 @@ export function attemptsOf(google: Google, platform: BuildPlatform, pauses: Paus
         action: `write to the bucket ${bucket}`,
         region: at.region,
         api: 'storage.googleapis.com',
-        role: 'roles/storage.objectAdmin',
+        role: 'roles/storage.objectUser',
         grant: `gcloud storage buckets add-iam-policy-binding gs://${bucket}`,
       });
     },

@@ -113,7 +113,8 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
     },
     async [Symbol.asyncDispose]() {
       closing.abort(new Error('the logs are closed'));
-      await tail;
+      // A call that is under way can't be cut off; nobody waits for its answer.
+      await Promise.race([tail, pause(1_000, undefined, { ref: false })]);
     },
   };
 }

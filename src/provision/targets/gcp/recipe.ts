@@ -78,6 +78,8 @@ const REFERRING = /"(?:workspaces|patchedDependencies|overrides)"\s*:|"(?:file|l
  */
 async function installsByItself(checkout: string, { install }: Plan): Promise<readonly string[] | null> {
   if (install === null || install.lockFile === null || install.ownScripts.length > 0 || install.manager === 'berry') return null;
+  // In what COPY names `$` and brackets would stand for something else.
+  if (!/^[\w./ -]+$/.test(install.cwd)) return null;
   const own = await readFile(join(checkout, install.cwd, 'package.json'), 'utf8').catch(() => '');
   if (own === '' || REFERRING.test(own) || (await has(checkout, install.cwd, 'pnpm-workspace.yaml'))) return null;
   const names = ['package.json', install.lockFile.slice(install.lockFile.lastIndexOf('/') + 1), '.npmrc', '.yarnrc'];

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { sha256 } from '../../src/provision/artefacts.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
 import { createGcpBuilder, REGION, SITE } from './gcp-builder.ts';
 
@@ -194,6 +195,16 @@ test('a launch that is aborted cancels its build, and leaves nothing', async () 
   expect(b.builds.asked.map(({ status }) => status)).toEqual(['CANCELLED']);
   expect(objects()).toEqual([]);
   expect(await readdir(join(b.dataDir, 'work'))).toEqual([]);
+});
+
+test('a launch that is aborted while its archive is sent begins no build', async () => {
+  const abort = new AbortController();
+  const large = { ...docker, noise: Array.from({ length: 400_000 }, (_, index) => sha256(String(index))).join('') };
+  const reason = new Error('overtaken');
+  // Told once the files are there: packing 25 MB of noise takes longer than a moment.
+  const log = (): void => void setImmediate(() => abort.abort(reason));
+  await expect(b.build(large, { watch: { signal: abort.signal, log } })).rejects.toBe(reason);
+  expect([b.builds.asked, objects(), await readdir(join(b.dataDir, 'work'))]).toEqual([[], [], []]);
 });
 
 test('a build that a crash left running is waited for when it is of this tree, and cancelled when it is not', async () => {

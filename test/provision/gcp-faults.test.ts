@@ -125,6 +125,12 @@ test('one answer that fails costs nothing, a region that is down is told', async
   expect(await told(b.build(docker))).toContain('google-unreachable: Google Cloud could not be reached in eu-frankfurt');
 });
 
+test('an archive that can’t be sent begins no build', async () => {
+  b.cloud.faults.next('storage.objects.create', { kind: 'lose' }, 9);
+  expect(await told(b.build(docker))).toContain('google-unreachable: Google Cloud could not be reached in eu-frankfurt');
+  expect(b.builds.asked).toEqual([]);
+});
+
 test('a build that Google never ends is given up and cancelled', async () => {
   await reopen({ giveUpMs: 200 });
   b.builds.hold();

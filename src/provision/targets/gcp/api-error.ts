@@ -72,6 +72,9 @@ const NETWORK: ReadonlySet<string> = new Set([
 ]);
 const BY_REASON: Readonly<Record<string, ApiFailureKind>> = {
   SERVICE_DISABLED: 'disabled',
+  // Refused as a missing permission is, and no role helps.
+  BILLING_DISABLED: 'other',
+  CONSUMER_INVALID: 'other',
   RATE_LIMIT_EXCEEDED: 'limited',
   RESOURCE_QUOTA_EXCEEDED: 'limited',
 };

@@ -78,7 +78,8 @@ export function openGoogle({ project, endpoint = null, auth = new GoogleAuth(our
     objects: once(async () => {
       const { Storage } = await import('@google-cloud/storage');
       const at = endpoint ? { apiEndpoint: endpoint.origin, useAuthWithCustomEndpoint: true } : {};
-      return new Storage({ projectId: project, authClient: auth, ...at });
+      // What is worth more tries is tried again by whoever asks.
+      return new Storage({ projectId: project, authClient: auth, retryOptions: { maxRetries: 2, totalTimeout: 60 }, ...at });
     }),
     async [Symbol.asyncDispose]() {
       await Promise.all(closers.map((close) => close()));

@@ -232,7 +232,7 @@ test('whether our addresses lead to us, as far as can be told from here', async 
   expect(await look(`http://0.0.0.0:${mayfly.port}`)).toMatchInlineSnapshot(`
     [
       "warn public address: http://HOST answers here, without encryption → Put a proxy with https before it.",
-      "fail preview addresses: mayfly-doctor.preview.invalid does not answer → Let *.preview.invalid lead to the gate in DNS, and pass the Host header on.",
+      "fail preview addresses: mayfly-doctor.preview.invalid is no name in DNS → Let *.preview.invalid lead to the gate in DNS, and pass the Host header on.",
     ]
   `);
   expect((await look(`http://0.0.0.0:${other.port}`))[0]).toMatchInlineSnapshot(

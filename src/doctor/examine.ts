@@ -2,8 +2,10 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { lookAtForges } from '../live-forges.ts';
 import type { Beside } from '../open-beside.ts';
+import { openGoogle } from '../provision/targets/gcp/google.ts';
 import { type Finding, ok } from './finding.ts';
 import { type Connected, examineForges } from './forges.ts';
+import { examineGoogle } from './google.ts';
 import { examineMachine } from './machine.ts';
 import { examineReach } from './reach.ts';
 import { examineStores } from './stores.ts';
@@ -16,12 +18,14 @@ export async function examine(config: Config, telling: Telling): Promise<readonl
   const { findings, beside } = await examineStores(config, telling.log, opening);
   const connected = await connectedOf(config, beside, telling);
   const runsSites = config.roles.has('gate') || config.roles.has('worker');
-  const [machine, reach, forges] = await Promise.all([
+  await using google = openGoogle({ project: config.google?.project ?? '' });
+  const [machine, reach, forges, cloud] = await Promise.all([
     runsSites ? examineMachine(config) : [],
     examineReach(config),
     examineForges(connected, { config, log: telling.log }),
+    examineGoogle(config, { google, endpoint: null }),
   ]);
-  return [ok('settings', 'nothing is wrong with them'), ...findings, ...machine, ...reach, ...forges];
+  return [ok('settings', 'nothing is wrong with them'), ...findings, ...machine, ...reach, ...cloud, ...forges];
 }
 
 /** Without the database only what the environment has is known. */

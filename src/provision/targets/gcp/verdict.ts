@@ -57,12 +57,15 @@ function failedStep(build: Build, { recipe, said }: Judging): Fault | undefined 
   if (recipe.kind !== 'buildpacks') return new Fault('build-failed', { details: { command: plan?.build ?? 'docker build', exit } });
   // Buildpacks install and build in one step: which of them failed stands in their log, and is only told.
   const command = commandIn(said) ?? 'pack build';
-  const name = installing !== undefined && command.startsWith(installing) ? 'install-failed' : 'build-failed';
+  const name = INSTALLS.test(command) ? 'install-failed' : 'build-failed';
   return new Fault(name, { details: { command, exit } });
 }
 
 /** What the command itself exited with: the builders around it exit with 1 whatever it was. */
 const exitIn = (log: string): string | undefined => [...log.matchAll(/\bexit (?:status|code):? (\d{1,3})\b/g)].at(-1)?.[1];
+
+/** They install in their own way: npm, for one, makes a lock file first where there is none. */
+const INSTALLS = /^(?:npm (?:ci|install)|pnpm install|yarn install|yarn$)/;
 
 /** The command that a buildpack ran last. */
 const commandIn = (log: string): string | undefined =>

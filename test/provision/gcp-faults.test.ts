@@ -43,6 +43,15 @@ test('what the commit did wrong has the codes of builds on one machine', async (
   expect(await told(b.build(docker))).toMatchInlineSnapshot(
     `"build-failed: \`docker build\` exited with 1. The log says why; mend it and push."`,
   );
+  const node = { 'package.json': '{"scripts":{"build":"x","start":"y"},"dependencies":{"a":"1"}}', 'package-lock.json': '{}' };
+  for (const [line, command] of [
+    ['Running "npm ci --quiet (NODE_ENV=development)"', 'install-failed: `npm ci`'],
+    ['Running "npm run build (A=b)"', 'build-failed: `npm run build`'],
+    ['Running "curl --header hunter2-secret"', 'build-failed: `pack build`'],
+  ] as const) {
+    b.builds.next(ended('build', [line, 'ERROR: failed to build: exit status 9', 'failed with status code: 51']));
+    expect(await told(b.build(node))).toBe(`${command} exited with 9. The log says why; mend it and push.`);
+  }
   b.builds.next({ status: 'TIMEOUT' });
   expect(await told(b.build(docker))).toMatchInlineSnapshot(
     `"build-timeout: The build took longer than 900 s and was stopped. Make it faster, or build less for a preview."`,

@@ -86,7 +86,7 @@ test('a Node app by buildpacks, and what fails in it', async () => {
     `"build-failed: \`npm run build\` exited with 1. The log says why; mend it and push."`,
   );
   expect(await told(build({ ...app, 'package.json': '{"scripts":{"start":"x","postinstall":"exit 4"}}' }))).toMatchInlineSnapshot(
-    `"install-failed: \`npm install --package-lock-only --quiet\` exited with 1. The log says why; mend it and push."`,
+    `"install-failed: \`npm install\` exited with 1. The log says why; mend it and push."`,
   );
 }, 120_000);
 

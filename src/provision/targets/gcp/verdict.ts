@@ -55,10 +55,11 @@ function failedStep(build: Build, { recipe, said }: Judging): Fault | undefined 
   }
   if (step.id !== 'build') return undefined;
   if (recipe.kind !== 'buildpacks') return new Fault('build-failed', { details: { command: plan?.build ?? 'docker build', exit } });
-  // Buildpacks install and build in one step: which of them failed stands in their log, and is only told.
-  const command = commandIn(said) ?? 'pack build';
-  const name = INSTALLS.test(command) ? 'install-failed' : 'build-failed';
-  return new Fault(name, { details: { command, exit } });
+  // Buildpacks install and build in one step: which of them failed stands in their log. What is told of it is our own: nobody masks this.
+  const ran = commandIn(said) ?? '';
+  const [install] = INSTALLS.exec(ran) ?? [];
+  if (install !== undefined) return new Fault('install-failed', { details: { command: install, exit } });
+  return new Fault('build-failed', { details: { command: plan?.build && ran.startsWith(plan.build) ? plan.build : 'pack build', exit } });
 }
 
 /** What the command itself exited with: the builders around it exit with 1 whatever it was. */
@@ -69,4 +70,4 @@ const INSTALLS = /^(?:npm (?:ci|install)|pnpm install|yarn install|yarn$)/;
 
 /** The command that a buildpack ran last. */
 const commandIn = (log: string): string | undefined =>
-  [...log.matchAll(/\b(?:Running|run) "([^"\n(]{1,200}?)[ "(]*(?:\(.*)?"/g)].at(-1)?.[1];
+  [...log.matchAll(/\b(?:Running|run) "([^"\n(]{1,200})(?:\([^"\n]{0,500})?"/g)].at(-1)?.[1];

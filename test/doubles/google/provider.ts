@@ -20,10 +20,12 @@ import structPb from 'google-protobuf/google/protobuf/struct_pb.js';
 import { isObject } from './check.ts';
 import type { GoogleCloud } from './cloud.ts';
 import { GoogleError } from './faults.ts';
-import { InitFailed, type Kind, type Properties, type Waiting } from './kind.ts';
+import { InitFailed, type Kind, type Properties, type State, type Waiting } from './kind.ts';
 
 export type ProviderOptions = {
   readonly kinds: Readonly<Record<string, Kind>>;
+  /** What a program asks without making anything, by its token. */
+  readonly invokes?: Readonly<Record<string, (asked: Properties) => State>>;
   /** How many real milliseconds the provider waits where Google's waits so many seconds. */
   readonly patienceMs?: (seconds: number) => number;
 };
@@ -45,15 +47,19 @@ export interface GcpProvider extends AsyncDisposable {
   workMs(): number;
 }
 
+/** What of a project the provider itself looks at. */
+type Behind = Pick<GoogleCloud, 'project' | 'unknown'>;
+
 /** Where no custom timeout is given. */
 const DEFAULT_SECONDS = 20 * 60;
 
 /** Serves the provider to any number of runs of any number of engines. */
-export async function openGcpProvider(cloud: GoogleCloud, options: ProviderOptions): Promise<GcpProvider> {
+export async function openGcpProvider(cloud: Behind, options: ProviderOptions): Promise<GcpProvider> {
   const calls: Call[] = [];
   const stopwatch = openStopwatch();
   const server = new Server();
-  server.addService(providerGrpc.ResourceProviderService, { ...handshakes(cloud), ...resources({ cloud, options, calls, stopwatch }) });
+  const parts: Parts = { cloud, options, calls, stopwatch };
+  server.addService(providerGrpc.ResourceProviderService, { ...handshakes(cloud), ...resources(parts), ...invocations(parts) });
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => (error ? reject(error) : resolve(bound)));
   });
@@ -88,9 +94,9 @@ function openStopwatch() {
 }
 
 /** What the provider's own configuration may say here: more has to be thought about first. */
-const CONFIGURATION: readonly string[] = ['project', 'region', 'version'];
+const CONFIGURATION: readonly string[] = ['project', 'region', 'version', 'billingProject', 'userProjectOverride'];
 
-function handshakes(cloud: GoogleCloud): UntypedServiceImplementation {
+function handshakes(cloud: Behind): UntypedServiceImplementation {
   return {
     handshake: answer(() => new providerPb.ProviderHandshakeResponse()),
     attach: answer(() => new emptyPb.Empty()),
@@ -115,7 +121,7 @@ function handshakes(cloud: GoogleCloud): UntypedServiceImplementation {
 }
 
 type Parts = {
-  readonly cloud: GoogleCloud;
+  readonly cloud: Behind;
   readonly options: ProviderOptions;
   readonly calls: Call[];
   readonly stopwatch: ReturnType<typeof openStopwatch>;
@@ -151,11 +157,13 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
       return changes(changed, changed.filter(kind.isReplacing));
     }),
     create: answer(async (request: providerPb.CreateRequest) => {
+      if (request.getPreview()) return new providerPb.CreateResponse().setProperties(request.getProperties());
       const { kind, inputs } = open('create', request.getUrn(), request.getProperties());
       const { id, state } = await stopwatch.time(() => kind.create(inputs, waitingFor(request.getTimeout())));
       return new providerPb.CreateResponse().setId(id).setProperties(toStruct(state));
     }),
     update: answer(async (request: providerPb.UpdateRequest) => {
+      if (request.getPreview()) return new providerPb.UpdateResponse().setProperties(request.getNews());
       const { kind, inputs } = open('update', request.getUrn(), request.getNews());
       const waiting = waitingFor(request.getTimeout());
       const state = await stopwatch.time(() => kind.update(request.getId(), inputs, waiting));
@@ -176,6 +184,17 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
       const { kind, inputs } = open('delete', request.getUrn(), request.getProperties());
       await stopwatch.time(() => kind.remove(request.getId(), inputs, waitingFor(request.getTimeout())));
       return new emptyPb.Empty();
+    }),
+  };
+}
+
+function invocations({ cloud, options }: Parts): UntypedServiceImplementation {
+  return {
+    invoke: answer((request: providerPb.InvokeRequest) => {
+      const invoke = options.invokes?.[request.getTok()];
+      if (invoke) return new providerPb.InvokeResponse().setReturn(toStruct(invoke(toObject(request.getArgs()))));
+      cloud.unknown.push(`invoke of ${request.getTok()}`);
+      throw new Error(`the stand-in of gcp knows no ${request.getTok()}`);
     }),
   };
 }

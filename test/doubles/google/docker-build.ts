@@ -103,7 +103,7 @@ async function baseOf(context: Context, stage: Stage): Promise<State> {
     context,
     empty,
     `FROM ${from}`,
-    { key: hashOf('base', from), label: `[${stage.name} 1/${stage.instructions.length + 1}] FROM ${from}` },
+    { key: hashOf('base', from), label: `[${stage.name} 1/${countOf(stage.instructions) + 1}] FROM ${from}` },
     async (folder) => {
       for (const name of FOLDERS) await mkdir(join(folder, name), { recursive: true });
     },
@@ -179,8 +179,11 @@ async function step(context: Context, state: State, at: At): Promise<State> {
   }
 }
 
-const labelOf = ({ stage, instruction, index }: At): string =>
-  `[${stage.name} ${index + 2}/${stage.instructions.length + 1}] ${instruction.name} ${instruction.text}`;
+/** What only notes something is not counted, as BuildKit does. */
+const COUNTED = ['RUN', 'COPY', 'ADD', 'WORKDIR'];
+const countOf = (instructions: readonly Instruction[]): number => instructions.filter(({ name }) => COUNTED.includes(name)).length;
+const labelOf = ({ stage: { name, instructions }, instruction, index }: At): string =>
+  `[${name} ${countOf(instructions.slice(0, index + 1)) + 1}/${countOf(instructions) + 1}] ${instruction.name} ${instruction.text}`;
 
 const folderMade = (context: Context, state: State, at: At): Promise<State> =>
   layered(context, state, 'WORKDIR', { key: hashOf(state.key, 'WORKDIR', state.cwd), label: labelOf(at) }, async (folder) => {

@@ -24,20 +24,20 @@ export const GOOGLE_PROBLEMS = {
     status: 503,
   },
   'google-unreachable': {
-    brief: 'Google Cloud could not be reached',
+    brief: 'no answer from Google Cloud',
     sentence: 'Google Cloud could not be reached in {region} ({cause}). `{word} deploy` tries again; another `region` may be well.',
     retry: 'soon',
     status: 502,
   },
   'google-credentials': {
-    brief: 'Google Cloud does not accept Mayfly’s credentials',
+    brief: 'the credentials for Google Cloud are refused',
     sentence:
       'Google Cloud does not accept Mayfly’s credentials ({cause}). Once the operator has renewed them, `{word} deploy` tries again.',
     retry: 'later',
     status: 502,
   },
   'google-refused': {
-    brief: 'Google Cloud refused',
+    brief: 'refused by Google Cloud',
     sentence: 'Google Cloud did not {action}: {cause}. `{word} deploy` tries again; the operator finds more in the log under {launch}.',
     retry: 'later',
     status: 502,
@@ -50,7 +50,7 @@ export const GOOGLE_PROBLEMS = {
     status: 422,
   },
   'cloud-build-failed': {
-    brief: 'Cloud Build could not finish',
+    brief: 'the build could not be finished by Cloud Build',
     sentence: 'Cloud Build could not finish the build ({cause}). `{word} deploy` tries again.',
     retry: 'soon',
     status: 502,
@@ -62,7 +62,7 @@ export const GOOGLE_PROBLEMS = {
     status: 502,
   },
   'google-timeout': {
-    brief: 'Google Cloud took longer than {limit}',
+    brief: 'it took longer than {limit} on Google Cloud',
     sentence: 'Google Cloud did not {action} within {limit}, so Mayfly gave up on it. `{word} deploy` tries again.',
     retry: 'soon',
     status: 504,

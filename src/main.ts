@@ -21,7 +21,7 @@ import { getSource } from './open-forges.ts';
 import type { GoogleStandIn } from './open-gcp.ts';
 import { openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
-import { type Running, startTarget, type Work } from './open-target.ts';
+import { type Running, startTarget, type Work, whereOf } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { type Forgetting, openStages } from './provision/stages.ts';
@@ -106,6 +106,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
     repositories: config.repositories,
     dataDir: stores.dataDir.path,
     maxSites: config.maxSites,
+    where: whereOf(config),
     metrics,
     log,
   });

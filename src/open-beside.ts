@@ -2,7 +2,11 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { findInstance, findSecretKey, isInUse, openDataDir, runFolderOf } from './data-dir.ts';
+import type { Stocks } from './expiry/orphans.ts';
+import type { GoogleStandIn } from './open-gcp.ts';
 import { derived } from './open-stores.ts';
+import { openGoogle } from './provision/targets/gcp/google.ts';
+import { lookAtGcp } from './provision/targets/gcp/open.ts';
 import { lookAtLocal } from './provision/targets/local/look.ts';
 import type { NewId, Stock } from './site/ports.ts';
 import { openStore } from './store/db.ts';
@@ -18,16 +22,23 @@ export type Beside = {
   readonly instance: string;
   /** Undefined when there was never a Mayfly on this host and none is set. */
   readonly secretKey: Buffer | undefined;
-  /** What lies on this machine, to be looked at alone. */
-  readonly stock: Stock;
+  /** What there is of sites, by where it is, to be looked at alone. */
+  readonly stocks: Stocks;
   /** Who has the data dir, as far as we may look. */
   readonly owner: 'nobody' | 'a Mayfly that runs';
 };
 
-type Options = { readonly purpose: 'to look' | 'to change'; readonly log: Logger; readonly newId: NewId };
+type Options = {
+  readonly purpose: 'to look' | 'to change';
+  readonly log: Logger;
+  readonly newId: NewId;
+  /** Where Google Cloud is instead, for tests. */
+  readonly google?: GoogleStandIn | undefined;
+};
 
 /** Opens what a Mayfly has made before, onto `opening`. Throws what tells the operator what is missing. */
-export async function openBeside(config: Config, { purpose, log, newId }: Options, opening: AsyncDisposableStack): Promise<Beside> {
+export async function openBeside(config: Config, options: Options, opening: AsyncDisposableStack): Promise<Beside> {
+  const { purpose, log, newId } = options;
   const owner = (await isInUse(config.dataDir)) ? 'a Mayfly that runs' : 'nobody';
   const servers = openServers(config, log, opening);
   const databaseUrl = config.databaseUrl ?? (await servers('postgres', 'mayfly'));
@@ -38,20 +49,37 @@ export async function openBeside(config: Config, { purpose, log, newId }: Option
   if (instance === undefined) throw new Error('The database has never been used by Mayfly. Start Mayfly on it first.');
   const secretKey = config.secretKey ?? (await findSecretKey(config.dataDir));
   const sessionName = `mayfly:${holder}`;
-  const stock: Stock = {
-    async survey() {
-      const pulumiUrl = config.pulumiBackendUrl ?? (await findPulumi(secretKey, { databaseUrl, sessionName }));
-      const previewUrl = config.previewDatabaseUrl ?? (await servers('postgres-sites', 'postgres'));
-      const { dataDir } = config;
-      return lookAtLocal({ instance, dataDir, runFolder: runFolderOf(dataDir), pulumiUrl, previewUrl, owner, log });
-    },
-    destroy: onlyLookedAt,
-    discard: onlyLookedAt,
+  const findState = async () => config.pulumiBackendUrl ?? (await findPulumi(secretKey, { databaseUrl, sessionName }));
+  const surveyHere = async () => {
+    const previewUrl = config.previewDatabaseUrl ?? (await servers('postgres-sites', 'postgres'));
+    const { dataDir } = config;
+    return lookAtLocal({ instance, dataDir, runFolder: runFolderOf(dataDir), pulumiUrl: await findState(), previewUrl, owner, log });
   };
-  return { databaseUrl, store, instance, secretKey, stock, owner };
+  const stocks =
+    config.google === null
+      ? { target: onlyLookedAt(surveyHere) }
+      : besideGcp(config, { instance, pulumiUrl: await findState(), google: options.google, log }, opening);
+  return { databaseUrl, store, instance, secretKey, stocks, owner };
 }
 
-async function onlyLookedAt(): Promise<never> {
+/** Each region's by itself, so that one that is down hides nothing of the others. */
+function besideGcp(
+  { google: settings, previewDatabaseUrl }: Config,
+  {
+    google: standIn,
+    ...looking
+  }: { readonly instance: string; readonly pulumiUrl: string | null; readonly log: Logger } & Pick<Options, 'google'>,
+  opening: AsyncDisposableStack,
+): Stocks {
+  if (settings === null) return {};
+  const google = opening.use(openGoogle({ project: settings.project, endpoint: standIn?.endpoint ?? null }));
+  const seen = lookAtGcp({ ...looking, google, platform: settings.platform, previewDatabaseUrl });
+  return Object.fromEntries(Object.entries(seen).map(([name, { survey }]) => [name, onlyLookedAt(survey)]));
+}
+
+const onlyLookedAt = (survey: Stock['survey']): Stock => ({ survey, destroy: refused, discard: refused });
+
+async function refused(): Promise<never> {
   throw new Error('From beside a Mayfly its things are only looked at');
 }
 

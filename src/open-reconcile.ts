@@ -10,8 +10,9 @@ import type { Deed, Done, Finding } from './expiry/plan.ts';
 import { lookAtForges, openForges } from './live-forges.ts';
 import { type Beside, openBeside } from './open-beside.ts';
 import type { Forges } from './open-forges.ts';
+import type { GoogleStandIn } from './open-gcp.ts';
 import { openStores } from './open-stores.ts';
-import { startTarget } from './open-target.ts';
+import { startTarget, whereOf } from './open-target.ts';
 import { openQueues } from './queues.ts';
 import type { Store } from './store/store.ts';
 
@@ -32,14 +33,25 @@ const LEFT_UNTIL_START: Deed = { word: 'left until Mayfly runs', run: null };
 const runsSites = ({ roles }: Config): boolean => roles.has('gate') || roles.has('worker');
 
 /** `hide`: what is stored is masked in the log as well, once it is known. */
-type Telling = { readonly log: Logger; readonly hide?: (secret: string) => void };
+type Telling = {
+  readonly log: Logger;
+  readonly hide?: (secret: string) => void;
+  /** Where Google Cloud is instead, for tests. */
+  readonly google?: GoogleStandIn;
+};
 
 /** What a reconcile would do now. Nothing is changed anywhere: the database itself refuses it, and the forges are only asked. */
-export async function planReconcile(config: Config, { log, hide }: Telling): Promise<readonly Finding[]> {
+export async function planReconcile(config: Config, { log, hide, google }: Telling): Promise<readonly Finding[]> {
   await using opening = new AsyncDisposableStack();
-  const { store, stock, owner, instance, secretKey } = await openBeside(config, { purpose: 'to look', log, newId: ulid }, opening);
+  const {
+    store,
+    stocks: seen,
+    owner,
+    instance,
+    secretKey,
+  } = await openBeside(config, { purpose: 'to look', log, newId: ulid, google }, opening);
   const forges = await lookAtForges({ config, store, instance, secretKey, hide, log });
-  const stocks = runsSites(config) ? { target: stock } : {};
+  const stocks = runsSites(config) ? seen : {};
   return await openMeans(config, { store, queues: NO_QUEUES, forges, stocks, owner }, log).plan();
 }
 
@@ -67,6 +79,7 @@ function openMeans(config: Config, { store, queues, forges, stocks, owner }: Mea
     repositories: config.repositories,
     dataDir: config.dataDir,
     maxSites: config.maxSites,
+    where: whereOf(config),
   });
 }
 
@@ -88,23 +101,23 @@ async function takeDataDir(path: string): Promise<DataDir | undefined> {
 
 async function openAlone(
   config: Config,
-  { dataDir, log, hide }: Telling & { readonly dataDir: DataDir },
+  { dataDir, log, hide, google }: Telling & { readonly dataDir: DataDir },
   opening: AsyncDisposableStack,
 ): Promise<Means> {
   const starting = runsSites(config) ? startTarget(config, { dataDir, log }, opening) : null;
   const stores = await openStores(config, { dataDir, log, newId: ulid }, opening);
   stores.store.onEffects((site, effects) => handOn(stores, site, effects));
   const forges = await openForges({ config, ...stores, hide, log }, opening);
-  const running = starting && (await starting.open(stores, { log }));
+  const running = starting && (await starting.open(stores, { log, ...(google && { google }) }));
   const { store, queues } = stores;
   return { store, queues, forges, stocks: running?.work?.stocks ?? {}, owner: 'nobody' };
 }
 
-async function openWithOwner(config: Config, { log, hide }: Telling, opening: AsyncDisposableStack): Promise<Means> {
-  const beside = await openBeside(config, { purpose: 'to change', log, newId: ulid }, opening);
-  const { store, stock, instance, databaseUrl, secretKey } = beside;
+async function openWithOwner(config: Config, { log, hide, google }: Telling, opening: AsyncDisposableStack): Promise<Means> {
+  const beside = await openBeside(config, { purpose: 'to change', log, newId: ulid, google }, opening);
+  const { store, stocks, instance, databaseUrl, secretKey } = beside;
   const queues = opening.use(await openQueues({ databaseUrl, redisUrl: config.redisUrl, log, prefix: instance }));
   store.onEffects((site, effects) => handOn({ store, queues }, site, effects));
   const forges = await openForges({ config, store, instance, secretKey, hide, log }, opening);
-  return { store, queues, forges, stocks: runsSites(config) ? { target: stock } : {}, owner: 'a Mayfly that runs' };
+  return { store, queues, forges, stocks: runsSites(config) ? stocks : {}, owner: 'a Mayfly that runs' };
 }

@@ -41,3 +41,9 @@ export function startTarget(config: Config, options: StartingOptions, opening: A
       return target satisfies never;
   }
 }
+
+/** What an operator calls the place of a stock: on Google Cloud each is a region, or what the engine keeps. */
+export const whereOf =
+  ({ target }: Config) =>
+  (stock: string): string =>
+    target === 'gcp' ? stock : 'this machine';

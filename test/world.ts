@@ -13,6 +13,7 @@ import { toForgeId } from '../src/site/identity.ts';
 import type { Site } from '../src/site/site.ts';
 import { createGitHub } from './doubles/github.ts';
 import { createGitLab } from './doubles/gitlab.ts';
+import { openGoogleDouble } from './doubles/google.ts';
 import type { ForgeName, Stage, StagePull, StageRepo } from './doubles/stage.ts';
 import { createDatabase } from './postgres.ts';
 
@@ -53,7 +54,34 @@ export type WorldOptions = Omit<StartOptions, 'log'> & {
   readonly dataDir?: string;
   /** Which forge it serves: GitHub unless given. */
   readonly forge?: ForgeName | 'both';
+  /** Where its sites are: on this machine unless given. */
+  readonly target?: 'local' | 'gcp';
 };
+
+/** Google Cloud beside the world, with the settings for it. */
+async function openCloud(previewDatabaseUrl: string, opening: AsyncDisposableStack) {
+  const google = opening.use(await openGoogleDouble({ previewDatabaseUrl, secondMs: SECOND_MS, patienceMs: SECOND_MS * 5 }));
+  // Google's libraries look there for the machine that they run on.
+  Object.assign(process.env, google.env);
+  const regions = Object.keys(google.platform.regions);
+  return {
+    google,
+    starting: { google: { endpoint: google.endpoint, provider: google.provider.attach } },
+    settings: {
+      MAYFLY_TARGET: 'gcp',
+      GOOGLE_CLOUD_PROJECT: google.platform.project,
+      MAYFLY_PLATFORM: JSON.stringify(google.platform),
+      MAYFLY_REGION: regions[0] ?? '',
+      MAYFLY_REGIONS: regions.join(','),
+      MAYFLY_PREVIEW_URL: `http://${PREVIEWS.gcp}`,
+    },
+  };
+}
+
+/** Under which sites have their hosts. */
+const PREVIEWS = { local: 'preview.localhost', gcp: 'preview.acme.test' } as const;
+/** Milliseconds that stand for a second of Cloud Run's start probe, of which there are 120. */
+const SECOND_MS = 50;
 
 /** What the settings say of each forge. */
 function settingsOf(
@@ -80,7 +108,9 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
   const database = opening.use(await createDatabase(server));
   const removed = (path: string): Promise<void> => rm(path, { recursive: true, force: true, maxRetries: 5 });
   const dataDir = options.dataDir ?? opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-world-')), removed);
-  const { forge: served = 'github', ...starting } = options;
+  const { forge: served = 'github', target = 'local', ...given } = options;
+  const cloud = target === 'gcp' ? await openCloud(server, opening) : null;
+  const starting = { ...given, ...cloud?.starting };
   const main: ForgeName = served === 'both' ? 'github' : served;
   const github = opening.use(await createGitHub());
   const gitlab = opening.use(await createGitLab({ path: '/gitlab' }));
@@ -95,6 +125,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     MAYFLY_PREVIEW_DATABASE_URL: server,
     DATABASE_URL: database.url,
     ...settingsOf({ github, gitlab }, served),
+    ...cloud?.settings,
     ...settings,
   };
   const log = pino({ level: process.env.MAYFLY_TEST_LOG ?? 'silent' });
@@ -126,6 +157,8 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     forge: stage,
     github,
     gitlab,
+    /** Null where sites are on this machine. */
+    google: cloud?.google ?? null,
     canary,
     dataDir,
     database,
@@ -161,7 +194,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     async visit(pull: StagePull, path = '/', headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
       const site = await siteOf(pull);
       if (site === undefined) throw new Error(`#${pull.number} has no site`);
-      return get(mayfly.gateUrl, { path, headers: { host: `${site.host}.preview.localhost`, ...headers } });
+      return get(mayfly.gateUrl, { path, headers: { host: `${site.host}.${PREVIEWS[target]}`, ...headers } });
     },
     /** Our comment's text; fails when there are two. */
     comment(pull: StagePull): string {
@@ -196,7 +229,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
       const statuses = [...gitlab.state.statuses.values()].map(({ description, targetUrl }) => [description, targetUrl]);
       const said = JSON.stringify([comments, [...github.state.checks.values()], statuses]);
       await opened.disposeAsync();
-      expect([...github.unknownRequests, ...gitlab.unknownRequests]).toEqual([]);
+      expect([...github.unknownRequests, ...gitlab.unknownRequests, ...(cloud?.google.cloud.unknown ?? [])]).toEqual([]);
       const { webhookSecret, signingToken, token } = gitlab;
       for (const secret of [canary, github.webhookSecret, database.url, webhookSecret, signingToken, token])
         expect(said).not.toContain(secret);

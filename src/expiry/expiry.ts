@@ -17,6 +17,8 @@ export type ExpiryParts = {
   readonly queues: Pick<Queues, 'intake' | 'provision' | 'report'>;
   /** Where things of sites are kept on this host; none where no site is. */
   readonly stocks: Stocks;
+  /** What an operator calls the place of a stock; `this machine` unless given. */
+  readonly where?: (stock: string) => string;
   /** What is told in place of doing it, of what is not for this process to do. */
   readonly instead?: { readonly orphans?: Deed; readonly deliveries?: Deed };
   readonly links: ReadonlyMap<ForgeId, ForgeSide>;
@@ -75,14 +77,15 @@ const CATCH_UP_PAUSE_MS = 250;
 const HOUSEKEEPING_EVERY_MS = 3_600_000;
 /** Asking a file system what is free costs microseconds. */
 const ROOM_EVERY_MS = 60_000;
-const HERE = 'this machine';
+const HERE = (): string => 'this machine';
 
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
 export function openExpiry(parts: ExpiryParts): Expiry {
   const { store, queues, maxSites, log } = parts;
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
   const tell = openTelling(parts);
-  const orphans = () => planOrphans(store, { stocks: parts.stocks, where: HERE, instead: parts.instead?.orphans ?? null, log });
+  const orphans = () =>
+    planOrphans(store, { stocks: parts.stocks, where: parts.where ?? HERE, instead: parts.instead?.orphans ?? null, log });
   const memory: Memory = { looks: new Map(), unreached: new Map() };
   let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {

@@ -10,8 +10,8 @@ export type Stocks = Readonly<Record<string, Stock>>;
 /** Where things of sites are kept. */
 export type Kept = {
   readonly stocks: Stocks;
-  /** What an operator calls the place. */
-  readonly where: string;
+  /** What an operator calls the place of a stock. */
+  readonly where: (stock: string) => string;
   /** In place of removing, where that is for another process to do. */
   readonly instead: Deed | null;
   readonly log: Logger;
@@ -26,11 +26,11 @@ export async function planOrphans(store: Rows, { stocks, where, instead, log }: 
   const findings: Finding[] = [];
   for (const [name, stock] of Object.entries(stocks)) {
     try {
-      findings.push(...(await orphansIn(store, stock, where)));
+      findings.push(...(await orphansIn(store, stock, where(name))));
     } catch (error) {
       // One place that cannot be looked at must not keep the others from being looked at.
       log.warn({ err: error, place: name }, 'what is kept for sites could not be compared with the rows');
-      findings.push({ kind: 'place', name, where, why: 'an error, see the log', deed: NOT_COMPARED });
+      findings.push({ kind: 'place', name, where: where(name), why: 'an error, see the log', deed: NOT_COMPARED });
     }
   }
   return instead === null ? findings : findings.map((finding) => (finding.deed.run === null ? finding : { ...finding, deed: instead }));

@@ -40,7 +40,7 @@ describe('orphans', () => {
   });
   afterAll(() => store[Symbol.asyncDispose]());
   const plan = (stock: Stock, instead: Finding['deed'] | null = null) =>
-    planOrphans(store, { stocks: { target: stock }, where: 'here', instead, log: silent });
+    planOrphans(store, { stocks: { target: stock }, where: () => 'here', instead, log: silent });
   const standing = async (): Promise<SiteId> => {
     const applied = await store.applyToPull(placeOf(++made), headSeen(made, headOf(sha('a'))));
     return applied?.site.id ?? toSiteId('none');
@@ -124,7 +124,7 @@ describe('orphans', () => {
   test('a place that cannot be looked at does not keep the others from being looked at', async () => {
     const { stock } = stockOf([{ kind: 'socket', name: 'one', site: 'nobody' }]);
     const closed: Stock = { ...stock, survey: () => Promise.reject(new Error('away')) };
-    const found = await planOrphans(store, { stocks: { closed, open: stock }, where: 'here', instead: null, log: silent });
+    const found = await planOrphans(store, { stocks: { closed, open: stock }, where: () => 'here', instead: null, log: silent });
     expect(found.map(({ kind, deed }) => [kind, deed.word])).toEqual([
       ['place', 'not compared'],
       ['socket', 'removed'],

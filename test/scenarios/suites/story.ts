@@ -3,8 +3,8 @@ import { type ForgeName, receipts, type StageRepo } from '../../doubles/stage.ts
 import { createWorld, until, type World } from '../../world.ts';
 import { builtApp, nodeApp, slowBuild } from '../apps.ts';
 
-/** The whole life of a pull, on either forge. */
-export function story(forge: ForgeName): void {
+/** The whole life of a pull, on either forge and either target. */
+export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void {
   const prefix = { github: 'pr', gitlab: 'mr' }[forge];
   const environment = (number: number): string => ({ github: 'preview', gitlab: `preview/mr-${number}` })[forge];
 
@@ -13,7 +13,7 @@ export function story(forge: ForgeName): void {
     let repo: StageRepo;
     let made = 0;
     beforeAll(async () => {
-      w = await createWorld({}, { forge });
+      w = await createWorld({}, { forge, target });
     });
     afterAll(() => w[Symbol.asyncDispose]());
     const repository = async (files = nodeApp('main')) => {
@@ -145,7 +145,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('10. after `/preview stop` a push changes nothing but the commit; `/preview deploy` brings the newest back', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/paused', files: nodeApp('main') });
     w.forge.setPermission(repo, 'dev', 'write');
     w.forge.setPermission(repo, 'guest', 'read');
@@ -166,7 +166,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('7. its time is up: the site ends, and a push brings it back', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/brief', files: nodeApp('main') });
     const pull = await w.forge.openPull(repo, { files: nodeApp('one') });
     await w.letTimeBeUp(await w.reaches(pull, 'ready'));
@@ -177,7 +177,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('a fork is held: nothing of it is fetched (T-B01)', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/open', files: nodeApp('main') });
     const pull = await w.forge.openPull(repo, { files: nodeApp('from a stranger'), from: 'stranger' });
     await w.reaches(pull, 'held');
@@ -186,7 +186,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('the same delivery a hundred times at once is one site and one comment (T-A06)', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/loud', files: nodeApp('main') });
     w.forge.sendWebhooksTo(null);
     const pull = await w.forge.openPull(repo, { files: nodeApp('once') });
@@ -201,7 +201,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('after a restart a site sleeps until its first visitor', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/steady', files: nodeApp('main') });
     const pull = await w.forge.openPull(repo, { files: nodeApp('still here') });
     await w.reaches(pull, 'ready');
@@ -210,7 +210,7 @@ export function story(forge: ForgeName): void {
   });
 
   test('a missed close is found by comparing with the forge (T-F22)', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/quiet', files: nodeApp('main') });
     const pull = await w.forge.openPull(repo, { files: nodeApp('x') });
     await w.reaches(pull, 'ready');

@@ -6,16 +6,19 @@ import type { Builder } from '../../build.ts';
 import { pulumiCliRoot } from '../../pulumi-cli.ts';
 import type { Launcher } from '../../pulumi-process.ts';
 import { openStacks } from '../../stack.ts';
+import { stackNames } from '../../stack-names.ts';
+import { lookAtDatabases } from '../database-names.ts';
+import { ourStacks } from '../our-stacks.ts';
 import { attemptsOf } from './attempts.ts';
 import { openGcpBuilder } from './build.ts';
 import type { Google } from './google.ts';
 import { openImages } from './images.ts';
 import { openCloudLogs } from './logs.ts';
-import { openRegionDatabases } from './region-databases.ts';
+import { addressIn, openRegionDatabases } from './region-databases.ts';
 import { openSiteServices } from './services.ts';
 import { openSiteSources } from './sources.ts';
 import type { BuildPlatform } from './steps.ts';
-import { openRegionStock } from './stocks.ts';
+import { openRegionStock, type StockParts } from './stocks.ts';
 import { openGcpTarget, type SitePlatform, stackStock } from './target.ts';
 
 export type GcpOptions = {
@@ -57,7 +60,6 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
   const { instance, dataDir, pulumi, platform, google, log } = options;
   const asking = { project: platform.project, account: google.account };
   const logs = opening.use(openCloudLogs({ google, log: (line) => log.warn(line) }));
-  const services = openSiteServices({ google, instance, asking });
   const databases = opening.use(
     openRegionDatabases({
       adminUrl: options.previewDatabaseUrl,
@@ -67,15 +69,7 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
       log,
     }),
   );
-  const parts = {
-    instance,
-    services,
-    databases,
-    images: openImages(google, { platform, instance }),
-    sources: openSiteSources({ google, instance, asking, bucket: (region) => platform.regions[region]?.bucket ?? '' }),
-    attempts: attemptsOf(google, platform),
-  };
-  const regional = Object.keys(platform.regions).map((region) => openRegionStock(region, parts));
+  const { services, stocks: regional } = openRegionStocks(options, databases);
   const stacks = opening.use(await openPulumi(options));
   const attach = pulumi.attach === null ? [] : [pulumi.attach];
   const target = openGcpTarget({ ...options, asking, logs, services, databases, stacks, attach, stocks: regional });
@@ -84,6 +78,43 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
     stocks: { stacks: stackStock(target, stacks, instance), ...Object.fromEntries(regional.map((stock) => [stock.region, stock])) },
     openBuilder: () => openGcpBuilder({ google, platform, instance, logs, dataDir }),
   };
+}
+
+type Looking = Pick<GcpOptions, 'instance' | 'google' | 'platform' | 'previewDatabaseUrl' | 'log'> & {
+  /** Of Pulumi's state; null when there is none yet. */
+  readonly pulumiUrl: string | null;
+};
+
+/** What there is of sites, by place, seen from beside whoever works on them: nothing is changed. */
+export function lookAtGcp({ pulumiUrl, log, ...options }: Looking): Readonly<Record<string, Pick<Stock, 'survey'>>> {
+  const { instance, platform, previewDatabaseUrl: adminUrl } = options;
+  const databases = {
+    of: async (region: string) => ({
+      list: async () =>
+        adminUrl === null ? [] : lookAtDatabases(addressIn(adminUrl, platform.regions[region]?.database ?? null).href, instance),
+      drop: () => Promise.reject(new Error('Nothing is changed from beside')),
+    }),
+  };
+  const { stocks } = openRegionStocks(options, databases);
+  const survey = async () => ourStacks(await stackNames({ pulumiUrl, log }), 'gcp', instance);
+  return { stacks: { survey }, ...Object.fromEntries(stocks.map((stock) => [stock.region, stock])) };
+}
+
+function openRegionStocks(
+  { google, instance, platform }: Pick<GcpOptions, 'google' | 'instance' | 'platform'>,
+  databases: StockParts['databases'],
+) {
+  const asking = { project: platform.project, account: google.account };
+  const services = openSiteServices({ google, instance, asking });
+  const parts = {
+    instance,
+    services,
+    databases,
+    images: openImages(google, { platform, instance }),
+    sources: openSiteSources({ google, instance, asking, bucket: (region) => platform.regions[region]?.bucket ?? '' }),
+    attempts: attemptsOf(google, platform),
+  };
+  return { services, stocks: Object.keys(platform.regions).map((region) => openRegionStock(region, parts)) };
 }
 
 async function openPulumi({ dataDir, pulumi, wrap, log }: GcpOptions) {

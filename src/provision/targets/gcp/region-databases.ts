@@ -17,17 +17,19 @@ export type RegionDatabasesOptions = {
   readonly log: Logger;
 };
 
+/** The administrator's address of a region's own server. */
+export function addressIn(adminUrl: string, server: string | null): URL {
+  const url = new URL(adminUrl);
+  if (server !== null) url.host = server;
+  return url;
+}
+
 export function openRegionDatabases({ adminUrl, server, ...options }: RegionDatabasesOptions): RegionDatabases {
   const opened = new Map<string, Promise<SiteDatabases>>();
-  const addressOf = (admin: string, host: string | null): URL => {
-    const url = new URL(admin);
-    if (host !== null) url.host = host;
-    return url;
-  };
   return {
     async of(region) {
       if (adminUrl === null) return NONE;
-      const url = addressOf(adminUrl, server(region));
+      const url = addressIn(adminUrl, server(region));
       // Regions without a server of their own share one.
       const known = opened.get(url.href);
       if (known) return known;

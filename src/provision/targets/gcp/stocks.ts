@@ -1,9 +1,9 @@
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import type { Found, Stock } from '../../../site/ports.ts';
+import type { SiteDatabases } from '../databases.ts';
 import type { Attempts } from './attempts.ts';
 import type { Images } from './images.ts';
 import { ownerOfPackage } from './names.ts';
-import type { RegionDatabases } from './region-databases.ts';
 import type { SiteService, SiteServices } from './services.ts';
 import type { SiteSources } from './sources.ts';
 
@@ -17,7 +17,7 @@ export interface RegionStock extends Stock {
 export type StockParts = {
   readonly instance: string;
   readonly services: SiteServices;
-  readonly databases: RegionDatabases;
+  readonly databases: { readonly of: (region: string) => Promise<Pick<SiteDatabases, 'list' | 'drop'>> };
   readonly images: Pick<Images, 'keepOnly' | 'packages'>;
   readonly sources: SiteSources;
   readonly attempts: Pick<Attempts, 'images'>;

@@ -1,12 +1,9 @@
-import { lstat, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Found } from '../../../site/ports.ts';
 import { lookAtArtefacts } from '../../artefact-users.ts';
-import { lookAtBackend } from '../../pulumi-backend.ts';
-import { pulumiCliRoot } from '../../pulumi-cli.ts';
-import { openStacks } from '../../stack.ts';
+import { stackNames } from '../../stack-names.ts';
 import { lookAtDatabases } from '../database-names.ts';
 import { ourStacks } from '../our-stacks.ts';
 import { readDeclared } from './declared.ts';
@@ -66,26 +63,3 @@ const madeAt = (path: string): Promise<number | undefined> =>
     ({ ctimeMs }) => ctimeMs,
     () => undefined,
   );
-
-/** Elsewhere than in PostgreSQL Pulumi's own answer, by a child of ours that has a folder of its own: the data dir's may be in use. */
-async function stackNames({ pulumiUrl, log }: LookOptions): Promise<readonly string[]> {
-  if (pulumiUrl === null) return [];
-  const seen = await lookAtBackend(pulumiUrl);
-  if (seen !== null) return seen;
-  const folder = await mkdtemp(join(tmpdir(), 'mayfly-look-'));
-  try {
-    // Names are not encrypted, so no passphrase is asked for.
-    const passphraseFile = join(folder, 'none');
-    await using stacks = await openStacks({
-      backendUrl: pulumiUrl,
-      passphraseFile,
-      cliRoot: pulumiCliRoot(),
-      folder,
-      wrap: 'setpriv',
-      log,
-    });
-    return await stacks.list();
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
-}

@@ -1,0 +1,3 @@
+import { story } from './suites/story.ts';
+
+story('github', 'gcp');

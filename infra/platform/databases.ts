@@ -7,7 +7,7 @@ import type { PlannedServer } from './plan.ts';
 const USER = 'mayfly';
 const PORT = 5432;
 /** For sites, which have few connections each and are many. */
-const PREVIEW_CONNECTIONS = '500';
+const PREVIEW_CONNECTIONS = '200';
 
 export type Databases = {
   /** `DATABASE_URL`, a secret. */

@@ -180,7 +180,7 @@ test('what the parts of Mayfly are given is what Mayfly takes', async () => {
             "trusted": "mayfly-caches",
             "untrusted": "mayfly-caches-fork",
           },
-          "database": "10.82.0.246:5432",
+          "database": "10.82.0.41:5432",
           "images": {
             "trusted": "mayfly-images",
             "untrusted": "mayfly-images-fork",

@@ -1,5 +1,6 @@
 import type { Kind, Properties, State } from '../kind.ts';
 import { openGcpProvider } from '../provider.ts';
+import { problemsDescribed } from './described.ts';
 import { KINDS } from './kinds.ts';
 import { kindOf, type Made, type PlatformProject, Refused } from './project.ts';
 
@@ -36,7 +37,7 @@ function kindIn(project: PlatformProject, { type, unknown }: { readonly type: st
   };
   const stateOf = ({ id, outputs }: Made): { id: string; state: State } => ({ id, state: outputs });
   return {
-    check: (inputs) => project.check(type, inputs).map((reason) => ({ path: '', reason })),
+    check: (inputs) => [...project.check(type, inputs), ...problemsDescribed(type, inputs)].map((reason) => ({ path: '', reason })),
     isReplacing: (input) => kindOf(type).replacedBy.includes(input),
     create: (inputs) => told(() => stateOf(project.create(type, inputs))),
     read: (id) => told(() => project.read(type, id)?.outputs),

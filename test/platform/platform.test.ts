@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { GRANTS, IDENTITIES, type Identity, SITES_PERMISSIONS } from '../../infra/platform/roles.ts';
 import { loadConfig } from '../../src/config.ts';
 import type { Made } from '../doubles/google/platform/project.ts';
 import { openPlatformWorld, type PlatformWorld, SETTINGS } from './world.ts';
+
+// Each test runs the real engine several times over a hundred resources.
+vi.setConfig({ testTimeout: 600_000 });
 
 let w: PlatformWorld;
 beforeAll(async () => {
@@ -79,12 +82,17 @@ test('preview of an empty project makes nothing, not even a stack', async () => 
 });
 
 test('an up that fails half way goes on where it stopped, with the same passwords and names', async () => {
-  w.google.failNext('mayfly-europe-west1-', 'Error 403: QUOTA_EXCEEDED instances per project');
+  w.google.failNext('services/mayfly-web', 'Error 429: QUOTA_EXCEEDED services per region');
   const failed = await w.run(SETTINGS, 'up');
   expect(failed).toMatchObject({ code: 1, out: '' });
   expect(failed.errors).toContain('QUOTA_EXCEEDED');
-  const [database] = of('gcp:sql/databaseInstance:DatabaseInstance');
-  const [key] = of('gcp:secretmanager/secretVersion:SecretVersion').map(({ inputs }) => inputs.secretData);
+  const once = () => [
+    ...of('gcp:sql/databaseInstance:DatabaseInstance').map(({ id }) => id),
+    ...of('gcp:sql/user:User').map(({ inputs }) => inputs.password),
+    ...of('gcp:secretmanager/secretVersion:SecretVersion').map(({ inputs }) => inputs.secretData),
+  ];
+  const before = once();
+  expect(before).toHaveLength(7);
   const done = await w.run(SETTINGS, 'up');
   expect(done.code).toBe(0);
   expect(done.errors).toMatch(/^\d+ made, \d+ as they should be\.$/m);
@@ -103,8 +111,7 @@ test('an up that fails half way goes on where it stopped, with the same password
     _acme-challenge.preview.acme.dev.  CNAME  0123.4.authorize.certificatemanager.goog.
     "
   `);
-  expect(of('gcp:sql/databaseInstance:DatabaseInstance').map(({ id }) => id)).toContain(database?.id);
-  expect(of('gcp:secretmanager/secretVersion:SecretVersion').map(({ inputs }) => inputs.secretData)).toContain(key);
+  expect(once()).toEqual(before);
 });
 
 test('up again changes nothing', async () => {

@@ -1,9 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
+import https from 'node:https';
 import type { Duplex } from 'node:stream';
 import { IdentityError, type IdentityTokens, openIdentityTokens } from '../../src/gate/identity-token.ts';
 import type { Log } from '../../src/gate/log.ts';
+import type { LOCALHOST } from './localhost-tls.ts';
 
 export const GATE = 'gate@acme-previews.iam.gserviceaccount.com';
 const KEY = 'of Google alone';
@@ -46,20 +48,21 @@ export interface CloudRun extends AsyncDisposable {
   readonly revoked: Set<string>;
   /** Resolves before the app is asked: an instance that starts. */
   starting: Promise<void>;
-  readonly server: http.Server;
+  readonly server: http.Server | https.Server;
   readonly asked: () => number;
 }
 
 /** A service that lets in nobody but its invoker, as Cloud Run guards it, with an app behind. */
-export async function createCloudRun(app: RequestListener): Promise<CloudRun> {
-  const server = http.createServer();
+export async function createCloudRun(app: RequestListener, tls: typeof LOCALHOST | null = null): Promise<CloudRun> {
+  const server = tls === null ? http.createServer() : https.createServer(tls);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
-  const host = `127.0.0.1:${address !== null && typeof address === 'object' ? address.port : 0}`;
+  const port = address !== null && typeof address === 'object' ? address.port : 0;
+  const host = tls === null ? `127.0.0.1:${port}` : `localhost:${port}`;
   let asked = 0;
   const run: CloudRun = {
-    origin: `http://${host}`,
+    origin: `${tls === null ? 'http' : 'https'}://${host}`,
     refusal: null,
     invoker: GATE,
     revoked: new Set(),

@@ -1,18 +1,20 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import { connect } from 'node:net';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { expect, test } from 'vitest';
 import type { GateOptions } from '../../src/gate/gate.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
 import { type CloudRun, createCloudRun, createIdentity, FORBIDDEN, googlesPage, NOT_THERE } from './cloud-run.ts';
+import { LOCALHOST } from './localhost-tls.ts';
 import { createWorld, HOST, liveAs, raw, readyAs, type World } from './world.ts';
 
 type Remote = AsyncDisposable & { readonly run: CloudRun; readonly w: World; readonly identity: ReturnType<typeof createIdentity> };
 
 /** A gate before one site on Cloud Run. */
-async function createRemote(app: http.RequestListener, options: Partial<GateOptions> = {}): Promise<Remote> {
+async function createRemote(app: http.RequestListener, options: Partial<GateOptions> = {}, tls?: typeof LOCALHOST): Promise<Remote> {
   await using opening = new AsyncDisposableStack();
-  const run = opening.use(await createCloudRun(app));
+  const run = opening.use(await createCloudRun(app, tls));
   const said: string[] = [];
   const identity = createIdentity({ warn: (_, message) => said.push(message), error: (_, message) => said.push(message) });
   const w = opening.use(
@@ -61,6 +63,33 @@ test('one token serves every request to a site, and connections are kept', async
   expect([r.identity.fetched, kept.size]).toEqual([[r.run.origin], 1]);
 });
 
+test('over TLS as in life: a certificate that is believed, connections that are kept, bodies, and other protocols', async () => {
+  const before = getCACertificates('default');
+  setDefaultCACertificates([...before, LOCALHOST.cert]);
+  try {
+    const kept = new Set<object>();
+    await using r = await createRemote(
+      (request, response) => {
+        if (request.method === 'GET') kept.add(request.socket);
+        request.pipe(response);
+      },
+      {},
+      LOCALHOST,
+    );
+    for (let index = 0; index < 3; index++) expect((await r.w.ask('/')).status).toBe(200);
+    expect(kept.size).toBe(1);
+    for (const send of ['one', 'two']) expect((await r.w.ask('/', { method: 'POST', send })).body).toBe(send);
+    expect(await upgraded(r.w)).toMatch(/^HTTP\/1\.1 101 [\s\S]*hello there$/);
+  } finally {
+    setDefaultCACertificates(before);
+  }
+});
+
+test('a certificate that is not believed is no site', async () => {
+  await using r = await createRemote((_, response) => response.end('ok'), {}, LOCALHOST);
+  expect((await r.w.ask('/')).status).toBe(502);
+});
+
 test('what an app takes for its own address leads visitors to the preview', async () => {
   await using r = await createRemote((request, response) => {
     const { origin } = new URL(`http://${request.headers.host}`);
@@ -87,16 +116,21 @@ test('what an app takes for its own address leads visitors to the preview', asyn
   expect(headers).not.toHaveProperty('alt-svc');
 });
 
-test('a connection is handed over to a site on Cloud Run', async () => {
-  await using r = await createRemote((_, response) => response.end());
-  const socket = connect(r.w.gate.port, '127.0.0.1').setEncoding('utf8');
+/** All that comes on a connection that asks for another protocol, until the app has sent back what it got. */
+async function upgraded(w: World): Promise<string> {
+  const socket = connect(w.gate.port, '127.0.0.1').setEncoding('utf8');
   socket.write(`GET /chat HTTP/1.1\r\nHost: ${HOST}\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\nthere`);
   let text = '';
-  socket.on('data', (chunk) => {
+  for await (const chunk of socket) {
     text += chunk;
-  });
-  await expect.poll(() => text).toMatch(/^HTTP\/1\.1 101 [\s\S]*hello there$/);
-  socket.destroy();
+    if (text.endsWith('there')) break;
+  }
+  return text;
+}
+
+test('a connection is handed over to a site on Cloud Run', async () => {
+  await using r = await createRemote((_, response) => response.end());
+  expect(await upgraded(r.w)).toMatch(/^HTTP\/1\.1 101 [\s\S]*hello there$/);
 });
 
 test('server-sent events arrive one by one', async () => {

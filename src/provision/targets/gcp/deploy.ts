@@ -55,10 +55,14 @@ async function upMending(parts: DeployParts, deploying: Deploying): Promise<void
       deploying.watch.signal.throwIfAborted();
       // Where there was too much or nobody answered, Google's provider has asked again for minutes: what it tells is how it is.
       const kind = toEngineFailure(error)?.kind;
-      if (kind === undefined || mends === MENDS || !(await mend(parts, deploying, kind))) throw error;
+      if (!isMendable(kind) || mends === MENDS || !(await mend(parts, deploying, kind))) throw error;
     }
   }
 }
+
+/** A site that is being deleted is told of with one of the last two. */
+const isMendable = (kind: ApiFailureKind | undefined): kind is ApiFailureKind =>
+  kind === 'exists' || kind === 'missing' || kind === 'refused' || kind === 'other';
 
 /** Brings together what the state has and what there is. @returns whether there was anything to do */
 async function mend({ services, refresh }: DeployParts, { order, watch }: Deploying, kind: ApiFailureKind): Promise<boolean> {

@@ -6,6 +6,7 @@ import { createSealer } from './app/setup/sealing.ts';
 import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import { secretsOf } from './config-secrets.ts';
+import { openFollower } from './follow.ts';
 import { connectForges, type Forges } from './open-forges.ts';
 import type { ForgeId, ForgeKind, Repository, RepositoryId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
@@ -37,30 +38,30 @@ export type LiveParts = {
 const KINDS = ['github', 'gitlab'] as const satisfies readonly ForgeKind[];
 const NONE: Stored = { github: null, gitlab: null };
 
+/** Milliseconds within which a change is seen of which no notice came; with a shorter pause between sweeps, sooner. */
+const LOOK_EVERY_MS = 30_000;
+const LOOK_EVERY_SWEEPS = 6;
+
 /** Opens every forge that is connected, and tells the store of it; follows what is connected until `opening` is disposed of. */
 export async function openForges(
   parts: LiveParts & { readonly store: Pick<Store, 'onConnections'> },
   opening: AsyncDisposableStack,
 ): Promise<LiveForges> {
-  const { store, log } = parts;
+  const { config, store, log } = parts;
+  // Before anything is read: what changes from then on is either read or told.
+  const follower = opening.use(openFollower(store.onConnections));
   const forges = await lookAtForges(parts);
+  const told = new WeakSet<ForgeLink>();
   const reload = async (): Promise<void> => {
     await forges.reload();
-    for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
+    for (const link of forges.links.values()) {
+      if (told.has(link)) continue;
+      await store.repositories.ensureForge(link.forge);
+      told.add(link);
+    }
   };
   await reload();
-  let following: Promise<void> = Promise.resolve();
-  const listening = store.onConnections(() => {
-    following = Promise.all([following, reload()]).then(
-      () => undefined,
-      // Until the next change, or the next start, what was connected stays so.
-      (error: unknown) => log.warn({ err: error }, 'what is connected could not be read'),
-    );
-  });
-  opening.defer(async () => {
-    listening[Symbol.dispose]();
-    await following;
-  });
+  follower.start({ look: reload, everyMs: Math.min(LOOK_EVERY_MS, LOOK_EVERY_SWEEPS * config.sweepEveryMs), log });
   return { ...forges, reload };
 }
 
@@ -70,22 +71,29 @@ export async function lookAtForges({ config, store, instance, secretKey, hide, l
   const live = createLive();
   const opened = new Map<ForgeKind, string>();
   let stored = NONE;
+  /** What was opened whole: the same again is nothing to do. */
+  let seen: Stored | undefined;
   const merged = (): Config => ({ ...config, github: config.github ?? stored.github, gitlab: config.gitlab ?? stored.gitlab });
   const secrets = (): readonly string[] => [...secretsOf(merged()), ...(stored.gitlab ? [stored.gitlab.unsignedSecret] : [])];
   const look = async (): Promise<void> => {
-    stored = (await connections?.read()) ?? NONE;
+    const now = (await connections?.read()) ?? NONE;
+    if (now === seen) return;
+    stored = now;
     for (const secret of secrets()) hide?.(secret);
     for (const kind of KINDS) {
       const digest = JSON.stringify([merged()[kind], config[kind] === null]);
       if (opened.get(kind) === digest) continue;
-      live.close(kind);
-      opened.set(kind, digest);
       tellWinner(log, kind, { config, stored });
-      live.add(connectForges(onlyOf(merged(), kind), { instance, log }));
-      if (kind !== 'gitlab' || config.gitlab !== null || stored.gitlab === null) continue;
-      live.narrow(GITLAB, store);
-      live.widen(unsigned(merged(), stored.gitlab, { instance, log }));
+      const more = connectForges(onlyOf(merged(), kind), { instance, log });
+      live.close(kind);
+      live.add(more);
+      if (kind === 'gitlab' && config.gitlab === null && stored.gitlab !== null) {
+        live.narrow(GITLAB, store);
+        live.widen(unsigned(merged(), stored.gitlab, { instance, log }));
+      }
+      opened.set(kind, digest);
     }
+    seen = now;
   };
   let turn = look();
   await turn;

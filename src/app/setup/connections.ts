@@ -15,6 +15,7 @@ export type StoredGitLab = GitLabConfig & { readonly unsignedSecret: string };
 export type Stored = { readonly github: StoredGitHub | null; readonly gitlab: StoredGitLab | null };
 
 export interface Connections {
+  /** The very same object as the last time while nothing was written: nothing is opened, or found to be unreadable, twice. */
   read(): Promise<Stored>;
   saveGitHub(connection: StoredGitHub): Promise<void>;
   saveGitLab(connection: StoredGitLab): Promise<void>;
@@ -59,10 +60,14 @@ export function openConnections(store: Pick<Store, 'connections'>, sealer: Seale
       return null;
     }
   };
+  let last: { readonly rows: string; readonly stored: Stored } | undefined;
   return {
     async read() {
-      const rows = await store.connections.all();
-      return { github: opened(rows, FORGES.github, github), gitlab: opened(rows, FORGES.gitlab, gitlab) };
+      const all = await store.connections.all();
+      const rows = all.map(({ forge, sealed }) => `${forge} ${sealed.toString('base64')}`).join('\n');
+      if (last?.rows !== rows)
+        last = { rows, stored: { github: opened(all, FORGES.github, github), gitlab: opened(all, FORGES.gitlab, gitlab) } };
+      return last.stored;
     },
     saveGitHub: (connection) => save(FORGES.github, connection),
     saveGitLab: (connection) => save(FORGES.gitlab, connection),

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { GITLAB } from './app/forges/gitlab-events.ts';
+import type { GitLabKeys } from './app/forges/gitlab-hook-secrets.ts';
 import type { ForgeLink } from './app/pulls.ts';
 import { openConnections, type Stored } from './app/setup/connections.ts';
 import { createSealer } from './app/setup/sealing.ts';
@@ -71,12 +72,16 @@ export async function lookAtForges({ config, store, instance, secretKey, hide, l
   const live = createLive();
   const opened = new Map<ForgeKind, string>();
   let stored = NONE;
+  let sharing: ReadonlySet<string> = new Set();
   /** What was opened whole: the same again is nothing to do. */
   let seen: Stored | undefined;
+  const keys: GitLabKeys = (rawBody) =>
+    connections === undefined || stored.gitlab === null ? [] : connections.hookKeys(stored.gitlab, sharing)(rawBody);
   const merged = (): Config => ({ ...config, github: config.github ?? stored.github, gitlab: config.gitlab ?? stored.gitlab });
   const secrets = (): readonly string[] => [...secretsOf(merged()), ...(stored.gitlab ? [stored.gitlab.unsignedSecret] : [])];
   const look = async (): Promise<void> => {
     const now = (await connections?.read()) ?? NONE;
+    sharing = new Set(now.gitlab === null ? [] : (await store.hooks.sharing(GITLAB)).map(({ repository }) => repository));
     if (now === seen) return;
     stored = now;
     for (const secret of secrets()) hide?.(secret);
@@ -84,13 +89,11 @@ export async function lookAtForges({ config, store, instance, secretKey, hide, l
       const digest = JSON.stringify([merged()[kind], config[kind] === null]);
       if (opened.get(kind) === digest) continue;
       tellWinner(log, kind, { config, stored });
-      const more = connectForges(onlyOf(merged(), kind), { instance, log });
+      const isStored = config.gitlab === null && stored.gitlab !== null;
+      const more = connectForges(onlyOf(merged(), kind), { instance, log, gitlabKeys: isStored ? keys : undefined });
       live.close(kind);
       live.add(more);
-      if (kind === 'gitlab' && config.gitlab === null && stored.gitlab !== null) {
-        live.narrow(GITLAB, store);
-        live.widen(unsigned(merged(), stored.gitlab, { instance, log }));
-      }
+      if (kind === 'gitlab' && isStored) live.narrow(GITLAB, store);
       opened.set(kind, digest);
     }
     seen = now;
@@ -115,16 +118,6 @@ const onlyOf = (config: Config, kind: ForgeKind): Config => ({
   github: kind === 'github' ? config.github : null,
   gitlab: kind === 'gitlab' ? config.gitlab : null,
 });
-
-/** The door for the webhooks on which GitLab ignored our signing token. */
-function unsigned(
-  config: Config,
-  { unsignedSecret }: NonNullable<Stored['gitlab']>,
-  around: Pick<LiveParts, 'instance' | 'log'>,
-): readonly Door[] {
-  const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingTokens: [] };
-  return connectForges({ ...config, github: null, gitlab }, around).doors;
-}
 
 function tellWinner(log: Logger, kind: ForgeKind, { config, stored }: { readonly config: Config; readonly stored: Stored }): void {
   if (config[kind] === null || stored[kind] === null) return;
@@ -160,15 +153,6 @@ function createLive() {
       };
       const confirm: ForgeLink['confirm'] = async (event) => ((await isChosen(event.repository.id)) ? link.confirm(event) : undefined);
       links.set(id, { ...link, facts: { ...link.facts, repositories }, confirm });
-    },
-    /** What one of these lets in is let in by the door of its kind as well. */
-    widen(others: readonly Door[]): void {
-      for (const other of others) {
-        const at = doors.findIndex(({ kind }) => kind === other.kind);
-        const door = doors[at];
-        if (door === undefined) continue;
-        doors[at] = { ...door, verify: (headers, body) => [door, other].map((one) => one.verify(headers, body)).includes(true) };
-      }
     },
   };
 }

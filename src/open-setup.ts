@@ -116,11 +116,10 @@ export function standingLoop(around: SetupSurroundings): Loop {
 }
 
 /** Gives webhooks that were made with the connection's secrets their own, as soon as Mayfly starts; again where a project kept it from doing so. */
-export function hookSecretsLoop({ config, forges, stores, log }: SetupSurroundings): Loop {
+export function hookSecretsLoop({ forges, stores, log }: Pick<SetupSurroundings, 'forges' | 'stores' | 'log'>): Loop {
   const { store, secretKey } = stores;
   const connections = openConnections(store, createSealer(secretKey), log);
-  const { publicUrl } = config;
-  return { name: 'hook secrets', everyMs: GIVE_EVERY_MS, run: () => giveOwnSecrets({ store, connections, forges, publicUrl, log }) };
+  return { name: 'hook secrets', everyMs: GIVE_EVERY_MS, run: () => giveOwnSecrets({ store, connections, forges, log }) };
 }
 
 /** What a code is printed for. */

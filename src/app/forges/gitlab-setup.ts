@@ -27,8 +27,8 @@ export interface GitLabSetup {
   sees(path: string): Promise<boolean>;
   /** Brings the remembered webhook, or else one that leads to `url` already, to what it should be; makes it when there is neither. */
   ensureHook(project: RepositoryId, wish: HookWish): Promise<MadeHook>;
-  /** Brings a webhook to what it should be; undefined when it is not there any more, and none is made. */
-  changeHook(project: RepositoryId, hook: string, wish: Omit<HookWish, 'remembered'>): Promise<MadeHook | undefined>;
+  /** Gives a webhook other secrets, wherever it leads; undefined when it is not there any more, and none is made. */
+  changeSecrets(project: RepositoryId, hook: string, secrets: HookSecrets): Promise<Pick<MadeHook, 'isSigned'> | undefined>;
   /** Also when it is gone already. */
   removeHook(project: RepositoryId, hook: string): Promise<void>;
 }
@@ -96,9 +96,9 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
       if (done === undefined) throw new Fault('forge-refused', { details: { cause: 'the webhook went while it was being changed' } });
       return { ...done, was: before ? 'updated' : 'made' };
     },
-    async changeHook(project, hook, wish) {
-      const done = await put(project, Number(hook), wish);
-      return done && { ...done, was: 'updated' };
+    async changeSecrets(project, hook, secrets) {
+      const now = await caller.read(at(project), hookAnswer, (api, id) => api.hooks.show(id, Number(hook)));
+      return now.kind === 'missing' ? undefined : put(project, now.data.id, { url: now.data.url, secrets });
     },
     async removeHook(project, hook) {
       try {

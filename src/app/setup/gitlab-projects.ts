@@ -147,19 +147,18 @@ export async function giveOwnSecrets(parts: OwnParts): Promise<void> {
   await forges.reload();
 }
 
-export type OwnParts = Pick<GitLabParts, 'store' | 'connections' | 'publicUrl' | 'log'> & {
+export type OwnParts = Pick<GitLabParts, 'store' | 'connections' | 'log'> & {
   readonly forges: Pick<ForgesNow, 'reload' | 'origin' | 'stored'>;
 };
 type Giving = Pick<Hooking, 'setup' | 'connection'> & { readonly made: MadeHook };
 
-async function giveOwn({ store, connections, publicUrl, log }: OwnParts, { setup, connection, made }: Giving): Promise<void> {
+async function giveOwn({ store, connections, log }: OwnParts, { setup, connection, made }: Giving): Promise<void> {
   const id = repositoryOf(made);
-  const url = webhookUrl(publicUrl, 'gitlab');
   try {
     const { signed, unsigned } = connections.hookSecrets(connection, id);
     // One that somebody removed stays so: nothing bears the old secrets there.
-    const changed = await setup.changeHook(id, made.hook, { url, secrets: borne(signed) });
-    if (changed?.isSigned === false) await setup.changeHook(id, made.hook, { url, secrets: borne(unsigned) });
+    const changed = await setup.changeSecrets(id, made.hook, borne(signed));
+    if (changed?.isSigned === false) await setup.changeSecrets(id, made.hook, borne(unsigned));
     await store.hooks.ownSecrets(GITLAB, made.repository);
     log.info({ forge: GITLAB, project: made.name }, 'the webhook of a project has secrets of its own now');
   } catch (error) {

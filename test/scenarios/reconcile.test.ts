@@ -1,3 +1,5 @@
+import { deliveries } from './suites/deliveries.ts';
 import { reconcile } from './suites/reconcile.ts';
 
 reconcile('github');
+deliveries('github');

@@ -20,9 +20,9 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
   const frozen = await w.froze(what);
   {
     await using second = await w.startSecond();
-    const sha = await w.github.push(pull, storedApp('newer'));
+    const sha = await w.forge.push(pull, storedApp('newer'));
     const { id } = await w.reaches(pull, 'ready', sha);
-    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+    await until('its comment', () => w.forge.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
     await until('its launch to be over', async () => (await w.site(pull))?.launches[0]?.outcome === 'succeeded');
     await until('all of it to be said', async () => (await pictureOf(w, id)).isSaid === true);
     const before = await pictureOf(w, id);
@@ -32,7 +32,7 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
     await until('its engine to have ended', async () => (await w.descendants()).every(({ command }) => !command.includes('pulumi up')));
     expect(await pictureOf(w, id)).toEqual(before);
     expect((await second.visit(pull)).body).toBe('newer');
-    expect(w.github.ourComments(pull)).toHaveLength(1);
+    expect(w.forge.ourComments(pull)).toHaveLength(1);
     const [newest, ...older] = (await w.site(pull))?.launches ?? [];
     expect(newest).toEqual({ sha, outcome: 'succeeded' });
     // It had succeeded if it froze that late; what it was in the middle of is nobody's failure. The other may have begun with the older one.

@@ -68,41 +68,44 @@ type Server = {
   readonly wish: PlannedServer;
 };
 
-function declareServer({ plan, labels, after }: Ground, { network, peering }: Network, server: Server): gcp.sql.DatabaseInstance {
-  const { wish } = server;
-  const isProtected = wish.guard === 'protected';
-  const isKept = server.backups === 'kept';
+function declareServer(ground: Ground, network: Network, server: Server): gcp.sql.DatabaseInstance {
+  const { plan, after } = ground;
   return new gcp.sql.DatabaseInstance(
     server.id,
     {
       project: plan.project,
       name: server.name,
       region: server.region,
-      databaseVersion: wish.version,
-      deletionProtection: isProtected,
-      settings: {
-        tier: wish.tier,
-        edition: 'ENTERPRISE',
-        availabilityType: wish.availability,
-        diskSize: wish.diskGb,
-        diskType: 'PD_SSD',
-        diskAutoresize: true,
-        deletionProtectionEnabled: isProtected,
-        backupConfiguration: { enabled: isKept, pointInTimeRecoveryEnabled: isKept },
-        databaseFlags: [...server.flags],
-        ipConfiguration: {
-          ipv4Enabled: false,
-          privateNetwork: network.id,
-          allocatedIpRange: server.range,
-          // Inside the network nobody else can listen; Pulumi and Mayfly both know the plain protocol.
-          sslMode: 'ALLOW_UNENCRYPTED_AND_ENCRYPTED',
-        },
-        userLabels: labels,
-      },
+      databaseVersion: server.wish.version,
+      deletionProtection: server.wish.guard === 'protected',
+      settings: settingsOf(ground, network, server),
     },
     // Making one takes ten minutes, and more when Google is busy.
-    { ...after(peering), customTimeouts: { create: '40m', update: '40m', delete: '40m' } },
+    { ...after(network.peering), customTimeouts: { create: '40m', update: '40m', delete: '40m' } },
   );
+}
+
+function settingsOf({ labels }: Ground, { network }: Network, { wish, backups, flags, range }: Server) {
+  const isKept = backups === 'kept';
+  return {
+    tier: wish.tier,
+    edition: 'ENTERPRISE',
+    availabilityType: wish.availability,
+    diskSize: wish.diskGb,
+    diskType: 'PD_SSD',
+    diskAutoresize: true,
+    deletionProtectionEnabled: wish.guard === 'protected',
+    backupConfiguration: { enabled: isKept, pointInTimeRecoveryEnabled: isKept },
+    databaseFlags: [...flags],
+    ipConfiguration: {
+      ipv4Enabled: false,
+      privateNetwork: network.id,
+      allocatedIpRange: range,
+      // Inside the network nobody else can listen; Pulumi and Mayfly both know the plain protocol.
+      sslMode: 'ALLOW_UNENCRYPTED_AND_ENCRYPTED',
+    },
+    userLabels: labels,
+  };
 }
 
 function declareUser({ plan, after }: Ground, id: string, server: gcp.sql.DatabaseInstance, password: string): gcp.sql.User {

@@ -13,54 +13,37 @@ export function declareAddress({ plan, labels, name, after }: Ground): gcp.compu
 const MANAGED = 'EXTERNAL_MANAGED';
 const TTL_SECONDS = 300;
 
+type Behind = { readonly address: gcp.compute.GlobalAddress; readonly certificates: gcp.certificatemanager.CertificateMap };
+
 /** The load balancer: one address, TLS for the control plane and the wildcard, and plain HTTP that is sent on. */
-export function declareEdge(
-  ground: Ground,
-  { web, gate }: ControlPlane,
-  { address, certificates }: { readonly address: gcp.compute.GlobalAddress; readonly certificates: gcp.certificatemanager.CertificateMap },
-): void {
+export function declareEdge(ground: Ground, { web, gate }: ControlPlane, { address, certificates }: Behind): void {
   const { plan, name, after } = ground;
   const { project, hosts } = plan;
   const edge = name('edge');
   const [control, previews] = [declareBackend(ground, 'web', web), declareBackend(ground, 'gate', gate)];
-  const routes = new gcp.compute.URLMap(
-    'edge-routes',
-    {
-      project,
-      name: edge,
-      // The gate says what is no site.
-      defaultService: previews.id,
-      hostRules: [{ hosts: [hosts.control], pathMatcher: 'control' }],
-      pathMatchers: [{ name: 'control', defaultService: control.id }],
-    },
-    after(),
-  );
-  const secure = new gcp.compute.TargetHttpsProxy(
-    'edge-https',
-    {
-      project,
-      name: edge,
-      urlMap: routes.id,
-      certificateMap: interpolate`//certificatemanager.googleapis.com/${certificates.id}`,
-    },
-    after(),
-  );
-  const redirect = new gcp.compute.URLMap(
-    'edge-redirect',
-    {
-      project,
-      name: `${edge}-redirect`,
-      defaultUrlRedirect: { httpsRedirect: true, redirectResponseCode: 'MOVED_PERMANENTLY_DEFAULT', stripQuery: false },
-    },
-    after(),
-  );
-  const plain = new gcp.compute.TargetHttpProxy('edge-http', { project, name: edge, urlMap: redirect.id }, after());
+  const routes = {
+    // The gate says what is no site.
+    defaultService: previews.id,
+    hostRules: [{ hosts: [hosts.control], pathMatcher: 'control' }],
+    pathMatchers: [{ name: 'control', defaultService: control.id }],
+  };
+  const urlMap = new gcp.compute.URLMap('edge-routes', { project, name: edge, ...routes }, after()).id;
+  const certificateMap = interpolate`//certificatemanager.googleapis.com/${certificates.id}`;
+  const secure = new gcp.compute.TargetHttpsProxy('edge-https', { project, name: edge, urlMap, certificateMap }, after());
   const forward = (id: string, port: string, target: Output<string>): void => {
     const props = { project, name: `${edge}-${id}`, ipAddress: address.id, portRange: port, target, loadBalancingScheme: MANAGED };
     new gcp.compute.GlobalForwardingRule(`edge-${id}-rule`, { ...props, labels: ground.labels }, after());
   };
   forward('https', '443', secure.id);
-  forward('http', '80', plain.id);
+  forward('http', '80', declareRedirect(ground).id);
+}
+
+function declareRedirect({ plan, name, after }: Ground): gcp.compute.TargetHttpProxy {
+  const { project } = plan;
+  const edge = name('edge');
+  const defaultUrlRedirect = { httpsRedirect: true, redirectResponseCode: 'MOVED_PERMANENTLY_DEFAULT', stripQuery: false };
+  const redirect = new gcp.compute.URLMap('edge-redirect', { project, name: `${edge}-redirect`, defaultUrlRedirect }, after());
+  return new gcp.compute.TargetHttpProxy('edge-http', { project, name: edge, urlMap: redirect.id }, after());
 }
 
 function declareBackend({ plan, name, after }: Ground, part: 'web' | 'gate', service: gcp.cloudrunv2.Service): gcp.compute.BackendService {

@@ -56,16 +56,19 @@ const stateShape = z.object({
 });
 
 /** The environment of this process, with the credentials in it, is that of the engine. */
-export async function openPlatformStack({ project, instance, say, color, secretsProvider }: StackPlace): Promise<PlatformStack> {
-  const name = `${project}-${instance}`;
-  const pulumiCommand = await PulumiCommand.get({ root: join(homedir(), '.pulumi/versions', pulumiPackage.version) });
-  const workspace = await LocalWorkspace.create({
-    pulumiCommand,
+async function openWorkspace(secretsProvider: string): Promise<LocalWorkspace> {
+  return LocalWorkspace.create({
+    pulumiCommand: await PulumiCommand.get({ root: join(homedir(), '.pulumi/versions', pulumiPackage.version) }),
     secretsProvider,
     projectSettings: { name: PLATFORM_PROJECT, runtime: 'nodejs' },
     // The salt is read from the state: each time there is a fresh working folder without the stack's settings file.
     envVars: { PULUMI_SKIP_UPDATE_CHECK: 'true', PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER: 'true' },
   });
+}
+
+export async function openPlatformStack({ project, instance, say, color, secretsProvider }: StackPlace): Promise<PlatformStack> {
+  const name = `${project}-${instance}`;
+  const workspace = await openWorkspace(secretsProvider);
   const find = (): Promise<Stack | null> => Stack.select(name, workspace).catch(notThere);
   const planOf = async (stack: Stack, settings: PlatformSettings) => toPlan(settings, (await recall(stack)) ?? makeKept());
   const shown = { onOutput: say, color } as const;

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { NAME_KEYS, nameOf, problemsOf } from '../../infra/platform/names.ts';
 import { RANGES_BY_REGION, rangeOf } from '../../infra/platform/network.ts';
-import { GRANTS, IDENTITIES, renderRoles } from '../../infra/platform/roles.ts';
+import { GRANTS, IDENTITIES, renderRoles, SITES_PERMISSIONS } from '../../infra/platform/roles.ts';
+import { PROJECT_PERMISSIONS } from '../../src/doctor/google-permissions.ts';
 import { REGION_WORDS, regionsOf } from '../../src/site/region.ts';
 
 const REGIONS = [...new Set(REGION_WORDS.flatMap(regionsOf))];
@@ -17,6 +18,13 @@ test('no identity has a role twice, and none has one of the roles that may every
   const lines = GRANTS.map(({ to, role, scope }) => `${to} ${role} ${JSON.stringify(scope)}`);
   expect(new Set(lines).size).toBe(lines.length);
   expect(GRANTS.filter(({ role }) => /owner|editor$|\.admin$/.test(role) && role !== 'roles/cloudbuild.builds.editor')).toEqual([]);
+});
+
+test('what doctor says the worker needs on the project is what the table grants it', () => {
+  const { 'roles/run.admin': onCloudRun, ...others } = PROJECT_PERMISSIONS;
+  expect(SITES_PERMISSIONS).toEqual(expect.arrayContaining([...onCloudRun]));
+  const granted = GRANTS.filter(({ to, scope }) => to === 'worker' && scope.on === 'project').map(({ role }) => role);
+  expect(granted.filter((role) => role !== 'sites').sort()).toEqual(Object.keys(others).sort());
 });
 
 test('what comes from a fork is granted nothing of what is trusted', () => {

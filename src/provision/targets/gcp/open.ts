@@ -63,7 +63,7 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
   const databases = opening.use(
     openRegionDatabases({
       adminUrl: options.previewDatabaseUrl,
-      server: (region) => platform.regions[region]?.database ?? null,
+      server: serverOf(platform),
       instance,
       passwordKey: options.passwordKey,
       log,
@@ -90,8 +90,7 @@ export function lookAtGcp({ pulumiUrl, log, ...options }: Looking): Readonly<Rec
   const { instance, platform, previewDatabaseUrl: adminUrl } = options;
   const databases = {
     of: async (region: string) => ({
-      list: async () =>
-        adminUrl === null ? [] : lookAtDatabases(addressIn(adminUrl, platform.regions[region]?.database ?? null).href, instance),
+      list: async () => (adminUrl === null ? [] : lookAtDatabases(addressIn(adminUrl, serverOf(platform)(region)).href, instance)),
       drop: () => Promise.reject(new Error('Nothing is changed from beside')),
     }),
   };
@@ -110,12 +109,19 @@ function openRegionStocks(
     instance,
     services,
     databases,
+    server: serverOf(platform),
+    regions: Object.keys(platform.regions),
     images: openImages(google, { platform, instance }),
     sources: openSiteSources({ google, instance, asking, bucket: (region) => platform.regions[region]?.bucket ?? '' }),
     attempts: attemptsOf(google, platform),
   };
   return { services, stocks: Object.keys(platform.regions).map((region) => openRegionStock(region, parts)) };
 }
+
+const serverOf =
+  ({ regions }: Pick<GcpOptions['platform'], 'regions'>) =>
+  (region: string): string | null =>
+    regions[region]?.database ?? null;
 
 async function openPulumi({ dataDir, pulumi, wrap, log }: GcpOptions) {
   const folder = join(dataDir, 'pulumi');

@@ -75,7 +75,7 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
       ask('list sites', region, async () => {
         const services: SiteService[] = [];
         const client = await google.services();
-        for await (const one of client.listServicesAsync({ parent: at(region) }))
+        for await (const one of client.listServicesAsync({ parent: at(region) }, { autoPaginate: false }))
           if (isOurs(one)) services.push(toSiteService(one, region));
         return services;
       }),

@@ -10,20 +10,25 @@ import type { SiteSources } from './sources.ts';
 /** All that sites have in one region, whatever Pulumi's state says: their services, databases, images and source archives. */
 export interface RegionStock extends Stock {
   readonly region: string;
-  /** Removes what this service does not rest on: databases of seeds that have changed, older images. Null: it is in another region. */
-  keepOnly(site: SiteId, service: SiteService | null): Promise<void>;
+  /** Removes what this service, which may be in another region, does not rest on: databases of seeds that have changed, older images. */
+  keepOnly(site: SiteId, service: SiteService): Promise<void>;
 }
 
 export type StockParts = {
   readonly instance: string;
   readonly services: SiteServices;
   readonly databases: { readonly of: (region: string) => Promise<Pick<SiteDatabases, 'list' | 'drop'>> };
+  /** `host:port` of a region's server; null: the one that all regions share. */
+  readonly server: (region: string) => string | null;
+  /** The regions, of which the first that has a server tells of the databases on it. */
+  readonly regions: readonly string[];
   readonly images: Pick<Images, 'keepOnly' | 'packages'>;
   readonly sources: SiteSources;
   readonly attempts: Pick<Attempts, 'images'>;
 };
 
-export function openRegionStock(region: string, { instance, services, databases, sources, ...parts }: StockParts): RegionStock {
+export function openRegionStock(region: string, { instance, services, databases, sources, server, ...parts }: StockParts): RegionStock {
+  const tellsOfDatabases = parts.regions.find((one) => server(one) === server(region)) === region;
   const { attempts } = parts;
   const images: StockParts['images'] = {
     keepOnly: (...of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.keepOnly(...of)),
@@ -36,10 +41,12 @@ export function openRegionStock(region: string, { instance, services, databases,
   return {
     region,
     async keepOnly(site, service) {
-      const { DATABASE_URL: url } = service?.env ?? {};
-      await dropDatabases(site, url === undefined ? null : new URL(url).pathname.slice(1));
-      await images.keepOnly(site, region, service?.image ?? null);
-      if (service !== null) return;
+      const isHere = service.region === region;
+      const { DATABASE_URL: url } = service.env;
+      const isServedHere = url !== undefined && (isHere || server(service.region) === server(region));
+      await dropDatabases(site, isServedHere ? new URL(url).pathname.slice(1) : null);
+      await images.keepOnly(site, region, isHere ? service.image : null);
+      if (isHere) return;
       const left = await services.find(region, site);
       if (left !== undefined) await services.remove(left, AbortSignal.timeout(ELSEWHERE_MS));
     },
@@ -53,7 +60,7 @@ export function openRegionStock(region: string, { instance, services, databases,
     async survey() {
       const [running, kept, packages, archives] = await Promise.all([
         services.list(region),
-        databases.of(region).then((here) => here.list()),
+        tellsOfDatabases ? databases.of(region).then((here) => here.list()) : [],
         images.packages(region),
         sources.list(region),
       ]);

@@ -133,12 +133,12 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       await check(held);
       const service = keep === null ? undefined : await find(site);
       // Cloud Run serves one revision and keeps the others asleep; only what they alone rested on is to be removed.
-      if (service?.revision !== keep?.toLowerCase()) return;
+      if (service === undefined || service.revision !== keep?.toLowerCase()) return;
       await Promise.all(
         stocks.map(async (stock) => {
-          if (service?.region === stock.region) return stock.keepOnly(site, service);
+          if (service.region === stock.region) return stock.keepOnly(site, service);
           // What the site left when it moved goes with its end at the latest: a region that is down must not hold up another's sites.
-          await stock.keepOnly(site, null).catch((err: unknown) => log.warn({ err, site, region: stock.region }, 'not tidied up'));
+          await stock.keepOnly(site, service).catch((err: unknown) => log.warn({ err, site, region: stock.region }, 'not tidied up'));
         }),
       );
     },

@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 import { GITLAB } from './app/forges/gitlab-events.ts';
+import type { GitLabKeys } from './app/forges/gitlab-hook-secrets.ts';
 import type { ForgeLink } from './app/pulls.ts';
 import { openConnections, type Stored } from './app/setup/connections.ts';
 import { createSealer } from './app/setup/sealing.ts';
 import type { Door } from './app/webhooks.ts';
 import type { Config } from './config.ts';
 import { secretsOf } from './config-secrets.ts';
+import { openFollower } from './follow.ts';
 import { connectForges, type Forges } from './open-forges.ts';
 import type { ForgeId, ForgeKind, Repository, RepositoryId } from './site/identity.ts';
 import type { Deliveries, Source } from './site/ports.ts';
@@ -37,30 +39,30 @@ export type LiveParts = {
 const KINDS = ['github', 'gitlab'] as const satisfies readonly ForgeKind[];
 const NONE: Stored = { github: null, gitlab: null };
 
+/** Milliseconds within which a change is seen of which no notice came; with a shorter pause between sweeps, sooner. */
+const LOOK_EVERY_MS = 30_000;
+const LOOK_EVERY_SWEEPS = 6;
+
 /** Opens every forge that is connected, and tells the store of it; follows what is connected until `opening` is disposed of. */
 export async function openForges(
   parts: LiveParts & { readonly store: Pick<Store, 'onConnections'> },
   opening: AsyncDisposableStack,
 ): Promise<LiveForges> {
-  const { store, log } = parts;
+  const { config, store, log } = parts;
+  // Before anything is read: what changes from then on is either read or told.
+  const follower = opening.use(openFollower(store.onConnections));
   const forges = await lookAtForges(parts);
+  const told = new WeakSet<ForgeLink>();
   const reload = async (): Promise<void> => {
     await forges.reload();
-    for (const { forge } of forges.links.values()) await store.repositories.ensureForge(forge);
+    for (const link of forges.links.values()) {
+      if (told.has(link)) continue;
+      await store.repositories.ensureForge(link.forge);
+      told.add(link);
+    }
   };
   await reload();
-  let following: Promise<void> = Promise.resolve();
-  const listening = store.onConnections(() => {
-    following = Promise.all([following, reload()]).then(
-      () => undefined,
-      // Until the next change, or the next start, what was connected stays so.
-      (error: unknown) => log.warn({ err: error }, 'what is connected could not be read'),
-    );
-  });
-  opening.defer(async () => {
-    listening[Symbol.dispose]();
-    await following;
-  });
+  follower.start({ look: reload, everyMs: Math.min(LOOK_EVERY_MS, LOOK_EVERY_SWEEPS * config.sweepEveryMs), log });
   return { ...forges, reload };
 }
 
@@ -70,22 +72,31 @@ export async function lookAtForges({ config, store, instance, secretKey, hide, l
   const live = createLive();
   const opened = new Map<ForgeKind, string>();
   let stored = NONE;
+  let sharing: ReadonlySet<string> = new Set();
+  /** What was opened whole: the same again is nothing to do. */
+  let seen: Stored | undefined;
+  const keys: GitLabKeys = (rawBody) =>
+    connections === undefined || stored.gitlab === null ? [] : connections.hookKeys(stored.gitlab, sharing)(rawBody);
   const merged = (): Config => ({ ...config, github: config.github ?? stored.github, gitlab: config.gitlab ?? stored.gitlab });
   const secrets = (): readonly string[] => [...secretsOf(merged()), ...(stored.gitlab ? [stored.gitlab.unsignedSecret] : [])];
   const look = async (): Promise<void> => {
-    stored = (await connections?.read()) ?? NONE;
+    const now = (await connections?.read()) ?? NONE;
+    sharing = new Set(now.gitlab === null ? [] : (await store.hooks.sharing(GITLAB)).map(({ repository }) => repository));
+    if (now === seen) return;
+    stored = now;
     for (const secret of secrets()) hide?.(secret);
     for (const kind of KINDS) {
       const digest = JSON.stringify([merged()[kind], config[kind] === null]);
       if (opened.get(kind) === digest) continue;
-      live.close(kind);
-      opened.set(kind, digest);
       tellWinner(log, kind, { config, stored });
-      live.add(connectForges(onlyOf(merged(), kind), { instance, log }));
-      if (kind !== 'gitlab' || config.gitlab !== null || stored.gitlab === null) continue;
-      live.narrow(GITLAB, store);
-      live.widen(unsigned(merged(), stored.gitlab, { instance, log }));
+      const isStored = config.gitlab === null && stored.gitlab !== null;
+      const more = connectForges(onlyOf(merged(), kind), { instance, log, gitlabKeys: isStored ? keys : undefined });
+      live.close(kind);
+      live.add(more);
+      if (kind === 'gitlab' && isStored) live.narrow(GITLAB, store);
+      opened.set(kind, digest);
     }
+    seen = now;
   };
   let turn = look();
   await turn;
@@ -107,16 +118,6 @@ const onlyOf = (config: Config, kind: ForgeKind): Config => ({
   github: kind === 'github' ? config.github : null,
   gitlab: kind === 'gitlab' ? config.gitlab : null,
 });
-
-/** The door for the webhooks on which GitLab ignored our signing token. */
-function unsigned(
-  config: Config,
-  { unsignedSecret }: NonNullable<Stored['gitlab']>,
-  around: Pick<LiveParts, 'instance' | 'log'>,
-): readonly Door[] {
-  const gitlab = config.gitlab && { ...config.gitlab, webhookSecret: unsignedSecret, signingTokens: [] };
-  return connectForges({ ...config, github: null, gitlab }, around).doors;
-}
 
 function tellWinner(log: Logger, kind: ForgeKind, { config, stored }: { readonly config: Config; readonly stored: Stored }): void {
   if (config[kind] === null || stored[kind] === null) return;
@@ -152,15 +153,6 @@ function createLive() {
       };
       const confirm: ForgeLink['confirm'] = async (event) => ((await isChosen(event.repository.id)) ? link.confirm(event) : undefined);
       links.set(id, { ...link, facts: { ...link.facts, repositories }, confirm });
-    },
-    /** What one of these lets in is let in by the door of its kind as well. */
-    widen(others: readonly Door[]): void {
-      for (const other of others) {
-        const at = doors.findIndex(({ kind }) => kind === other.kind);
-        const door = doors[at];
-        if (door === undefined) continue;
-        doors[at] = { ...door, verify: (headers, body) => [door, other].map((one) => one.verify(headers, body)).includes(true) };
-      }
     },
   };
 }

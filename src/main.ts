@@ -19,7 +19,7 @@ import { type LiveForges, openForges } from './live-forges.ts';
 import { createScrubber, openLog } from './log.ts';
 import { getSource } from './open-forges.ts';
 import type { GoogleStandIn } from './open-gcp.ts';
-import { openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
+import { hookSecretsLoop, openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
 import { type Running, startTarget, type Work, whereOf } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
@@ -117,7 +117,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
   const print = options.print ?? ((text: string) => void process.stderr.write(text));
   const setup = { config, stores, forges, print, patienceMs: options.patienceMs, log };
   const loops = [
-    ...(config.roles.has('clock') ? [...expiry.loops(config), standingLoop(setup)] : []),
+    ...(config.roles.has('clock') ? [...expiry.loops(config), standingLoop(setup), hookSecretsLoop(setup)] : []),
     ...(runsSites ? expiry.loopsHere(storage) : []),
   ];
   const webPort = config.roles.has('web') ? await startWeb(parts, setup, opening) : null;

@@ -3,6 +3,7 @@ import { createGitHubForge } from './app/forges/github.ts';
 import { GITHUB } from './app/forges/github-events.ts';
 import { createGitLabForge } from './app/forges/gitlab.ts';
 import { GITLAB, GITLAB_SIDE } from './app/forges/gitlab-events.ts';
+import type { GitLabKeys } from './app/forges/gitlab-hook-secrets.ts';
 import { githubDoor } from './app/github-door.ts';
 import { gitlabDoor } from './app/gitlab-door.ts';
 import { openGitHub } from './app/probot.ts';
@@ -23,12 +24,17 @@ export type Forges = {
 /** One of them, opened. */
 type Opened = ForgeLink & { readonly source: Source; readonly deliveries: Deliveries; readonly door: Door };
 
-/** `instance`: this Mayfly's name in the labels of what it makes. */
-type Around = { readonly instance: string; readonly log: Logger };
+type Around = {
+  /** This Mayfly's name in the labels of what it makes. */
+  readonly instance: string;
+  /** How GitLab's webhooks are known, where it is not by the secrets of the settings, one for all. */
+  readonly gitlabKeys?: GitLabKeys | undefined;
+  readonly log: Logger;
+};
 
 /** Every forge that is configured. */
 export function connectForges(config: Config, around: Around): Forges {
-  const opened = [...connectGitHub(config, around), ...connectGitLab(config)];
+  const opened = [...connectGitHub(config, around), ...connectGitLab(config, around)];
   const byId = <T>(part: (one: Opened) => T): ReadonlyMap<ForgeId, T> => new Map(opened.map((one) => [one.forge.id, part(one)]));
   return {
     links: byId(({ forge, facts, voice, confirm, forget }) => ({ forge, facts, voice, confirm, forget })),
@@ -45,11 +51,12 @@ function connectGitHub({ github }: Config, { instance, log }: Around): readonly 
   return [{ forge, ...createGitHubForge(app, instance), door: githubDoor(app) }];
 }
 
-function connectGitLab({ gitlab, publicUrl, previewUrl }: Config): readonly Opened[] {
+function connectGitLab({ gitlab, publicUrl, previewUrl }: Config, { gitlabKeys }: Around): readonly Opened[] {
   if (gitlab === null) return [];
   const hookUrl = new URL('/api/gitlab/webhooks', publicUrl).href;
   const forge = { id: GITLAB, kind: 'gitlab', address: gitlab.url } as const;
-  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl, previewUrl }), door: gitlabDoor(GITLAB_SIDE, gitlab) }];
+  const door = gitlabDoor(GITLAB_SIDE, gitlabKeys ?? (() => [gitlab]));
+  return [{ forge, ...createGitLabForge({ ...GITLAB_SIDE, ...gitlab, hookUrl, previewUrl }), door }];
 }
 
 /** @throws Error when the forge is not configured any more */

@@ -6,6 +6,7 @@ import { leaveForge } from './app/leaving.ts';
 import { type Codes, openCodes } from './app/setup/code.ts';
 import { openConnections } from './app/setup/connections.ts';
 import type { Env, ForgesNow } from './app/setup/forms.ts';
+import { giveOwnSecrets } from './app/setup/gitlab-projects.ts';
 import { createSealer } from './app/setup/sealing.ts';
 import { createSetup } from './app/setup/setup.ts';
 import { openGitHubStanding, watchStanding } from './app/setup/standing.ts';
@@ -21,6 +22,7 @@ import type { Store } from './store/store.ts';
 const LOOK_EVERY_SWEEPS = 6;
 /** An upgrade of a GitLab, and a proxy before it that is set up wrong and set right again, take less. */
 const PATIENCE_MS = 15 * 60_000;
+const GIVE_EVERY_MS = 10 * 60_000;
 
 export type SetupSurroundings = {
   readonly config: Config;
@@ -111,6 +113,13 @@ export function standingLoop(around: SetupSurroundings): Loop {
     log,
   });
   return { name: 'connections', everyMs: LOOK_EVERY_SWEEPS * config.sweepEveryMs, run };
+}
+
+/** Gives webhooks that were made with the connection's secrets their own, as soon as Mayfly starts; again where a project kept it from doing so. */
+export function hookSecretsLoop({ forges, stores, log }: Pick<SetupSurroundings, 'forges' | 'stores' | 'log'>): Loop {
+  const { store, secretKey } = stores;
+  const connections = openConnections(store, createSealer(secretKey), log);
+  return { name: 'hook secrets', everyMs: GIVE_EVERY_MS, run: () => giveOwnSecrets({ store, connections, forges, log }) };
 }
 
 /** What a code is printed for. */

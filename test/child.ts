@@ -9,7 +9,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, inject } from 'vitest';
 import { z } from 'zod';
 import type { Doom } from './doomed-mayfly.ts';
-import { createGitHub, type Pull } from './doubles/github.ts';
+import { openForges } from './doubles/forges.ts';
+import type { ForgeName, StagePull } from './doubles/stage.ts';
 import { createDatabase } from './postgres.ts';
 import { alive, descendantsOf, type Known, processes } from './processes.ts';
 import { type Answer, get, until } from './world.ts';
@@ -88,8 +89,9 @@ export async function endProcess(
  * Mayfly as people run it: a process of its own, to be killed and started again on the same data.
  * @param database `embedded`: Mayfly's own servers in its data dir; `given`: databases of the run's server; `shared`: the same, and
  *   what serves the web and looks at the clock is another process, which is never killed
+ * @param forge which one it serves
  */
-export async function createChildWorld(database: 'embedded' | 'given' | 'shared', settings: Environment = {}) {
+export async function createChildWorld(database: 'embedded' | 'given' | 'shared', forge: ForgeName = 'github') {
   await using opening = new AsyncDisposableStack();
   const server = inject('postgresUrl');
   const given = database === 'embedded' ? null : opening.use(await createDatabase(server));
@@ -101,7 +103,8 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     return path;
   };
   const dataDir = await makeFolder();
-  const github = opening.use(await createGitHub());
+  const forges = opening.use(await openForges());
+  const { github, stages, checks, deployed } = forges;
   const token = randomBytes(24).toString('hex');
   const environment: Environment = {
     PATH: process.env.PATH ?? '',
@@ -114,12 +117,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     ...(given
       ? { DATABASE_URL: given.url, MAYFLY_PREVIEW_DATABASE_URL: server, MAYFLY_SECRET_KEY: randomBytes(32).toString('base64') }
       : {}),
-    APP_ID: String(github.appId),
-    PRIVATE_KEY: github.privateKey,
-    WEBHOOK_SECRET: github.webhookSecret,
-    GITHUB_API_URL: github.url,
-    GITHUB_SERVER_URL: github.serverUrl,
-    ...settings,
+    ...forges.settings(forge),
   };
   const frontDir = database === 'shared' ? await makeFolder() : null;
   let front: Running | null = null;
@@ -138,12 +136,16 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
   opening.defer(async () => void (running && (await endProcess(running, 'SIGTERM'))));
   const opened = opening.move();
 
-  const visitAt = async (gate: string, pull: Pull): Promise<Answer> => {
+  const visitAt = async (gate: string, pull: StagePull): Promise<Answer> => {
     const site = await world.site(pull);
     return get(gate, { path: '/', headers: { host: new URL(site?.url ?? 'http://none').host } });
   };
   const world = {
+    /** The forge that it serves. */
+    forge: stages[forge],
     github,
+    checks,
+    deployed,
     dataDir,
     environment: backEnvironment,
     /** Mayfly's own database; null when it is embedded. */
@@ -158,7 +160,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     /** With other settings than the world's, or in another way. @returns what it said until it was up */
     async startAs(over: Environment, how: How): Promise<string> {
       running = await startProcess({ ...backEnvironment, ...over }, how);
-      github.sendWebhooksTo(`${web()}/api/github/webhooks`);
+      forges.sendWebhooksTo(web());
       return running.said.join('\n');
     },
     async end(signal: NodeJS.Signals): ReturnType<typeof endProcess> {
@@ -198,7 +200,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       };
     },
     /** Another worker with sites of its own on the same database. */
-    async startSecond(): Promise<AsyncDisposable & { visit(pull: Pull): Promise<Answer> }> {
+    async startSecond(): Promise<AsyncDisposable & { visit(pull: StagePull): Promise<Answer> }> {
       const folder = await mkdtemp(join(tmpdir(), 'mayfly-second-'));
       await chmod(folder, 0o711);
       const second = await startProcess({ ...backEnvironment, MAYFLY_DATA_DIR: folder });
@@ -232,11 +234,11 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       );
     },
     descendants: () => descendantsOf(current().process.pid ?? 0),
-    async site(pull: Pull): Promise<SiteAnswer | undefined> {
+    async site(pull: StagePull): Promise<SiteAnswer | undefined> {
       const answer = await fetch(`${web()}/api/v1/sites?pull=${pull.number}`, { headers: { authorization: `Bearer ${token}` } });
       return sitesAnswer.parse(await answer.json()).sites.find((site) => site.pull === pull.number);
     },
-    reaches: (pull: Pull, status: string, sha?: string): Promise<SiteAnswer> =>
+    reaches: (pull: StagePull, status: string, sha?: string): Promise<SiteAnswer> =>
       until(
         `#${pull.number} to be ${status}`,
         async () => {
@@ -245,10 +247,10 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
         },
         CONVERGED_MS,
       ),
-    visit: (pull: Pull): Promise<Answer> => visitAt(current().gate, pull),
+    visit: (pull: StagePull): Promise<Answer> => visitAt(current().gate, pull),
     async [Symbol.asyncDispose]() {
       await opened.disposeAsync();
-      expect(github.unknownRequests).toEqual([]);
+      expect(forges.unknownRequests()).toEqual([]);
     },
   };
   return world;

@@ -3,46 +3,47 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { expect, inject } from 'vitest';
 import type { ChildWorld } from './child.ts';
-import type { Files, Pull } from './doubles/github.ts';
+import type { Files } from './doubles/git/git.ts';
+import type { StagePull } from './doubles/stage.ts';
 import { onDatabase } from './postgres.ts';
 import { nodeApp } from './scenarios/apps.ts';
 import { until } from './world.ts';
 
 /** Opens pulls in repositories of their own, told apart by number alone. */
-export function pullOpener({ github }: Pick<ChildWorld, 'github'>, owner: string): (files: Files, base?: Files) => Promise<Pull> {
+export function pullOpener({ forge }: Pick<ChildWorld, 'forge'>, owner: string): (files: Files, base?: Files) => Promise<StagePull> {
   let made = 0;
   return async (files, base = nodeApp('main')) => {
-    const repo = await github.createRepository({ name: `${owner}-${++made}/shop-${made}`, files: base });
+    const repo = await forge.createRepository({ name: `${owner}-${++made}/shop-${made}`, files: base });
     for (let n = 1; n < made; n++) repo.nextNumber++;
-    return github.openPull(repo, { files });
+    return forge.openPull(repo, { files });
   };
 }
 
 /** The site is at the pull's commit and answers; on the forge there is one comment, one check and one deployment of it, which say so. */
-export async function expectConverged(w: ChildWorld, pull: Pull, body: string): Promise<void> {
+export async function expectConverged(w: ChildWorld, pull: StagePull, body: string): Promise<void> {
   await w.reaches(pull, 'ready', pull.sha);
   expect((await w.visit(pull)).body).toBe(body);
-  await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
-  await until('its check', () => w.github.checksOf(pull.sha)[0]?.conclusion === 'success');
-  const deployments = () => w.github.deployments(pull.repository).filter(({ sha }) => sha === pull.sha);
+  await until('its comment', () => w.forge.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+  await until('its check', () => w.checks(pull.sha)[0] === 'success');
+  const deployments = () => w.deployed(pull.repository).filter(({ sha }) => sha === pull.sha);
   await until('its deployment', () => deployments().length > 0);
-  expect(w.github.ourComments(pull)).toHaveLength(1);
-  expect(w.github.checksOf(pull.sha)).toHaveLength(1);
+  expect(w.forge.ourComments(pull)).toHaveLength(1);
+  expect(w.checks(pull.sha)).toHaveLength(1);
   expect(deployments()).toHaveLength(1);
 }
 
 /** The pull is closed, and nothing of its site is left on this machine, on the servers or on the forge. */
-export async function expectClosed(w: ChildWorld, pull: Pull): Promise<void> {
-  await w.github.close(pull);
+export async function expectClosed(w: ChildWorld, pull: StagePull): Promise<void> {
+  await w.forge.close(pull);
   await expectGone(w, pull);
 }
 
 /** As above, for a pull that is closed already. Its site must be the only one of the world. */
-export async function expectGone(w: ChildWorld, pull: Pull): Promise<void> {
+export async function expectGone(w: ChildWorld, pull: StagePull): Promise<void> {
   const { id } = await w.reaches(pull, 'ended');
-  await until('its comment', () => w.github.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
-  await until('its deployments to go', () => w.github.deployments(pull.repository).length === 0);
-  expect(w.github.ourComments(pull)).toHaveLength(1);
+  await until('its comment', () => w.forge.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
+  await until('its deployments to go', () => w.deployed(pull.repository).length === 0);
+  expect(w.forge.ourComments(pull)).toHaveLength(1);
   for (const folder of ['run/s', 'run/services', 'work', 'artefacts', 'artefact-users', 'pulumi/running']) {
     expect({ [folder]: await readdir(join(w.dataDir, folder)) }).toEqual({ [folder]: [] });
   }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import pg from 'pg';
 import { expect, inject } from 'vitest';
 import type { FaultPoint } from '../src/fault-points.ts';
@@ -20,9 +21,9 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
   const frozen = await w.froze(what);
   {
     await using second = await w.startSecond();
-    const sha = await w.github.push(pull, storedApp('newer'));
+    const sha = await w.forge.push(pull, storedApp('newer'));
     const { id } = await w.reaches(pull, 'ready', sha);
-    await until('its comment', () => w.github.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
+    await until('its comment', () => w.forge.ourComment(pull)?.body.includes('### 🟢 Preview is ready'));
     await until('its launch to be over', async () => (await w.site(pull))?.launches[0]?.outcome === 'succeeded');
     await until('all of it to be said', async () => (await pictureOf(w, id)).isSaid === true);
     const before = await pictureOf(w, id);
@@ -30,9 +31,11 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
     await frozen.thaw();
     await until('it to notice', () => w.said().some((line) => line.includes('lease lost')));
     await until('its engine to have ended', async () => (await w.descendants()).every(({ command }) => !command.includes('pulumi up')));
-    expect(await pictureOf(w, id)).toEqual(before);
+    expect(worksOf(await pictureOf(w, id))).toEqual(worksOf(before));
+    // A word that it was in the middle of makes what was said doubtful: it is said once more, and is the same.
+    await until('everything to be as it was', async () => isDeepStrictEqual(await pictureOf(w, id), before));
     expect((await second.visit(pull)).body).toBe('newer');
-    expect(w.github.ourComments(pull)).toHaveLength(1);
+    expect(w.forge.ourComments(pull)).toHaveLength(1);
     const [newest, ...older] = (await w.site(pull))?.launches ?? [];
     expect(newest).toEqual({ sha, outcome: 'succeeded' });
     // It had succeeded if it froze that late; what it was in the middle of is nobody's failure. The other may have begun with the older one.
@@ -41,8 +44,13 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
   await expectClosed(w, pull);
 }
 
+/** What only a worker writes. */
+const worksOf = ({ history, launches, state, databases }: Picture) => ({ history, launches, state, databases });
+
+type Picture = Readonly<Record<'isSaid' | 'row' | 'history' | 'launches' | 'said' | 'state' | 'databases', unknown>>;
+
 /** Everything that is written about a site: its rows, the engine's state, the names of its databases. */
-async function pictureOf({ database }: ChildWorld, id: string): Promise<Readonly<Record<string, unknown>>> {
+async function pictureOf({ database }: ChildWorld, id: string): Promise<Picture> {
   const name = database?.name ?? '';
   const ask = async (on: string, text: string, value: string): Promise<readonly unknown[]> => {
     const client = new pg.Client(onDatabase(inject('postgresUrl'), on));

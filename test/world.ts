@@ -11,10 +11,9 @@ import { loadConfig } from '../src/config.ts';
 import { type Mayfly, type StartOptions, startMayfly } from '../src/main.ts';
 import { toForgeId } from '../src/site/identity.ts';
 import type { Site } from '../src/site/site.ts';
-import { createGitHub } from './doubles/github.ts';
-import { createGitLab } from './doubles/gitlab.ts';
+import { openForges } from './doubles/forges.ts';
 import { openGoogleDouble } from './doubles/google.ts';
-import type { ForgeName, Stage, StagePull, StageRepo } from './doubles/stage.ts';
+import type { ForgeName, StagePull } from './doubles/stage.ts';
 import { createDatabase } from './postgres.ts';
 
 export type Answer = {
@@ -23,14 +22,6 @@ export type Answer = {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 };
 export type World = Awaited<ReturnType<typeof createWorld>>;
-
-/** GitLab's words for the state of a check, in GitHub's. */
-const CHECK_WORDS: Readonly<Record<string, string>> = {
-  pending: 'queued',
-  running: 'in_progress',
-  failed: 'failure',
-  canceled: 'cancelled',
-};
 
 const LOOK_EVERY_MS = 20;
 /** Longest that anything in these worlds may take, on a busy machine, before the test is told what it waited for. */
@@ -83,21 +74,6 @@ const PREVIEWS = { local: 'preview.localhost', gcp: 'preview.acme.test' } as con
 /** Milliseconds that stand for a second of Cloud Run's start probe, of which there are 120. */
 const SECOND_MS = 50;
 
-/** What the settings say of each forge. */
-function settingsOf(
-  {
-    github,
-    gitlab,
-  }: { readonly github: Awaited<ReturnType<typeof createGitHub>>; readonly gitlab: Awaited<ReturnType<typeof createGitLab>> },
-  forge: ForgeName | 'both',
-): Readonly<Record<string, string>> {
-  const app = { APP_ID: String(github.appId), PRIVATE_KEY: github.privateKey, WEBHOOK_SECRET: github.webhookSecret };
-  const hub = { ...app, GITHUB_API_URL: github.url, GITHUB_SERVER_URL: github.serverUrl };
-  const hooks = { GITLAB_WEBHOOK_SECRET: gitlab.webhookSecret ?? '', GITLAB_SIGNING_TOKEN: gitlab.signingToken ?? '' };
-  const lab = { GITLAB_URL: gitlab.url, GITLAB_TOKEN: gitlab.token, ...hooks };
-  return { ...(forge === 'gitlab' ? {} : hub), ...(forge === 'github' ? {} : lab) };
-}
-
 /**
  * Mayfly itself, whole, on a database of its own, and the forges that it serves. Closing it fails the test when a double was asked
  * something that it does not know, or when a secret stands in anything that was said.
@@ -112,9 +88,8 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
   const cloud = target === 'gcp' ? await openCloud(server, opening) : null;
   const starting = { ...given, ...cloud?.starting };
   const main: ForgeName = served === 'both' ? 'github' : served;
-  const github = opening.use(await createGitHub());
-  const gitlab = opening.use(await createGitLab({ path: '/gitlab' }));
-  const stage: Stage = { github, gitlab }[main];
+  const forges = opening.use(await openForges());
+  const { github, gitlab, stages, checks, checkWords, deployed, environments } = forges;
   const canary = randomBytes(24).toString('hex');
   const environment = {
     PORT: '0',
@@ -124,7 +99,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     MAYFLY_API_TOKEN: canary,
     MAYFLY_PREVIEW_DATABASE_URL: server,
     DATABASE_URL: database.url,
-    ...settingsOf({ github, gitlab }, served),
+    ...forges.settings(served),
     ...cloud?.settings,
     ...settings,
   };
@@ -132,19 +107,13 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
   let mayfly: Mayfly = await startMayfly(loadConfig(environment), { ...starting, log });
   opening.defer(() => mayfly[Symbol.asyncDispose]());
   const webhooks = (forge: ForgeName = main): string => `${mayfly.webUrl}/api/${forge}/webhooks`;
-  const openDoors = (): void => {
-    github.sendWebhooksTo(webhooks('github'));
-    gitlab.sendWebhooksTo(webhooks('gitlab'));
-  };
+  const openDoors = (): void => forges.sendWebhooksTo(mayfly.webUrl);
   openDoors();
   const opened = opening.move();
 
-  /** By the repository itself: ids are of no forge. */
-  const forgeOf = ({ repository }: StagePull): ForgeName =>
-    [...gitlab.state.repositories.values()].some((one) => one === repository) ? 'gitlab' : 'github';
   /** What is remembered of the pull: its site, or why it has none. */
   const rowOf = (pull: StagePull): Promise<Site | undefined> => {
-    const ref = { forge: toForgeId(forgeOf(pull)), repository: String(pull.repository.id) as never, number: pull.number };
+    const ref = { forge: toForgeId(forges.nameOf(pull.repository)), repository: String(pull.repository.id) as never, number: pull.number };
     return mayfly.store.sites.findByPull(ref);
   };
   const siteOf = async (pull: StagePull): Promise<Site | undefined> => {
@@ -154,7 +123,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
 
   const world = {
     /** The forge that it serves; with both, GitHub. */
-    forge: stage,
+    forge: stages[main],
     github,
     gitlab,
     /** Null where sites are on this machine. */
@@ -198,24 +167,12 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     },
     /** Our comment's text; fails when there are two. */
     comment(pull: StagePull): string {
-      const at: Stage = { github, gitlab }[forgeOf(pull)];
-      return at.ourComment(pull)?.body ?? '';
+      return stages[forges.nameOf(pull.repository)].ourComment(pull)?.body ?? '';
     },
-    /** What the commit's checks say on the forge, those that count. */
-    checks(sha: string): readonly string[] {
-      const ofGitHub = github.checksOf(sha).map(({ status, conclusion }) => conclusion ?? status);
-      const ofGitLab = gitlab.statusesOf(sha).filter(({ retried }) => !retried);
-      return [...ofGitHub, ...ofGitLab.map(({ status }) => CHECK_WORDS[status] ?? status)];
-    },
-    /** Commits of which a deployment of ours stands on the forge, and under which environment. */
-    deployed(repo: StageRepo): readonly { readonly environment: string; readonly sha: string }[] {
-      const ofGitHub = [...github.state.deployments.values()].filter(({ repository }) => repository === repo);
-      const ofGitLab = [...gitlab.state.deployments.values()].filter(({ repository }) => repository === repo);
-      return [
-        ...ofGitHub.map(({ environment, sha }) => ({ environment, sha })),
-        ...ofGitLab.map(({ environment: { name: environment }, sha }) => ({ environment, sha })),
-      ];
-    },
+    checks,
+    checkWords,
+    deployed,
+    environments,
     api: (path: string, init: RequestInit = {}): Promise<Response> =>
       fetch(`${mayfly.webUrl}/api/v1${path}`, { ...init, headers: { authorization: `Bearer ${canary}`, ...init.headers } }),
     /** Stops Mayfly and starts it again on the same data. */
@@ -229,7 +186,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
       const statuses = [...gitlab.state.statuses.values()].map(({ description, targetUrl }) => [description, targetUrl]);
       const said = JSON.stringify([comments, [...github.state.checks.values()], statuses]);
       await opened.disposeAsync();
-      expect([...github.unknownRequests, ...gitlab.unknownRequests, ...(cloud?.google.cloud.unknown ?? [])]).toEqual([]);
+      expect([...forges.unknownRequests(), ...(cloud?.google.cloud.unknown ?? [])]).toEqual([]);
       const { webhookSecret, signingToken, token } = gitlab;
       for (const secret of [canary, github.webhookSecret, database.url, webhookSecret, signingToken, token])
         expect(said).not.toContain(secret);

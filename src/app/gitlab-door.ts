@@ -1,14 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { deliveryId, type Side, toForgeEvent } from './forges/gitlab-events.ts';
+import type { GitLabKeys, GitLabSecrets } from './forges/gitlab-hook-secrets.ts';
 import type { Door, DoorHeaders } from './webhooks.ts';
-
-/** How GitLab's webhooks are known: what is null, or empty, is not looked at; what is not, has to hold. */
-export type GitLabSecrets = {
-  /** What comes as `X-Gitlab-Token`. */
-  readonly webhookSecret: string | null;
-  /** `whsec_…` each; a signature by any of them counts, so that one can be put in another's place. */
-  readonly signingTokens: readonly string[];
-};
 
 /** Standard Webhooks: a message that is older was kept by somebody, and one from the future was made by somebody. */
 const TOLERANCE_S = 300;
@@ -23,17 +16,15 @@ const isEqual = (one: string, other: string): boolean => timingSafeEqual(sha256(
  * GitLab's webhooks. It switches a webhook off after a few answers that are no success, so whoever knows the secret is answered so
  * whatever is sent.
  */
-export function gitlabDoor(side: Side, secrets: GitLabSecrets, now: () => number = Date.now): Door {
-  const keys = secrets.signingTokens.map((token) => Buffer.from(token.replace(/^whsec_/, ''), 'base64'));
+export function gitlabDoor(side: Side, keys: GitLabKeys, now: () => number = Date.now): Door {
   return {
     kind: 'gitlab',
     forge: side.forge,
     odd: 'accepted',
-    verify(headers, rawBody) {
-      if (secrets.webhookSecret === null && keys.length === 0) return false;
-      const hasToken = secrets.webhookSecret === null || isEqual(headers['x-gitlab-token'] ?? '', secrets.webhookSecret);
-      return hasToken && (keys.length === 0 || isSigned(keys, { headers, rawBody, now: now() }));
-    },
+    verify: (headers, rawBody) =>
+      keys(rawBody)
+        .map((secrets) => isKnown(secrets, { headers, rawBody, now: now() }))
+        .includes(true),
     // Without an id of its own, what is in it tells it from others, and makes it the same when it comes again.
     delivery: (headers, rawBody) => deliveryId(side, headers) ?? `${side.forge}:sha256:${sha256(rawBody).toString('hex')}`,
     translate: (_, payload) => toForgeEvent(side, payload),
@@ -41,6 +32,13 @@ export function gitlabDoor(side: Side, secrets: GitLabSecrets, now: () => number
 }
 
 type Signed = { readonly headers: DoorHeaders; readonly rawBody: Buffer; readonly now: number };
+
+function isKnown({ webhookSecret, signingTokens }: GitLabSecrets, signed: Signed): boolean {
+  if (webhookSecret === null && signingTokens.length === 0) return false;
+  const hasToken = webhookSecret === null || isEqual(signed.headers['x-gitlab-token'] ?? '', webhookSecret);
+  const keys = signingTokens.map((token) => Buffer.from(token.replace(/^whsec_/, ''), 'base64'));
+  return hasToken && (keys.length === 0 || isSigned(keys, signed));
+}
 
 /** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
 function isSigned(keys: readonly Buffer[], { headers, rawBody, now }: Signed): boolean {

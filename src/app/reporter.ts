@@ -26,7 +26,7 @@ export type ReporterParts = {
 
 export interface Reporter {
   /**
-   * Brings what the forge shows of a site to the row's version; nothing when it is there already. Safe to repeat and to run in many
+   * Brings what the forge shows of a site to the row's version; nothing when it is there already, or while the forge is not connected. Safe to repeat and to run in many
    * processes at once. Throws Fault when the forge is away or asks for a pause, for the job to be tried again.
    */
   report(site: SiteId): Promise<void>;
@@ -53,11 +53,14 @@ export function openReporter(parts: ReporterParts): Reporter {
       for (;;) {
         const [site, said] = await Promise.all([parts.store.sites.get(id), parts.store.reports.get(id)]);
         if (said.version >= site.version) return;
+        const link = parts.links.get(site.pull.forge);
+        // Not connected, as far as this process knows: it stays owed, and the sweep comes back to it once it is.
+        if (link === undefined && !isRemoved(site)) return;
         const before = spoke.get(id);
         const wait = before === undefined || isUrgent(site, said, before) ? 0 : PAUSE_MS - (performance.now() - before.at);
         // Awaited here: a failure while the lease is being given back would have nobody to hear it, and end the process.
         if (wait > 0) return await parts.later(id, Math.ceil(wait));
-        const changed = await say(parts, { site, said, held }).catch((error: unknown) => doubted(parts, id, error));
+        const changed = await say(parts, { site, said, held, link }).catch((error: unknown) => doubted(parts, id, error));
         if (changed) spoke.set(id, { at: performance.now(), status: site.status });
         forgetOld(spoke);
       }
@@ -116,10 +119,9 @@ async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<P
 /** @returns whether anything was said */
 async function say(
   parts: ReporterParts,
-  { site, said, held }: { readonly site: Site; readonly said: Said; readonly held: Held },
+  { site, said, held, link }: { readonly site: Site; readonly said: Said; readonly held: Held; readonly link: ForgeLink | undefined },
 ): Promise<boolean> {
   const log = parts.log.child({ site: site.id, sha: site.head.sha });
-  const link = parts.links.get(site.pull.forge);
   const repository = await parts.store.repositories.find(site.pull.forge, site.pull.repository);
   // Out of our reach, for ever or until it is added again: what is on the forge stays as it is.
   if (isRemoved(site) || link === undefined || repository === undefined) {

@@ -82,7 +82,8 @@ const HERE = (): string => 'this machine';
 /** The loops that make every promise hold whatever was lost: what has expired, what is unsettled, what nobody told us. */
 export function openExpiry(parts: ExpiryParts): Expiry {
   const { store, queues, maxSites, log } = parts;
-  const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites };
+  const forges = () => [...parts.links.keys()];
+  const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites, forges };
   const tell = openTelling(parts);
   const orphans = () =>
     planOrphans(store, { stocks: parts.stocks, where: parts.where ?? HERE, instead: parts.instead?.orphans ?? null, log });

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { SiteId } from '../site/identity.ts';
+import type { ForgeId, SiteId } from '../site/identity.ts';
 import type { Store } from '../store/store.ts';
 import type { Finding } from './plan.ts';
 
@@ -14,6 +14,8 @@ export type Wake = {
   readonly report: (site: SiteId) => Promise<void>;
   /** Sites that one repository may have at once. */
   readonly maxSites: number;
+  /** Those that are connected: on another nothing can be said, and what is owed there would only be in the way. */
+  readonly forges: () => readonly ForgeId[];
 };
 
 export type Swept = { readonly expired: number; readonly unsettled: number; readonly unsaid: number; readonly deliveries: number };
@@ -61,7 +63,7 @@ async function findExpired(store: Store): Promise<readonly Finding[]> {
 }
 
 async function findUnsettled(store: Store, wake: Wake) {
-  const { provision, report } = await store.sites.unsettled(PAGE, wake.maxSites);
+  const { provision, report } = await store.sites.unsettled(PAGE, { maxSites: wake.maxSites, forges: wake.forges() });
   const deliveries = await store.inbox.pending(DELIVERY_GRACE_MS, PAGE);
   return {
     unsettled: provision.map((id) => owed({ kind: 'site', name: id, why: 'unsettled, and nobody works on it' }, () => wake.provision(id))),

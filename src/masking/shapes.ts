@@ -10,7 +10,9 @@ const KEY_END = /-----END [A-Z ]{0,40}PRIVATE KEY-----/;
 const SHAPES: readonly Shape[] = [
   // A block that is cut off is hidden to the end of the text.
   whole(/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g),
-  whole(/(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|soat|agent|ft|imt|ffct)-|whsec_)[A-Za-z0-9_+/=.-]{16,}/g),
+  whole(
+    /(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|gl(?:pat|dt|rt|cbt|ptt|soat|agent|ft|imt|ffct)-|whsec_|mayfly_hook_)[A-Za-z0-9_+/=.-]{16,}/g,
+  ),
   whole(/(?<![A-Za-z0-9])(?:npm_|[sr]k_live_|[sr]k_test_|xox[abeoprs]-|dop_v1_|pypi-|AIza|ya29\.|sk-)[A-Za-z0-9_-]{20,}/g),
   whole(/(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])/g),
   whole(/(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}\.eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{8,}/g),

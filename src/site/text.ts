@@ -34,8 +34,7 @@ export function escapeText(text: string, max = 300): string {
     .replace(/</g, '&lt;')
     .replace(/>/g, '&gt;')
     .replace(/@/g, `@${JOINER}`)
-    .replace(/#(?=[0-9])/g, `#${JOINER}`)
-    .replace(/\bGH-(?=[0-9])/gi, (match) => `${match}${JOINER}`)
+    .replace(/(?:#|&amp;)(?=[0-9])|%(?=[\w"])|\bG[HL]-(?=[0-9])/gi, (match) => `${match}${JOINER}`)
     .replace(/:(?=\/\/|[a-z0-9_+\\-]+:)/gi, `:${JOINER}`)
     .replace(/\bwww(?=\.)/gi, (match) => `${match}${JOINER}`)
     .replace(/^(?=[-+#=]|[0-9]+[.)])/, JOINER);

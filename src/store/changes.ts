@@ -46,10 +46,9 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
     let waitMs = RECONNECT_MS.first;
     while (!closing.signal.aborted) {
       const ready = (): void => {
-        if (wasAway) {
-          tell('resync');
-          tellConnections();
-        }
+        if (wasAway) tell('resync');
+        // The first time, too: what is connected may have been read before anybody listened.
+        tellConnections();
         waitMs = RECONNECT_MS.first;
       };
       // Tried again below: the database may be starting.

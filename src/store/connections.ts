@@ -15,6 +15,10 @@ export type MadeHook = { readonly repository: string; readonly name: string; rea
 export interface Hooks {
   of(forge: ForgeId): Promise<readonly MadeHook[]>;
   made(forge: ForgeId, hook: MadeHook): Promise<void>;
+  /** Those that still bear the secrets which were once one for all of the connection. */
+  sharing(forge: ForgeId): Promise<readonly MadeHook[]>;
+  /** It has its own; nothing when it was removed meanwhile. */
+  ownSecrets(forge: ForgeId, repository: string): Promise<void>;
   removed(forge: ForgeId, repository: string): Promise<void>;
 }
 
@@ -56,12 +60,17 @@ export function openConnections(db: Kysely<Database>): Connections {
 
 /** Webhooks that we made, so that exactly those are removed again. */
 export function openHooks(db: Kysely<Database>): Hooks {
+  const all = (forge: ForgeId) => db.selectFrom('hooks').select(['repository', 'name', 'hook']).where('forge', '=', forge).orderBy('name');
   return {
-    of: (forge) => db.selectFrom('hooks').select(['repository', 'name', 'hook']).where('forge', '=', forge).orderBy('name').execute(),
+    of: (forge) => all(forge).execute(),
+    sharing: (forge) => all(forge).where('secrets', '=', 'shared').execute(),
+    async ownSecrets(forge, repository) {
+      await db.updateTable('hooks').set({ secrets: 'own' }).where('forge', '=', forge).where('repository', '=', repository).execute();
+    },
     async made(forge, { repository, name, hook }) {
       await db
         .insertInto('hooks')
-        .values({ forge, repository, name, hook })
+        .values({ forge, repository, name, hook, secrets: 'own' })
         .onConflict((conflict) => conflict.columns(['forge', 'repository']).doUpdateSet({ name, hook }))
         .execute();
     },

@@ -4,7 +4,8 @@ import { first } from './migrations/0001-first.ts';
 import { commandsAndPlaces } from './migrations/0002-commands-and-places.ts';
 import { redeliveries } from './migrations/0003-redeliveries.ts';
 import { connections } from './migrations/0004-connections.ts';
-import { usage } from './migrations/0005-usage.ts';
+import { hookSecrets } from './migrations/0005-hook-secrets.ts';
+import { usage } from './migrations/0006-usage.ts';
 import { type Database, SCHEMA } from './schema.ts';
 
 /** In order of their names; a migration that was ever released is never changed. */
@@ -13,7 +14,8 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-commands-and-places': { up: commandsAndPlaces },
   '0003-redeliveries': { up: redeliveries },
   '0004-connections': { up: connections },
-  '0005-usage': { up: usage },
+  '0005-hook-secrets': { up: hookSecrets },
+  '0006-usage': { up: usage },
 };
 const LEDGER = 'migrations';
 /** Session advisory lock of whoever migrates: `MAYF` in ASCII. Kysely's own lock starts only after it has made its tables. */

@@ -101,7 +101,7 @@ export type Database = {
   leases: { name: string; holder: string | null; epoch: number; expires_at: Time };
   keepsakes: { key: string; value: string };
   connections: { forge: string; sealed: Buffer; made_at: Generated<Date> };
-  hooks: { forge: string; repository: string; name: string; hook: string };
+  hooks: { forge: string; repository: string; name: string; hook: string; secrets: 'shared' | 'own' };
   usage: { site: string; busy_ms: number; requests: number };
   tickets: { digest: string; kind: string; about: string; expires_at: Time };
 };

@@ -1,5 +1,5 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
-import { parseRepositoryId, parseSha, toForgeId, toSiteId } from '../site/identity.ts';
+import { type ForgeId, parseRepositoryId, parseSha, toForgeId, toSiteId } from '../site/identity.ts';
 import { FRESH, type Site, STATUSES, type Status } from '../site/site.ts';
 import { nextInLine } from './places.ts';
 import type { Database, SiteTable } from './schema.ts';
@@ -152,11 +152,11 @@ export function openSites(db: Kysely<Database>): Sites {
         .execute();
       return rows.map((row) => toSiteId(row.id));
     },
-    async unsettled(limit, maxSites) {
+    async unsettled(limit, { maxSites, forges }) {
       const [going, next, report] = await Promise.all([
         unprovisioned(db, limit),
         nextInLine(db, { limit, maxSites }),
-        unreported(db, limit),
+        unreported(db, { limit, forges }),
       ]);
       return { provision: [...going, ...next], report };
     },
@@ -242,7 +242,11 @@ async function unprovisioned(db: Kysely<Database>, limit: number): Promise<Site[
   return rows.map((row) => toSiteId(row.id));
 }
 
-async function unreported(db: Kysely<Database>, limit: number): Promise<Site['id'][]> {
-  const rows = await db.selectFrom('sites').select('id').whereRef('report_due', '>', 'said_version').orderBy('id').limit(limit).execute();
+async function unreported(
+  db: Kysely<Database>,
+  { limit, forges }: { readonly limit: number; readonly forges: readonly ForgeId[] },
+): Promise<Site['id'][]> {
+  const owed = db.selectFrom('sites').select('id').whereRef('report_due', '>', 'said_version');
+  const rows = await owed.where(sql<boolean>`forge = any(${forges})`).orderBy('id').limit(limit).execute();
   return rows.map((row) => toSiteId(row.id));
 }

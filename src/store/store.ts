@@ -108,10 +108,13 @@ export interface Sites {
   /** With less than an hour left, which was not noticed yet. */
   nearEnd(limit: number): Promise<readonly SiteId[]>;
   /**
-   * Sites to which a worker still owes something and whose lease nobody holds, or whose report is behind their version. Of those that
+   * Sites to which a worker still owes something and whose lease nobody holds, or whose report on one of `forges` is behind their version. Of those that
    * wait for one of their repository's `maxSites` places only as many as are free, those first that wait for longest.
    */
-  unsettled(limit: number, maxSites: number): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
+  unsettled(
+    limit: number,
+    within: { readonly maxSites: number; readonly forges: readonly ForgeId[] },
+  ): Promise<{ readonly provision: readonly SiteId[]; readonly report: readonly SiteId[] }>;
   counts(): Promise<Readonly<Record<ShownStatus, number>>>;
 }
 

@@ -229,3 +229,31 @@ test('T-F14: a limit is a Fault that says until when', async () => {
   rig.github.fail({ match: ({ method, path }) => method === 'POST' && path.endsWith('/comments'), answer });
   await expect(report(rig, pull)).rejects.toMatchObject({ code: 'forge-limited', details: { until: expect.any(String) } });
 });
+
+test('what could not be said because its forge was not connected is said once it is', async () => {
+  await using rig = await createRig();
+  const { pull } = await openPull(rig);
+  const { id } = await rig.getSite(pull);
+  const owed = async (): Promise<readonly string[]> =>
+    (await rig.store.sites.unsettled(9, { maxSites: 5, forges: [...rig.links.keys()] })).report;
+  const [[forge, link] = []] = rig.links;
+  if (forge === undefined || link === undefined) throw new Error('nothing is connected');
+  rig.links.delete(forge);
+  await report(rig, pull);
+  expect([rig.github.ourComments(pull), await isSaid(rig, pull), await owed()]).toEqual([[], false, []]);
+  rig.links.set(forge, link);
+  expect(await owed()).toEqual([id]);
+  await report(rig, pull);
+  expect(heading(rig, pull)).toBe('### ⏳ Preview is queued');
+  expect(await isSaid(rig, pull)).toBe(true);
+});
+
+test('of a site that ended with our access nothing is owed, connected or not', async () => {
+  await using rig = await createRig();
+  const { pull } = await openPull(rig);
+  const site = await rig.getSite(pull);
+  await rig.store.apply(site.id, { type: 'repositoryRemoved' });
+  rig.links.clear();
+  await report(rig, pull);
+  expect(await isSaid(rig, pull)).toBe(true);
+});

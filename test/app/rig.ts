@@ -115,6 +115,8 @@ export async function createRig(options: RigOptions = {}) {
     delayed,
     intake,
     reporter: reporterOn(store),
+    /** What is connected; a test may take of it, and give back. */
+    links,
     /** That of another process, which takes the site's reports over from this one as if it were dead. */
     async takeReportsOver(site: Site['id']) {
       const client = new pg.Client(store.database.url);

@@ -2,7 +2,8 @@ import { createHmac, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { GITLAB } from '../../src/app/forges/gitlab-events.ts';
-import { type GitLabSecrets, gitlabDoor } from '../../src/app/gitlab-door.ts';
+import type { GitLabSecrets } from '../../src/app/forges/gitlab-hook-secrets.ts';
+import { gitlabDoor } from '../../src/app/gitlab-door.ts';
 import type { DoorHeaders } from '../../src/app/webhooks.ts';
 
 const SECRET = randomBytes(20).toString('hex');
@@ -13,7 +14,11 @@ const NOW = Date.parse('2026-01-02T03:04:05Z');
 const SECONDS = NOW / 1000;
 
 const open = (secrets: Partial<GitLabSecrets>) =>
-  gitlabDoor({ forge: GITLAB, access: 'token' }, { webhookSecret: null, signingTokens: [], ...secrets }, () => NOW);
+  gitlabDoor(
+    { forge: GITLAB, access: 'token' },
+    () => [{ webhookSecret: null, signingTokens: [], ...secrets }],
+    () => NOW,
+  );
 const tokenOnly = open({ webhookSecret: SECRET });
 const signedOnly = open({ signingTokens: [KEY] });
 const both = open({ webhookSecret: SECRET, signingTokens: [KEY] });

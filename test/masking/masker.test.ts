@@ -35,6 +35,7 @@ test.each([
   `ghp_${made}`,
   `github_pat_11${made}`,
   `glpat-${made}`,
+  `mayfly_hook_${made}`,
   `npm_${made}`,
   `AKIA${'Q7X0123456789ABC'}`,
   `eyJhbGciOi.eyJpc3Mi${made}.${made}`,

@@ -124,7 +124,7 @@ async function atRest(world: World): Promise<readonly string[]> {
 const isToldOf = (site: Site): boolean => site.status !== 'absent' && !(site.status === 'ended' && site.reason.kind === 'removed');
 
 /** What nothing explains: things of sites that do not stand, deliveries that wait, words that were not said, other clocks. */
-async function left({ store, grounds, clock, maxSites }: World): Promise<readonly string[]> {
+async function left({ store, grounds, clock, maxSites, repository }: World): Promise<readonly string[]> {
   const standing = new Set((await store.sites.standing({ after: null, limit: 100 })).map(({ id }) => id));
   const sites = [...grounds.stacks, ...[...grounds.services.values()].map(({ site }) => site), ...grounds.databases.values()];
   const orphans = sites.filter((site) => !standing.has(site)).map((site) => `something of ${site}, which does not stand, is left`);
@@ -133,7 +133,7 @@ async function left({ store, grounds, clock, maxSites }: World): Promise<readonl
     'select id, reason from mayfly.deliveries where dead_at is not null',
   );
   const dead = rows.map(({ id, reason }) => `delivery ${id} is dead: ${reason}`);
-  const unsettled = await store.sites.unsettled(10, maxSites);
+  const unsettled = await store.sites.unsettled(10, { maxSites, forges: [repository.forge] });
   const unsaid = [...unsettled.report, ...unsettled.provision].map((id) => `${id} is unsettled`);
   const strangers = (await clock.strangers()).map((column) => `${column} does not go by our clock`);
   return [...orphans, ...waiting, ...dead, ...unsaid, ...strangers];

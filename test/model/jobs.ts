@@ -99,7 +99,7 @@ export function createJobs(on: Stage): (job: Job, seat: Seat) => Promise<void> {
       }
       case 'sweep': {
         const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge };
-        await sweep(store, { ...wake, maxSites }, log);
+        await sweep(store, { ...wake, maxSites, forges: () => [...links.keys()] }, log);
         return;
       }
       case 'reconcile': {

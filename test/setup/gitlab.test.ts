@@ -119,7 +119,7 @@ describe('GitLab by token', () => {
       {
         url: `${w.base}/api/gitlab/webhooks`,
         sslVerification: true,
-        token: expect.stringMatching(/^[0-9a-f]{64}$/),
+        token: expect.stringMatching(/^mayfly_hook_[A-Za-z0-9_-]{43}$/),
         signingToken: expect.stringMatching(/^whsec_/),
       },
     ]);

@@ -40,6 +40,11 @@ describe('T-C01: text from outside', () => {
     expect(marked.parse(escapeText(text), { async: false })).toMatch(/^<p>[^\n]*<\/p>\n$/);
   });
 
+  test('no sign by which GitHub or GitLab would link something is left whole', () => {
+    const text = escapeText('see #1 !1 &1 %1 %"v 1" $1 ~bug GH-1 GL-1 100% A&B');
+    expect(text.replaceAll('\u2060', '·')).toBe('see #·1 \\!1 &amp;·1 %·1 %·"v 1" \\$1 \\~bug GH-·1 GL-·1 100% A&amp;B');
+  });
+
   test('is one line without anything invisible', () => {
     expect(escapeText('a\r\n\tb\u0000\u0007\u001b[31m\u202ec\u2066\u200b\ufeff\u{e0041}d\ud800')).toBe('a b\\[31mc d\ufffd');
   });

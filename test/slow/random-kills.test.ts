@@ -20,7 +20,7 @@ test('killed at random moments of twenty launches: each converges, with one comm
   const pull = await open(storedApp('0'), storedApp('main'));
   const moments: number[] = [];
   for (let launch = 1; launch <= LAUNCHES; launch++) {
-    await w.github.push(pull, storedApp(String(launch)));
+    await w.forge.push(pull, storedApp(String(launch)));
     moments.push(Math.round(Math.random() * LATEST_MS));
     await delay(moments.at(-1));
     const { had } = await w.end('SIGKILL');

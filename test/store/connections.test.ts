@@ -24,6 +24,7 @@ test('a connection is kept byte for byte, replaced, and removed with its hooks; 
   await store.hooks.made(forge, { repository: '42', name: 'acme/blog', hook: '9' });
   await store.hooks.removed(forge, '42');
   expect(await store.hooks.of(forge)).toEqual([{ repository: '41', name: 'acme/store', hook: '8' }]);
+  expect(await store.hooks.sharing(forge)).toEqual([]);
   const before = heard;
   await store.connections.remove(forge);
   await until('the removal to be heard', () => heard > before);
@@ -52,6 +53,10 @@ test('what is sealed opens with its key and its name alone, and never looks the 
   expect(sealer.seal(text, 'connection gitlab').equals(one)).toBe(false);
   expect(() => sealer.open(one, 'connection github')).toThrow();
   expect(() => createSealer(Buffer.alloc(32, 2)).open(one, 'connection gitlab')).toThrow();
+  const derived = (key: number, root: string, use: string): string => createSealer(Buffer.alloc(32, key)).derive(root, use).toString('hex');
+  expect(derived(1, text, 'a use')).toBe(sealer.derive(text, 'a use').toString('hex'));
+  const all = [derived(1, text, 'a use'), derived(2, text, 'a use'), derived(1, 'another', 'a use'), derived(1, text, 'another use')];
+  expect(new Set(all).size).toBe(4);
   for (const at of [0, 12, 28, one.length - 1]) {
     const changed = Buffer.from(one);
     changed[at] = (changed[at] ?? 0) ^ 1;

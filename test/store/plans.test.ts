@@ -28,7 +28,7 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   await sites.list({ limit: 50, repository: 'acme/r2' });
   await sites.list({ limit: 50, repository: '2', status: 'ready' });
   await sites.expired(500);
-  await sites.unsettled(500, 5);
+  await sites.unsettled(500, { maxSites: 5, forges: [placeOf(1).pull.forge] });
   await sites.nearEnd(500);
   await places.holders({ forge: placeOf(1).pull.forge, id: repositoryId(2) });
   await places.waiting({ forge: placeOf(1).pull.forge, id: repositoryId(2) }, 20);

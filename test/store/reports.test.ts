@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { headOf, headSeen, openTestStore, placeOf, sha } from './open.ts';
+import { github, headOf, headSeen, openTestStore, placeOf, sha } from './open.ts';
 
 test('what was said is kept whole, and what is said ends what is owed', async () => {
   await using store = await openTestStore();
@@ -14,7 +14,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
     deployments: {},
     version: 0,
   });
-  expect((await store.sites.unsettled(10, 5)).report).toEqual([site.id]);
+  expect((await store.sites.unsettled(10, { maxSites: 5, forges: [github.id] })).report).toEqual([site.id]);
   expect(await store.reports.isOwed(site.id)).toBe(true);
   const said = {
     commentId: '12',
@@ -27,7 +27,7 @@ test('what was said is kept whole, and what is said ends what is owed', async ()
   await store.reports.save(site.id, { ...said, comment: 'said first' });
   await store.reports.save(site.id, said);
   expect(await store.reports.get(site.id)).toEqual(said);
-  expect((await store.sites.unsettled(10, 5)).report).toEqual([]);
+  expect((await store.sites.unsettled(10, { maxSites: 5, forges: [github.id] })).report).toEqual([]);
   expect(await store.reports.isOwed(site.id)).toBe(false);
 });
 

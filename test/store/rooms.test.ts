@@ -28,7 +28,7 @@ test('sites are spread over the regions of a group, whatever their repositories,
   expect(fifth).toMatchObject({ place: 'refused', home: { full: europe } });
   expect(await claim(store, await born(store, 6, 6), ['us-central1'])).toMatchObject({ place: 'taken', region: 'us-central1' });
   // It is asked again and again, and gets what comes free.
-  expect((await store.sites.unsettled(10, 9)).provision).toContain(fifth.id);
+  expect((await store.sites.unsettled(10, { maxSites: 9, forges: [] })).provision).toContain(fifth.id);
   const first = await store.sites.findByPull(placeOf(1, 1).pull);
   await store.apply(first?.id ?? fifth.id, { type: 'stopped', by: 'ada', order: null });
   await store.apply(first?.id ?? fifth.id, { type: 'removalFinished' });
@@ -48,7 +48,7 @@ test('who waits for room keeps nobody of the same repository from a place', asyn
   const waits = await claim(store, await born(store, 2), ['europe-west1'], { max: 1, places: 1 });
   expect(waits.place).toBe('refused');
   const other = await born(store, 3);
-  expect((await store.sites.unsettled(10, 1)).provision).toEqual(expect.arrayContaining([waits.id, other.id]));
+  expect((await store.sites.unsettled(10, { maxSites: 1, forges: [] })).provision).toEqual(expect.arrayContaining([waits.id, other.id]));
   expect(await claim(store, other, ['us-central1'], { max: 1, places: 1 })).toMatchObject({ place: 'taken', region: 'us-central1' });
 });
 

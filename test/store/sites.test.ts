@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { Live, Site } from '../../src/site/site.ts';
 import { toRow, toSite } from '../../src/store/sites.ts';
-import { headOf, headSeen, openTestStore, placeOf, repositoryId, sha } from './open.ts';
+import { github, headOf, headSeen, openTestStore, placeOf, repositoryId, sha } from './open.ts';
 
 const text = fc.oneof(fc.string(), fc.constant('a \0 NUL'), fc.constant('\ud800 alone'), fc.constant('🦀'));
 const date = fc.date({ min: new Date(0), max: new Date('9999-01-01'), noInvalidDate: true });
@@ -147,10 +147,12 @@ test('what is owed is found: work that nobody holds, words that were not said', 
   await using store = await openTestStore();
   const site = (await store.applyToPull(placeOf(1), headSeen(1, headOf(sha('a')))))?.site;
   if (!site) throw new Error('no site was created');
-  expect(await store.sites.unsettled(9, 5)).toEqual({ provision: [site.id], report: [site.id] });
+  expect(await store.sites.unsettled(9, { maxSites: 5, forges: [github.id] })).toEqual({ provision: [site.id], report: [site.id] });
+  // On a forge that is not connected nothing can be said now: those whose turn it is are found all the same.
+  expect(await store.sites.unsettled(9, { maxSites: 5, forges: [] })).toEqual({ provision: [site.id], report: [] });
   await using _lease = await store.leases.take(`site:${site.id}`);
   await store.reports.save(site.id, { ...(await store.reports.get(site.id)), version: site.version });
-  expect(await store.sites.unsettled(9, 5)).toEqual({ provision: [], report: [] });
+  expect(await store.sites.unsettled(9, { maxSites: 5, forges: [github.id] })).toEqual({ provision: [], report: [] });
 });
 
 test('history can be added to and not changed', async () => {

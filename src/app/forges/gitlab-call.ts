@@ -84,6 +84,8 @@ const isRefusedByGitLab = (error: unknown, status: number): boolean => {
 export const isMissing = (error: unknown): boolean => isRefusedByGitLab(error, 404);
 /** Whether GitLab took the request for one that makes no sense as things are. */
 export const isSenseless = (error: unknown): boolean => isRefusedWith(error, 400);
+/** Whether GitLab understood the request, and could not carry it out. */
+export const isUnfulfilled = (error: unknown): boolean => isRefusedWith(error, 422);
 /** Whether GitLab does not know the token any more. */
 export const isRevoked = (error: unknown): boolean => isRefusedByGitLab(error, 401);
 /** Whether GitLab does not let us. */

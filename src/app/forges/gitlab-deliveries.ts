@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseRepositoryId, type Repository } from '../../site/identity.ts';
 import type { Deliveries, Facts, FailedDelivery } from '../../site/ports.ts';
 import { Fault } from '../../site/problem.ts';
-import { type Caller, isForbidden, NOTHING } from './gitlab-call.ts';
+import { type Caller, isForbidden, isUnfulfilled, NOTHING } from './gitlab-call.ts';
 import { deliveryId } from './gitlab-events.ts';
 
 const hooksAnswer = z.array(z.object({ id: z.number(), url: z.string() }));
@@ -54,13 +54,22 @@ export function gitlabDeliveries(caller: Caller, facts: Pick<Facts, 'repositorie
       attempts.sort((a, b) => b.time.getTime() - a.time.getTime() || b.at.event - a.at.event);
       return { failed: inOrder(attempts), until: attempts[0]?.time ?? null, cut };
     },
-    async redeliver({ attempt }) {
+    async redeliver({ id, attempt }) {
       const [project, hook, event] = attempt.split('/');
-      const id = parseRepositoryId(project);
-      if (id === undefined) throw new Fault('forge-refused', { details: { cause: 'no attempt of GitLab' } });
-      await caller.write({ ...connection, id, name: '' }, { kind: 'resend', as: NOTHING }, (api) =>
-        api.hooks.requester.post(`${id}/hooks/${hook}/events/${event}/resend`),
-      );
+      const of = parseRepositoryId(project);
+      if (of === undefined) throw new Fault('forge-refused', { details: { cause: 'no attempt of GitLab' } });
+      const at = { repository: { ...connection, id: of, name: '' }, hook: Number(hook) };
+      try {
+        await caller.write(at.repository, { kind: 'resend', as: NOTHING }, (api) =>
+          api.hooks.requester.post(`${of}/hooks/${hook}/events/${event}/resend`),
+        );
+      } catch (error) {
+        // So GitLab answers when nobody opened again, and when it sent nothing, as for a webhook that sleeps. Its record tells which.
+        if (!isUnfulfilled(error)) throw error;
+        const newest = await attemptPage(caller, at, 1);
+        const isSent = newest.some((one) => one.id > Number(event) && toAttempt(caller, { ...at, time: new Date() }, one)?.id === id);
+        if (!isSent) throw error;
+      }
     },
   };
 }
@@ -94,6 +103,14 @@ async function hooksOf(caller: Caller, repository: Repository, hookUrl: string):
 
 type Look = { readonly repository: Repository; readonly hook: number; readonly since: Date };
 
+async function attemptPage(caller: Caller, { repository, hook }: Omit<Look, 'since'>, page: number): Promise<readonly Listed[]> {
+  const at = { searchParams: { page, perPage: PER_PAGE } };
+  const answer = await caller.read(repository, pageAnswer, (api, project) =>
+    api.hooks.requester.get(`${project}/hooks/${hook}/events`, at),
+  );
+  return answer.kind === 'found' ? answer.data.body : [];
+}
+
 /** Newest first. */
 async function attemptsOf(
   caller: Caller,
@@ -101,11 +118,7 @@ async function attemptsOf(
 ): Promise<{ readonly attempts: readonly Attempt[]; readonly cut: boolean }> {
   const attempts: Attempt[] = [];
   for (let page = 1; ; page += 1) {
-    const at = { searchParams: { page, perPage: PER_PAGE } };
-    const answer = await caller.read(repository, pageAnswer, (api, project) =>
-      api.hooks.requester.get(`${project}/hooks/${hook}/events`, at),
-    );
-    const list = (answer.kind === 'found' ? answer.data.body : []).map((one) => ({ one, time: timeOf(one) }));
+    const list = (await attemptPage(caller, { repository, hook }, page)).map((one) => ({ one, time: timeOf(one) }));
     const fresh = list.filter(({ time }) => time === undefined || time >= since);
     attempts.push(...fresh.flatMap(({ one, time }) => toAttempt(caller, { repository, hook, time: time ?? new Date() }, one) ?? []));
     if (list.length < PER_PAGE || fresh.length < list.length) return { attempts, cut: false };

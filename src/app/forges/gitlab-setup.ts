@@ -27,6 +27,8 @@ export interface GitLabSetup {
   sees(path: string): Promise<boolean>;
   /** Brings the remembered webhook, or else one that leads to `url` already, to what it should be; makes it when there is neither. */
   ensureHook(project: RepositoryId, wish: HookWish): Promise<MadeHook>;
+  /** Gives a webhook other secrets, wherever it leads; undefined when it is not there any more, and none is made. */
+  changeSecrets(project: RepositoryId, hook: string, secrets: HookSecrets): Promise<Pick<MadeHook, 'isSigned'> | undefined>;
   /** Also when it is gone already. */
   removeHook(project: RepositoryId, hook: string): Promise<void>;
 }
@@ -50,7 +52,7 @@ const EVENTS = {
 export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
   const caller = createCaller({ ...GITLAB_SIDE, url: server, token });
   const at = (id: RepositoryId) => ({ ...GITLAB_SIDE, id, name: '' });
-  const put = async (project: RepositoryId, hook: number | undefined, { url, secrets }: HookWish) => {
+  const put = async (project: RepositoryId, hook: number | undefined, { url, secrets }: Omit<HookWish, 'remembered'>) => {
     // Both secrets each time: GitLab drops those of a webhook that is led elsewhere.
     const wish = {
       ...EVENTS,
@@ -61,8 +63,9 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
     const answer = await caller.write(at(project), { kind: 'write', as: hookAnswer }, (api, id) =>
       hook === undefined ? api.hooks.add(id, url, wish) : api.hooks.edit(id, hook, url, wish),
     );
-    if (answer.kind === 'missing') throw new Fault('forge-refused', { details: { cause: 'the webhook went while it was being changed' } });
-    return answer.data;
+    if (answer.kind === 'missing') return undefined;
+    const { id, signing_token_present: isSigned } = answer.data;
+    return { hook: String(id), isSigned: isSigned && secrets.signingToken !== null };
   };
   return {
     problem: () => problemOf(caller),
@@ -89,8 +92,13 @@ export function openGitLabSetup({ url: server, token }: Login): GitLabSetup {
       const all = await caller.read(at(project), z.array(hookAnswer), (api, id) => api.hooks.all(id, PAGE));
       const listed = all.kind === 'found' ? all.data : [];
       const before = listed.find(({ id }) => String(id) === wish.remembered) ?? listed.find(({ url }) => URL.parse(url)?.href === wish.url);
-      const { id, signing_token_present: isSigned } = await put(project, before?.id, wish);
-      return { hook: String(id), was: before ? 'updated' : 'made', isSigned: isSigned && wish.secrets.signingToken !== null };
+      const done = await put(project, before?.id, wish);
+      if (done === undefined) throw new Fault('forge-refused', { details: { cause: 'the webhook went while it was being changed' } });
+      return { ...done, was: before ? 'updated' : 'made' };
+    },
+    async changeSecrets(project, hook, secrets) {
+      const now = await caller.read(at(project), hookAnswer, (api, id) => api.hooks.show(id, Number(hook)));
+      return now.kind === 'missing' ? undefined : put(project, now.data.id, { url: now.data.url, secrets });
     },
     async removeHook(project, hook) {
       try {

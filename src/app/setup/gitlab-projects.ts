@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
-import { parseRepositoryId } from '../../site/identity.ts';
+import { parseRepositoryId, type RepositoryId } from '../../site/identity.ts';
 import { brief, Fault } from '../../site/problem.ts';
 import type { MadeHook } from '../../store/connections.ts';
 import type { Store } from '../../store/store.ts';
 import { GITLAB } from '../forges/gitlab-events.ts';
-import { type GitLabSetup, openGitLabSetup, type Project, type TokenProblem } from '../forges/gitlab-setup.ts';
+import type { GitLabSecrets } from '../forges/gitlab-hook-secrets.ts';
+import { type GitLabSetup, type HookSecrets, openGitLabSetup, type Project, type TokenProblem } from '../forges/gitlab-setup.ts';
 import { leaveRepository } from '../leaving.ts';
 import { isLoopback } from './addresses.ts';
 import type { Connections, StoredGitLab } from './connections.ts';
@@ -100,16 +101,25 @@ type Hooking = {
   readonly remembered: string | null;
 };
 
-async function hook({ store, publicUrl, log }: GitLabParts, { setup, connection, project, remembered }: Hooking): Promise<Outcome> {
+/** Of several signing tokens the first is the newest. */
+const borne = ({ webhookSecret, signingTokens }: GitLabSecrets & { readonly webhookSecret: string }): HookSecrets => ({
+  secret: webhookSecret,
+  signingToken: signingTokens[0] ?? null,
+});
+
+async function hook(
+  { store, connections, publicUrl, log }: GitLabParts,
+  { setup, connection, project, remembered }: Hooking,
+): Promise<Outcome> {
   const { id, name } = project;
   const url = webhookUrl(publicUrl, 'gitlab');
   try {
-    const secrets = { secret: connection.webhookSecret ?? '', signingToken: connection.signingTokens[0] ?? null };
-    const first = await setup.ensureHook(id, { url, secrets, remembered });
+    const { signed, unsigned } = connections.hookSecrets(connection, id);
+    const first = await setup.ensureHook(id, { url, secrets: borne(signed), remembered });
     await store.hooks.made(GITLAB, { repository: id, name, hook: first.hook });
     // A GitLab that passed over the signing token would be asked for signatures that it never makes.
-    const unsigned = { secret: connection.unsignedSecret, signingToken: null };
-    if (!first.isSigned) await setup.ensureHook(id, { url, secrets: unsigned, remembered: first.hook });
+    if (!first.isSigned) await setup.ensureHook(id, { url, secrets: borne(unsigned), remembered: first.hook });
+    await store.hooks.ownSecrets(GITLAB, id);
     return { name, came: first.was, signs: first.isSigned ? 'signed' : 'unsigned', why: '' };
   } catch (error) {
     return failed(log, name, error);
@@ -121,6 +131,39 @@ function failed(log: Logger, name: string, error: unknown): Outcome {
   log.warn({ err: error, project: name }, 'the webhook of a project could not be changed');
   const { cause } = error.details;
   return { name, came: 'failed', signs: null, why: typeof cause === 'string' ? cause : brief(error.code, error.details) };
+}
+
+/**
+ * Gives each webhook that still bears the secrets which were once one for all its own: whoever learned those, as somebody of one project,
+ * could speak for every other. Until it has its own, the door takes both from its project. Nothing when there is none.
+ */
+export async function giveOwnSecrets(parts: OwnParts): Promise<void> {
+  const { store, forges } = parts;
+  const connection = forges.origin('gitlab') === 'stored' ? forges.stored().gitlab : null;
+  const sharing = connection === null ? [] : await store.hooks.sharing(GITLAB);
+  if (connection === null || sharing.length === 0) return;
+  const setup = openGitLabSetup(connection);
+  for (const made of sharing) await giveOwn(parts, { setup, connection, made });
+  await forges.reload();
+}
+
+export type OwnParts = Pick<GitLabParts, 'store' | 'connections' | 'log'> & {
+  readonly forges: Pick<ForgesNow, 'reload' | 'origin' | 'stored'>;
+};
+type Giving = Pick<Hooking, 'setup' | 'connection'> & { readonly made: MadeHook };
+
+async function giveOwn({ store, connections, log }: OwnParts, { setup, connection, made }: Giving): Promise<void> {
+  const id = repositoryOf(made);
+  try {
+    const { signed, unsigned } = connections.hookSecrets(connection, id);
+    // One that somebody removed stays so: nothing bears the old secrets there.
+    const changed = await setup.changeSecrets(id, made.hook, borne(signed));
+    if (changed?.isSigned === false) await setup.changeSecrets(id, made.hook, borne(unsigned));
+    await store.hooks.ownSecrets(GITLAB, made.repository);
+    log.info({ forge: GITLAB, project: made.name }, 'the webhook of a project has secrets of its own now');
+  } catch (error) {
+    failed(log, made.name, error);
+  }
 }
 
 /** Removes webhooks that we made, with the sites of their projects; with the last one goes the token. */
@@ -151,8 +194,7 @@ async function leave(parts: GitLabParts, connection: StoredGitLab, which: (hook:
     outcomes.push(outcome);
     if (outcome.came === 'failed') continue;
     await store.hooks.removed(GITLAB, made.repository);
-    const id = parseRepositoryId(made.repository);
-    if (id === undefined) continue;
+    const id = repositoryOf(made);
     if (!isUnknown) await forges.farewell([{ forge: GITLAB, id }]);
     await leaveRepository(store, { forge: GITLAB, id });
   }
@@ -162,11 +204,16 @@ async function leave(parts: GitLabParts, connection: StoredGitLab, which: (hook:
 
 const leftBehind = ({ name }: MadeHook): Outcome => ({ name, came: 'left', signs: null, why: '' });
 
-async function unhook(setup: GitLabSetup, { repository, name, hook: made }: MadeHook, log: Logger): Promise<Outcome> {
+function repositoryOf({ repository }: MadeHook): RepositoryId {
   const id = parseRepositoryId(repository);
   if (id === undefined) throw new Error(`The row of the webhook of ${repository} is damaged`);
+  return id;
+}
+
+async function unhook(setup: GitLabSetup, made: MadeHook, log: Logger): Promise<Outcome> {
+  const { name } = made;
   try {
-    await setup.removeHook(id, made);
+    await setup.removeHook(repositoryOf(made), made.hook);
     return { name, came: 'removed', signs: null, why: '' };
   } catch (error) {
     return failed(log, name, error);

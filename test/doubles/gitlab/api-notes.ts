@@ -23,8 +23,8 @@ import { type Comment, type Pull, type Reaction, rightsOf } from './state.ts';
 /** https://docs.gitlab.com/administration/instance_limits/#size-of-comments-and-descriptions */
 const LONGEST = 1_000_000;
 const NAMES = /^[a-z0-9_+-]+$/;
-/** A note with nothing but these runs as commands and leaves no note behind; only some of them are told here. */
-const QUICK_ACTION = /^\/(?:close|reopen|merge|approve|label|unlabel|assign|draft|ready|title|rebase)\b/;
+/** A line that begins so is an order, given with the author's rights; only some of them are told here. In code blocks GitLab mostly looks past them. */
+const QUICK_ACTION = /^[^\S\n]*\/(?:close|reopen|merge|approve|label|unlabel|assign|draft|ready|title|rebase)\b/m;
 
 const TOO_LONG = 'Note {:note=>["is too long (maximum is 1000000 characters)"]}';
 
@@ -106,6 +106,7 @@ export function noteRoutes(world: World): Hono<Env> {
     if (body === undefined || body === comment.body) return c.json(noteJson(comment, pull, url));
     if (body.trim() === '') throw bad(400, 'body is empty');
     if (body.length > LONGEST) throw no(400, `400 Bad request - ${TOO_LONG}`);
+    if (QUICK_ACTION.test(body)) world.unknown(`a note that GitLab takes for a quick action: ${body.slice(0, 40)}`);
     comment.body = body;
     comment.bodies.push(body);
     comment.updatedAt = state.now();

@@ -10,7 +10,7 @@ export type Failure = {
   readonly times?: number;
   readonly answer: 'hang' | 'cut' | Planned;
 };
-type Planned = {
+export type Planned = {
   readonly status: number;
   readonly headers?: Record<string, string>;
   readonly message?: string;

@@ -35,7 +35,17 @@ export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void
       expect(w.comment(pull)).toContain('### 🟢 Preview is ready');
       expect(w.forge.ourComments(pull)).toHaveLength(1);
       expect(w.checks(pull.sha)).toEqual(['success']);
-      expect(w.deployed(repo)).toEqual([{ environment: environment(pull.number), sha: pull.sha }]);
+      expect(w.deployed(repo)).toMatchObject([{ environment: environment(pull.number), sha: pull.sha }]);
+    });
+
+    test('1. the first in a repository without `.mayfly.yml`: what was detected stands in one line, with how to change it', async () => {
+      const pull = await w.forge.openPull(await repository({ 'README.md': 'nothing to run yet' }), { files: builtApp('detected') });
+      expect(pull.number).toBe(1);
+      await w.reaches(pull, 'ready');
+      expect((await w.visit(pull)).body).toBe('detected');
+      expect(w.comment(pull).split(/\n|<br>|<\/sub>/)).toContain(
+        'Steps: `npm run build`, `npm start`. `build`, `start` and `output` in `.mayfly.yml` change them.',
+      );
     });
 
     test('2. the address is made of the pull, the repository and a hash, and stays', async () => {

@@ -1,0 +1,86 @@
+import pg from 'pg';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type ChildWorld, createChildWorld } from '../../child.ts';
+import { expectClosed, expectConverged, expectGone, pullOpener } from '../../converged.ts';
+import type { Files } from '../../doubles/git/git.ts';
+import type { ForgeName } from '../../doubles/stage.ts';
+import { until } from '../../world.ts';
+import { builtApp, nodeApp, slowBuild } from '../apps.ts';
+
+const STOPPED_WITHIN_MS = 10_000;
+const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('/git-upload-pack');
+/** Starts and never answers: its deploy goes on for as long as an app may take. */
+const neverAnswers = (): Files => ({ ...nodeApp(''), 'server.js': 'setInterval(() => {}, 1_000);' });
+
+/** Stopped in the middle, on either forge. */
+export function stop(forge: ForgeName): void {
+  let w: ChildWorld;
+  let open: ReturnType<typeof pullOpener>;
+  beforeAll(async () => {
+    w = await createChildWorld('given', forge);
+    await w.start();
+    open = pullOpener(w, 'stop');
+  });
+  afterAll(() => w[Symbol.asyncDispose]());
+
+  /** Names of leases that somebody holds. */
+  async function heldLeases(): Promise<readonly string[]> {
+    const client = new pg.Client(w.database?.url);
+    await client.connect();
+    const { rows } = await client.query<{ name: string }>('select name from mayfly.leases where expires_at > clock_timestamp()');
+    await client.end();
+    return rows.map(({ name }) => name);
+  }
+
+  /** Stops in order and in time, with nothing left that runs and no lease that the next start would have to wait for. */
+  async function stop(): Promise<void> {
+    expect((await heldLeases()).some((name) => name.startsWith('site:'))).toBe(true);
+    const { code, ms, had } = await w.end('SIGTERM');
+    expect(code).toBe(0);
+    expect(ms).toBeLessThan(STOPPED_WITHIN_MS);
+    expect(await w.alive(had)).toEqual([]);
+    expect(await heldLeases()).toEqual([]);
+  }
+
+  test('T-F05: during a fetch: the next start resumes', async () => {
+    w.forge.fail({ match: isPack, answer: 'hang' });
+    const pull = await open(nodeApp('fetched'));
+    await until('the fetch', () => w.forge.requests.some(isPack));
+    await stop();
+    await w.start();
+    await expectConverged(w, pull, 'fetched');
+    await expectClosed(w, pull);
+  });
+
+  test('T-F05: during a build: the next start resumes', async () => {
+    const pull = await open(slowBuild('never'));
+    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    await stop();
+    await w.start();
+    await until('the build again', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    await w.forge.push(pull, builtApp('built'));
+    await expectConverged(w, pull, 'built');
+    await expectClosed(w, pull);
+  });
+
+  test('T-F05: during an `up`: the next start resumes', async () => {
+    const pull = await open(neverAnswers());
+    await until('the app', async () => (await w.descendants()).some(({ command }) => command.includes('server.js')));
+    await stop();
+    await w.start();
+    await until('the app again', async () => (await w.descendants()).some(({ command }) => command.includes('server.js')));
+    await w.forge.push(pull, nodeApp('up'));
+    await expectConverged(w, pull, 'up');
+    await expectClosed(w, pull);
+  });
+
+  test('T-F05: during a removal: the next start finishes it', async () => {
+    const pull = await open(nodeApp('brief'));
+    await w.reaches(pull, 'ready');
+    await w.forge.close(pull);
+    await until('the removal', async () => (await w.descendants()).some(({ command }) => command.includes('pulumi destroy')));
+    await stop();
+    await w.start();
+    await expectGone(w, pull);
+  });
+}

@@ -1,0 +1,3 @@
+import { commandFaults } from '../scenarios/suites/command-faults.ts';
+
+commandFaults('gitlab');

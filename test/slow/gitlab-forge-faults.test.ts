@@ -1,0 +1,3 @@
+import { forgeFaults } from '../scenarios/suites/forge-faults.ts';
+
+forgeFaults('gitlab');

@@ -1,0 +1,3 @@
+import { forgeTrouble } from '../scenarios/suites/forge.ts';
+
+forgeTrouble('gitlab');

@@ -1,0 +1,3 @@
+import { hostile } from '../scenarios/suites/hostile.ts';
+
+hostile('gitlab');

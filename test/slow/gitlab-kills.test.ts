@@ -1,0 +1,3 @@
+import { kills, POINTS_OF_FORGE } from '../scenarios/suites/kills.ts';
+
+kills('gitlab', POINTS_OF_FORGE);

@@ -3,8 +3,8 @@ import { gcpLabels, gcpServiceName } from '../../infra/labels.ts';
 import type { Artefact, DeployOrder } from '../../src/site/ports.ts';
 import { Fault, sentence } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
-import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
-import { hold, until } from './local.ts';
+import { type GcpWorld, openGcpWorld, REGION } from '../target/gcp.ts';
+import { hold, until } from '../target/local.ts';
 
 let w: GcpWorld;
 beforeAll(async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRun } from '../doubles/google/run.ts';
-import { engineSaid, type InfraWorld, openInfraWorld } from './world.ts';
+import { engineSaid, type InfraWorld, openInfraWorld } from '../infra/world.ts';
 
 let w: InfraWorld;
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openRun } from '../doubles/google/run.ts';
 import { PROBE_FAILED, RevisionFailure } from '../doubles/google/run-types.ts';
-import { engineSaid, type InfraWorld, openInfraWorld, PROJECT, REGION, RUN_AS } from './world.ts';
+import { engineSaid, type InfraWorld, openInfraWorld, PROJECT, REGION, RUN_AS } from '../infra/world.ts';
 
 let w: InfraWorld;
 beforeAll(async () => {

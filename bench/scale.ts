@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
@@ -49,13 +50,14 @@ export const scale: Measurement = {
     const log = pino({ level: 'error' });
     const server = stack.use(await openEmbeddedPostgres({ folder: join(folder, 'postgres'), name: 'bench', log }));
     const url = await server.ensureDatabase('mayfly');
+    const shared = { DATABASE_URL: url, MAYFLY_SECRET_KEY: randomBytes(32).toString('base64') };
     const store = stack.use(await openStore({ url, applicationName: 'bench', log, newId: ulid }));
-    const first = stack.use(await openMayfly({ DATABASE_URL: url }));
+    const first = stack.use(await openMayfly(shared));
     await first.start();
     const repo = await first.github.createRepository({ name: 'bench/many', files: { 'index.html': 'hello' } });
     await first.reaches(await first.github.openPull(repo, { files: { 'index.html': 'changed' } }), 'ready');
     await first.end('SIGTERM');
-    const mayfly = stack.use(await openMayfly({ DATABASE_URL: url, MAYFLY_ROLES: 'web' }, first.github));
+    const mayfly = stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'web' }, first.github));
     await mayfly.start();
     const db = new pg.Client(url);
     await db.connect();

@@ -3,6 +3,12 @@ import { type ForgeName, receipts, type StageRepo } from '../../doubles/stage.ts
 import { createWorld, until, type World } from '../../world.ts';
 import { builtApp, nodeApp, slowBuild } from '../apps.ts';
 
+/** What a target says of a build. Google's buildpacks are named, and never tell with what a command of theirs exited. */
+const SAID = {
+  local: { steps: 'Steps: `npm run build`, `npm start`.', exit: 'exited with 3' },
+  gcp: { steps: 'Steps: buildpacks, `npm run build`, `npm start`.', exit: 'exited with 1' },
+} as const;
+
 /** The whole life of a pull, on either forge and either target. */
 export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void {
   const prefix = { github: 'pr', gitlab: 'mr' }[forge];
@@ -44,7 +50,7 @@ export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void
       await w.reaches(pull, 'ready');
       expect((await w.visit(pull)).body).toBe('detected');
       expect(w.comment(pull).split(/\n|<br>|<\/sub>/)).toContain(
-        'Steps: `npm run build`, `npm start`. `build`, `start` and `output` in `.mayfly.yml` change them.',
+        `${SAID[target].steps} \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` change them.`,
       );
     });
 
@@ -101,7 +107,7 @@ export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void
       });
       await w.reaches(pull, 'failed', sha);
       expect(w.comment(pull)).toContain('### 🔴 Preview failed while building');
-      expect(w.comment(pull)).toContain('exited with 3');
+      expect(w.comment(pull)).toContain(SAID[target].exit);
       expect(w.comment(pull)).toContain('cannot find the cart');
       expect(w.comment(pull)).not.toContain(secret);
       expect((await w.visit(pull)).body).toBe('good');

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import gcpPackage from '@pulumi/gcp/package.json' with { type: 'json' };
@@ -31,6 +31,7 @@ async function createProject(account?: string) {
   vi.stubEnv('METADATA_SERVER_DETECTION', 'assume-present');
   opening.defer(() => void vi.unstubAllEnvs());
   const dataDir = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-doctor-')), (path) => rm(path, { recursive: true }));
+  const onPath = join(dataDir, 'bin');
   const settings: Environment = {
     MAYFLY_TARGET: 'gcp',
     MAYFLY_PREVIEW_URL: 'https://preview.acme.dev',
@@ -46,9 +47,14 @@ async function createProject(account?: string) {
     platform,
     iam,
     dataDir,
+    onPath,
     settings,
     async look(change: Environment = {}): Promise<readonly string[]> {
-      const findings = await examineGoogle(loadConfig({ ...settings, ...change }), { google, endpoint: new URL(url) });
+      const findings = await examineGoogle(loadConfig({ ...settings, ...change }), {
+        google,
+        endpoint: new URL(url),
+        path: `/nowhere:${onPath}`,
+      });
       return findings.map(({ what, state, found, todo }) =>
         `${state} ${what}: ${found}${todo === '' ? '' : ` → ${todo}`}`
           .replaceAll(server.host, 'SERVER')
@@ -76,6 +82,10 @@ test('on Google Cloud: credentials, project, accounts, regions, databases and th
   `);
   await mkdir(join(p.dataDir, 'pulumi/home/plugins', `resource-gcp-v${gcpPackage.version}`), { recursive: true });
   expect((await p.look()).at(-1)).toBe(`ok gcp plugin: ${gcpPackage.version}`);
+  // As in our image: the engine takes what is on its PATH before all else.
+  await mkdir(p.onPath);
+  await writeFile(join(p.onPath, 'pulumi-resource-gcp'), '');
+  expect((await p.look()).at(-1)).toBe(`ok gcp plugin: ${p.onPath}/pulumi-resource-gcp`);
   // Whoever does not launch needs none of it.
   expect(await p.look(WEB)).toEqual([expect.stringMatching(/^ok Google credentials/)]);
   expectNothingUnknown(p.cloud);
@@ -90,7 +100,7 @@ test('what is missing on Google Cloud is told with what to do about it', async (
     [
       "ok Google credentials: they work, as mayfly-gate@mayfly-test.iam.gserviceaccount.com",
       "ok gate's identity: it can prove that it is the gate",
-      "fail Google project: lacks run.services.setIamPolicy, logging.logEntries.list → Run npm run platform -- up, or grant roles/run.admin, roles/logging.viewer by: gcloud projects add-iam-policy-binding mayfly-test --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=ROLE",
+      "fail Google project: lacks run.services.setIamPolicy, logging.logEntries.list → Run npm run platform -- up, or grant projects/mayfly-test/roles/mayfly.sites, roles/logging.viewer by: gcloud projects add-iam-policy-binding mayfly-test --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=ROLE",
       "fail service accounts: may not act as mayfly-run-trusted@mayfly-test.iam.gserviceaccount.com, mayfly-run-untrusted@mayfly-test.iam.gserviceaccount.com, mayfly-build-trusted@mayfly-test.iam.gserviceaccount.com, mayfly-build-untrusted@mayfly-test.iam.gserviceaccount.com → Run npm run platform -- up with the settings of this Mayfly, then outputs into MAYFLY_PLATFORM. It grants roles/iam.serviceAccountUser on each.",
       "fail region europe-west1: repository mayfly-caches not there, or not for us → Run npm run platform -- up with the settings of this Mayfly, then outputs into MAYFLY_PLATFORM.",
       "ok databases in europe-west1: SERVER answers, with N connections",
@@ -155,5 +165,5 @@ test('no sandbox is asked for where no site runs, and no engine where none is la
 
 test('nothing is asked for that the platform does not grant', () => {
   const given: readonly string[] = SITES_PERMISSIONS;
-  expect(PROJECT_PERMISSIONS['roles/run.admin'].filter((permission) => !given.includes(permission))).toEqual([]);
+  expect(PROJECT_PERMISSIONS.sites.filter((permission) => !given.includes(permission))).toEqual([]);
 });

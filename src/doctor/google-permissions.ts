@@ -1,6 +1,6 @@
-/** What the worker does on the project itself, by the role that allows it: infra/platform/roles.ts has them all. */
+/** What the worker does on the project itself, by the role that allows it: infra/platform/roles.ts has them all. `sites` is Mayfly's own. */
 export const PROJECT_PERMISSIONS = {
-  'roles/run.admin': [
+  sites: [
     'run.services.create',
     'run.services.get',
     'run.services.list',

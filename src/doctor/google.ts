@@ -4,13 +4,15 @@ import gcpPackage from '@pulumi/gcp/package.json' with { type: 'json' };
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import type { GoogleConfig, Platform } from '../config-platform.ts';
+import { PULUMI_PATH } from '../provision/pulumi-cli.ts';
 import type { Google } from '../provision/targets/gcp/google.ts';
+import { sitesRoleIn } from '../provision/targets/gcp/run-attempts.ts';
 import { lookAtServer } from '../provision/targets/look-at-server.ts';
 import { examined, type Finding, fail, ok, warn } from './finding.ts';
 import { BUCKET_PERMISSIONS, PROJECT_PERMISSIONS, REPOSITORY_PERMISSIONS, type Resource, resourcePath } from './google-permissions.ts';
 
-/** What is looked at, and with what. `endpoint`: of tests, in place of each API's own address. */
-export type GoogleLook = { readonly google: Google; readonly endpoint: URL | null };
+/** What is looked at, and with what. `endpoint` and `path`: of tests, in place of each API's own address and of the engine's PATH. */
+export type GoogleLook = { readonly google: Google; readonly endpoint: URL | null; readonly path?: string };
 
 const UP = 'Run npm run platform -- up with the settings of this Mayfly, then outputs into MAYFLY_PLATFORM.';
 const CREDENTIALS =
@@ -28,7 +30,9 @@ export async function examineGoogle(config: Config, look: GoogleLook): Promise<r
         asked('service accounts', UP, () => accounts(settings.platform, look)),
         ...config.regions.map((region) => asked(`region ${region}`, UP, () => place(settings, region, look))),
         ...config.regions.map((region) => examined(`databases in ${region}`, DATABASE_TODO, () => database(config, settings, region))),
-        examined('gcp plugin', 'Set MAYFLY_DATA_DIR to a folder that Mayfly may read.', async () => [plugin(config)]),
+        examined('gcp plugin', 'Set MAYFLY_DATA_DIR to a folder that Mayfly may read.', async () => [
+          plugin(config, look.path ?? PULUMI_PATH),
+        ]),
       ]
     : [];
   return [...identity, ...(await Promise.all(looks)).flat()];
@@ -70,7 +74,7 @@ async function project({ project: id }: GoogleConfig, look: GoogleLook): Promise
   const roles = Object.entries(PROJECT_PERMISSIONS).filter(([, permissions]) => permissions.some((one) => lacking.includes(one)));
   const account = (await look.google.account()) ?? 'ACCOUNT';
   const grant = `gcloud projects add-iam-policy-binding ${id} --member=serviceAccount:${account} --role=ROLE`;
-  const names = roles.map(([role]) => role).join(', ');
+  const names = roles.map(([role]) => (role === 'sites' ? sitesRoleIn(id) : role)).join(', ');
   return [fail('Google project', `lacks ${lacking.join(', ')}`, `Run npm run platform -- up, or grant ${names} by: ${grant}`)];
 }
 
@@ -127,9 +131,12 @@ async function database({ previewDatabaseUrl }: Config, { platform }: GoogleConf
   return connections < FEW_CONNECTIONS ? [warn(what, found, 'Each site may take 20: a larger server has more.')] : [ok(what, found)];
 }
 
-/** Pulumi's plugin for Google Cloud, in the folder that its children look in. */
-function plugin({ dataDir }: Config): Finding {
+/** Pulumi's plugin for Google Cloud, where its children look: what is on their PATH comes before what is in the folder. */
+function plugin({ dataDir }: Config, path: string): Finding {
   const { version } = gcpPackage;
+  const onPath = path.split(':').map((folder) => join(folder, 'pulumi-resource-gcp'));
+  const found = onPath.find((file) => existsSync(file));
+  if (found !== undefined) return ok('gcp plugin', found);
   const folder = join(dataDir, 'pulumi/home/plugins', `resource-gcp-v${version}`);
   if (existsSync(folder)) return ok('gcp plugin', version);
   return warn('gcp plugin', `${version} is not here yet`, 'The first launch has Pulumi fetch it, which takes the internet and a minute.');

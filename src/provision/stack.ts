@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Held } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { openPulumiBackend } from './pulumi-backend.ts';
+import { PULUMI_PATH } from './pulumi-cli.ts';
 import type { FromChild, Order, Program } from './pulumi-messages.ts';
 import { killGroup, type Launcher, openPulumiProcess, type ProcessMark, type PulumiProcess, startOf } from './pulumi-process.ts';
 import { orDiskFull, saysDiskFull } from './storage/disk.ts';
@@ -114,7 +115,7 @@ type OrderPart = WithoutBackend<OnStack>;
 /** Exactly what a child gets: the automation API hands its whole environment on to the CLI. */
 function environment({ passphraseFile, folder, plugins }: StackOptions, backendUrl: string): Readonly<Record<string, string>> {
   return {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    PATH: PULUMI_PATH,
     HOME: join(folder, 'home'),
     LANG: 'C.UTF-8',
     PULUMI_HOME: join(folder, 'home'),

@@ -4,6 +4,7 @@ import { NAME_KEYS, nameOf, problemsOf } from '../../infra/platform/names.ts';
 import { RANGES_BY_REGION, rangeOf } from '../../infra/platform/network.ts';
 import { GRANTS, IDENTITIES, renderRoles, SITES_PERMISSIONS } from '../../infra/platform/roles.ts';
 import { PROJECT_PERMISSIONS } from '../../src/doctor/google-permissions.ts';
+import { sitesRoleIn } from '../../src/provision/targets/gcp/run-attempts.ts';
 import { REGION_WORDS, regionsOf } from '../../src/site/region.ts';
 
 const REGIONS = [...new Set(REGION_WORDS.flatMap(regionsOf))];
@@ -14,14 +15,24 @@ test.each(['README.md', 'docs/google-cloud.md'])('%s shows the table of roles as
   expect(shown).toBe(renderRoles());
 });
 
+test('the documentation tells after how long Cloud Run ends a request to a site', () => {
+  const [docs, program] = [readFileSync('docs/google-cloud.md', 'utf8'), readFileSync('infra/preview-gcp.ts', 'utf8')];
+  expect([docs.includes('A request to a site ends after five minutes'), program.includes("timeout: '300s'")]).toEqual([true, true]);
+});
+
 test('no identity has a role twice, and none has one of the roles that may everything', () => {
   const lines = GRANTS.map(({ to, role, scope }) => `${to} ${role} ${JSON.stringify(scope)}`);
   expect(new Set(lines).size).toBe(lines.length);
   expect(GRANTS.filter(({ role }) => /owner|editor$|\.admin$/.test(role) && role !== 'roles/cloudbuild.builds.editor')).toEqual([]);
 });
 
+test('the role that people are told to grant has the name that it is made with', () => {
+  const name = nameOf('worker-role', {}, { ...PLACE, instance: 'mayfly' });
+  expect(sitesRoleIn(PLACE.project)).toBe(`projects/${PLACE.project}/roles/${name}`);
+});
+
 test('what doctor says the worker needs on the project is what the table grants it', () => {
-  const { 'roles/run.admin': onCloudRun, ...others } = PROJECT_PERMISSIONS;
+  const { sites: onCloudRun, ...others } = PROJECT_PERMISSIONS;
   expect(SITES_PERMISSIONS).toEqual(expect.arrayContaining([...onCloudRun]));
   const granted = GRANTS.filter(({ to, scope }) => to === 'worker' && scope.on === 'project').map(({ role }) => role);
   expect(granted.filter((role) => role !== 'sites').sort()).toEqual(Object.keys(others).sort());

@@ -126,7 +126,7 @@ test('a rate that was exceeded for a moment is waited for', async () => {
 test('a permission that is missing: the role and the command that grants it', async () => {
   using _withheld = w.google.cloud.faults.withhold('run.services.create');
   expect(await failing(await good())).toMatchInlineSnapshot(
-    `"Google Cloud does not let Mayfly create or change a site: its identity lacks the role \`roles/run.admin\`. Once the operator has granted it with \`gcloud projects add-iam-policy-binding mayfly-test --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=roles/run.admin\`, \`/preview deploy\` tries again."`,
+    `"Google Cloud does not let Mayfly create or change a site: its identity lacks the role \`projects/mayfly-test/roles/mayfly.sites\`. Once the operator has granted it with \`gcloud projects add-iam-policy-binding mayfly-test --member=serviceAccount:mayfly-gate@mayfly-test.iam.gserviceaccount.com --role=projects/mayfly-test/roles/mayfly.sites\`, \`/preview deploy\` tries again."`,
   );
 });
 

@@ -5,11 +5,14 @@ export type Asking = Pick<Attempt, 'project' | 'account'>;
 /** What is asked for. */
 export type Asked = Pick<Attempt, 'action' | 'region'>;
 
-/** Of Cloud Run: the least of Google's own roles that lets the gate in. */
+/** Full name of the role that `npm run platform` makes for the worker on Cloud Run, unless its settings choose another. */
+export const sitesRoleIn = (project: string): string => `projects/${project}/roles/mayfly.sites`;
+
+/** Of Cloud Run: none of Google's own roles has so little. */
 export const askingRun = (asking: Asking, asked: Asked): Attempt => ({
   ...onProject(asking, asked),
   api: 'run.googleapis.com',
-  role: 'roles/run.admin',
+  role: sitesRoleIn(asking.project),
 });
 
 export const askingObjects = (asking: Asking, asked: Asked): Attempt => ({

@@ -74,10 +74,12 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
     if (!plan.service) return;
     const { revision } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
-    // By region: what moves to another one is made there before it goes here. One that is replaced would go first, having one name.
+    // By region, and left alone when no longer declared: a site that moves is made in the other region, and visitors have the first until
+    // they have that. What nobody has any more is removed by its name: src/provision/targets/gcp/stocks.ts.
     const service = new Service(`site-${region}`, serviceArgs(plan, plan.service, { image, databaseUrl: database?.url }), {
       provider: google,
       customTimeouts: PATIENCE,
+      retainOnDelete: true,
     });
     declareInvoker(plan.service.gate, service, { name: `gate-${region}`, provider: google });
   };
@@ -102,7 +104,7 @@ function declareInvoker(gate: string, service: Service, { name, provider }: { na
       member: `serviceAccount:${gate}`,
     },
     // What is granted on a service goes with it; taking it away first could fail on one that is gone.
-    { provider, deletedWith: service },
+    { provider, deletedWith: service, retainOnDelete: true },
   );
 }
 

@@ -7,6 +7,8 @@ import type { ArtefactUsers } from './provision/artefact-users.ts';
 import { findLeash } from './provision/leash.ts';
 import { type Google, openGoogle } from './provision/targets/gcp/google.ts';
 import { openGcp } from './provision/targets/gcp/open.ts';
+import type { SiteRow } from './provision/targets/gcp/target.ts';
+import type { Site } from './site/site.ts';
 
 /** Where Google Cloud is, for tests: the one address of all its APIs, and the provider that is attached in place of Google's own. */
 export type GoogleStandIn = { readonly endpoint: URL; readonly provider: string };
@@ -56,6 +58,7 @@ async function openWork({ config, stores, options, google, identity }: Opening, 
       google,
       wrap: leash,
       call: (origin, path) => callAsGate(identity, new URL(path, origin)),
+      rowOf: async (site) => rowOf(await store.sites.find(site)),
       check: store.leases.check,
       ...(healthMs === undefined ? {} : { limitMs: healthMs }),
       log,
@@ -64,6 +67,9 @@ async function openWork({ config, stores, options, google, identity }: Opening, 
   );
   return { target, stocks, artefacts: IMAGES_GO_WITH_SITES, leash, openBuilder: async (_, onto) => onto.use(await openBuilder()) };
 }
+
+const rowOf = (site: Site | undefined): SiteRow | undefined =>
+  site && { region: site.region, origin: site.live?.served.kind === 'remote' ? site.live.served.origin : null };
 
 /** What sites rest on is in their region, and the target's to keep or to remove. */
 const IMAGES_GO_WITH_SITES: Pick<ArtefactUsers, 'use' | 'useOnly' | 'removeUnused'> = {

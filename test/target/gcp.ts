@@ -6,6 +6,8 @@ import { pino } from 'pino';
 import { inject } from 'vitest';
 import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
 import { type Gcp, openGcp } from '../../src/provision/targets/gcp/open.ts';
+import type { SiteRow } from '../../src/provision/targets/gcp/target.ts';
+import type { SiteId } from '../../src/site/identity.ts';
 import type { DatabaseWish, DeployOrder, FolderArtefact, Held, ImageArtefact } from '../../src/site/ports.ts';
 import type { Served } from '../../src/site/site.ts';
 import type { OrderPart } from '../contract/target.ts';
@@ -63,6 +65,7 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
   const provider = opening.use(await openGcpProvider(cloud, options));
   const logLines: Record<string, unknown>[] = [];
   const log = pino({ level: 'info' }, { write: (line) => void logLines.push(JSON.parse(line)) });
+  const rows = new Map<SiteId, SiteRow>();
   const asGate = (origin: string) => ({ 'x-serverless-authorization': `Bearer ${tokens.identity(platform.gate, origin)}` });
   const gcp = await openGcp(
     {
@@ -81,6 +84,7 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
       google: opening.use(openGoogle({ project: platform.project, endpoint: google.endpoint })),
       wrap: 'bubblewrap',
       call: async (origin, path) => (await fetch(new URL(path, origin), { headers: asGate(origin) })).status,
+      rowOf: async (site) => rows.get(site),
       check: settings.check ?? (async () => undefined),
       ...(settings.limitMs === undefined ? {} : { limitMs: settings.limitMs }),
       log,
@@ -88,8 +92,19 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     opening,
   );
   const opened = opening.move();
+  const target: GcpWorld['target'] = {
+    ...gcp.target,
+    // As rows are written: where it is being put up, then what is live.
+    async deploy(held, order, watch) {
+      rows.set(order.site, { region: order.region, origin: rows.get(order.site)?.origin ?? null });
+      const served = await gcp.target.deploy(held, order, watch);
+      if (served.kind === 'remote') rows.set(order.site, { region: order.region, origin: served.origin });
+      return served;
+    },
+  };
   return {
     ...gcp,
+    target,
     google,
     provider,
     instance,

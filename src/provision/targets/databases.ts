@@ -35,12 +35,20 @@ export interface SiteDatabases extends AsyncDisposable {
 
 /** The port at which an app finds its database inside its sandbox. */
 export const DATABASE_PORT = 5432;
+/** A server that does not answer in a region that is down; and a turn at one that is busy. */
+const CONNECT_MS = 30_000;
 /** What a site's role may take. `temp_file_limit` is in kB. */
 const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tempKb: 1_048_576 };
 
 export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteDatabases> {
   const { adminUrl, instance, passwordKey, seenAt = `127.0.0.1:${DATABASE_PORT}`, log } = options;
-  const pool = new pg.Pool({ connectionString: adminUrl, max: 4, application_name: 'mayfly-sites', idleTimeoutMillis: 10_000 });
+  const pool = new pg.Pool({
+    connectionString: adminUrl,
+    max: 4,
+    application_name: 'mayfly-sites',
+    idleTimeoutMillis: 10_000,
+    connectionTimeoutMillis: CONNECT_MS,
+  });
   // A connection that breaks while nobody uses it is replaced by the pool.
   pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
   const rights = await readRights(pool).catch(async (error: unknown) => {

@@ -46,7 +46,7 @@ type SiteIn = { readonly instance: string; readonly site: SiteId; readonly regio
 export interface CloudBuilds {
   /** @returns the build's name, `projects/P/locations/R/builds/ID` */
   start(region: string, build: Build): Promise<string>;
-  /** Resolves once it is over, however; cancels it when the signal is aborted, or when it never ends. */
+  /** Resolves once it is over, however; cancels it when the signal is aborted, when it never ends, or when Google does not tell. */
   end(name: string, watch: { readonly signal: AbortSignal; readonly limitS: number; readonly waits: () => void }): Promise<Build>;
   /** Idempotent, and quiet about what can't be: a build has limits of its own. */
   cancel(name: string): Promise<void>;
@@ -70,7 +70,10 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
     await (await google.builds()).cancelBuild({ name }, { timeout: CANCEL_MS }).catch(() => undefined);
   };
   const going: CloudBuilds['going'] = async ({ instance, site, region }) => {
-    const filter = [...siteTags({ instance, site }).map((tag) => `tags="${tag}"`), '(status="QUEUED" OR status="WORKING")'].join(' AND ');
+    const filter = [
+      ...siteTags({ instance, site }).map((tag) => `tags="${tag}"`),
+      '(status="PENDING" OR status="QUEUED" OR status="WORKING")',
+    ].join(' AND ');
     const found: Build[] = [];
     const client = await google.builds();
     for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, PAGES))
@@ -91,6 +94,7 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
       const limitMs = times.giveUpMs ?? (limitS + QUEUE_S) * 1000 + GRACE_MS;
       let heard = started;
       let toldWaits = false;
+      let over = false;
       try {
         for (;;) {
           const passed = performance.now() - started;
@@ -105,7 +109,10 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
           );
           if (build !== undefined) heard = performance.now();
           const status = statusOf(build ?? {});
-          if (build !== undefined && ENDED.includes(status)) return build;
+          if (build !== undefined && ENDED.includes(status)) {
+            over = true;
+            return build;
+          }
           if (passed > limitMs) return { ...build, status: 'TIMEOUT' };
           if (!toldWaits && status === 'QUEUED' && passed > LOOK_MS.later) {
             toldWaits = true;
@@ -113,8 +120,8 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
           }
         }
       } finally {
-        // An end that we have seen takes no harm of it, and is not asked about.
-        if (signal.aborted || performance.now() - started > limitMs) await cancel(name);
+        // Nobody waits for it any more, whatever the reason.
+        if (!over) await cancel(name);
       }
     },
     going,

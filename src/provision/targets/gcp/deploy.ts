@@ -115,9 +115,9 @@ async function explain(parts: DeployParts, { order, watch }: Deploying, error: u
   return explainEngine(error, parts.asking, order.region);
 }
 
-/** Removes a service of which no revision ever answered, unless somebody else has the site by now. */
+/** Removes a service of which no revision ever answered, also where a site that is live elsewhere was to move, unless somebody else has the site by now. */
 async function clearAway({ services, isLost }: DeployParts, { order, held }: Deploying): Promise<void> {
-  if (order.live !== null || (await isLost())) return;
+  if (await isLost()) return;
   try {
     const there = await services.find(order.region, order.site);
     if (there !== undefined && !there.wasReady) await services.remove(there, held.signal);

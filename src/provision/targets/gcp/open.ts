@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import type { SiteId } from '../../../site/identity.ts';
 import type { Held, ImageArtefact, Stock, Target } from '../../../site/ports.ts';
 import type { Builder } from '../../build.ts';
 import { pulumiCliRoot } from '../../pulumi-cli.ts';
@@ -11,6 +12,7 @@ import { lookAtDatabases } from '../database-names.ts';
 import { ourStacks } from '../our-stacks.ts';
 import { attemptsOf } from './attempts.ts';
 import { openGcpBuilder } from './build.ts';
+import { openCloudBuilds } from './cloud-build.ts';
 import type { Google } from './google.ts';
 import { openImages } from './images.ts';
 import { openCloudLogs } from './logs.ts';
@@ -19,7 +21,7 @@ import { openSiteServices } from './services.ts';
 import { openSiteSources } from './sources.ts';
 import type { BuildPlatform } from './steps.ts';
 import { openRegionStock, type StockParts } from './stocks.ts';
-import { openGcpTarget, type SitePlatform, stackStock } from './target.ts';
+import { openGcpTarget, type SitePlatform, type SiteRow, stackStock } from './target.ts';
 
 export type GcpOptions = {
   readonly instance: string;
@@ -43,6 +45,7 @@ export type GcpOptions = {
   readonly google: Google;
   readonly wrap: Launcher['wrap'];
   readonly call: (origin: string, path: string) => Promise<number | null>;
+  readonly rowOf: (site: SiteId) => Promise<SiteRow | undefined>;
   readonly check: (held: Held) => Promise<void>;
   readonly limitMs?: number;
   readonly log: Logger;
@@ -69,7 +72,7 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
       log,
     }),
   );
-  const { services, stocks: regional } = openRegionStocks(options, databases);
+  const { services, stocks: regional } = openRegionStocks(options, databases, options.check);
   const stacks = opening.use(await openPulumi(options));
   const attach = pulumi.attach === null ? [] : [pulumi.attach];
   const target = openGcpTarget({ ...options, asking, logs, services, databases, stacks, attach, stocks: regional });
@@ -94,14 +97,17 @@ export function lookAtGcp({ pulumiUrl, log, ...options }: Looking): Readonly<Rec
       drop: () => Promise.reject(new Error('Nothing is changed from beside')),
     }),
   };
-  const { stocks } = openRegionStocks(options, databases);
+  const { stocks } = openRegionStocks(options, databases, NOBODYS);
   const survey = async () => ourStacks(await stackNames({ pulumiUrl, log }), 'gcp', instance);
   return { stacks: { survey }, ...Object.fromEntries(stocks.map((stock) => [stock.region, stock])) };
 }
 
+const NOBODYS = (): Promise<void> => Promise.reject(new Error('Nothing is changed from beside'));
+
 function openRegionStocks(
   { google, instance, platform }: Pick<GcpOptions, 'google' | 'instance' | 'platform'>,
   databases: StockParts['databases'],
+  check: StockParts['check'],
 ) {
   const asking = { project: platform.project, account: google.account };
   const services = openSiteServices({ google, instance, asking });
@@ -109,6 +115,8 @@ function openRegionStocks(
     instance,
     services,
     databases,
+    check,
+    builds: openCloudBuilds(google),
     server: serverOf(platform),
     regions: Object.keys(platform.regions),
     images: openImages(google, { platform, instance }),

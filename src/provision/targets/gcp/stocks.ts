@@ -1,7 +1,8 @@
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
-import type { Found, Stock } from '../../../site/ports.ts';
+import type { Found, Held, Stock, Watch } from '../../../site/ports.ts';
 import type { SiteDatabases } from '../databases.ts';
 import type { Attempts } from './attempts.ts';
+import type { CloudBuilds } from './cloud-build.ts';
 import type { Images } from './images.ts';
 import { ownerOfPackage } from './names.ts';
 import type { SiteService, SiteServices } from './services.ts';
@@ -11,7 +12,7 @@ import type { SiteSources } from './sources.ts';
 export interface RegionStock extends Stock {
   readonly region: string;
   /** Removes what this service, which may be in another region, does not rest on: databases of seeds that have changed, older images. */
-  keepOnly(site: SiteId, service: SiteService): Promise<void>;
+  keepOnly(held: Held, site: SiteId, service: SiteService): Promise<void>;
 }
 
 export type StockParts = {
@@ -24,37 +25,67 @@ export type StockParts = {
   readonly regions: readonly string[];
   readonly images: Pick<Images, 'keepOnly' | 'packages'>;
   readonly sources: SiteSources;
-  readonly attempts: Pick<Attempts, 'images'>;
+  readonly builds: Pick<CloudBuilds, 'cancelAll'>;
+  readonly attempts: Pick<Attempts, 'images' | 'builds'>;
+  /** `store.leases.check`. */
+  readonly check: (held: Held) => Promise<void>;
 };
 
-export function openRegionStock(region: string, { instance, services, databases, sources, server, ...parts }: StockParts): RegionStock {
+export function openRegionStock(
+  region: string,
+  { instance, services, databases, sources, builds, server, ...parts }: StockParts,
+): RegionStock {
   const tellsOfDatabases = parts.regions.find((one) => server(one) === server(region)) === region;
   const { attempts } = parts;
   const images: StockParts['images'] = {
     keepOnly: (...of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.keepOnly(...of)),
     packages: (of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.packages(of)),
   };
-  const dropDatabases = async (site: SiteId, keep: string | null): Promise<void> => {
+  const cancelBuilds = (site: SiteId): Promise<void> =>
+    attempts.builds({ region, trust: 'trusted' }, () => builds.cancelAll({ instance, site, region }));
+  const dropDatabases = async (site: SiteId, keep: string | null, guard: Guard): Promise<void> => {
     const here = await databases.of(region);
-    for (const { name, site: of } of await here.list()) if (of === site && name !== keep) await here.drop(name);
+    for (const { name, site: of } of await here.list()) {
+      if (of !== site || name === keep) continue;
+      await guard();
+      await here.drop(name);
+    }
   };
+  /** Whoever has the site next may have begun: what is done without the lease would be done to theirs. */
+  const guarding =
+    (held: Held, { signal }: Pick<Watch, 'signal'>): Guard =>
+    async () => {
+      signal.throwIfAborted();
+      await parts.check(held);
+    };
   return {
     region,
-    async keepOnly(site, service) {
+    async keepOnly(held, site, service) {
+      const guard = guarding(held, held);
       const isHere = service.region === region;
       const { DATABASE_URL: url } = service.env;
       const isServedHere = url !== undefined && (isHere || server(service.region) === server(region));
-      await dropDatabases(site, isServedHere ? new URL(url).pathname.slice(1) : null);
+      await dropDatabases(site, isServedHere ? new URL(url).pathname.slice(1) : null, guard);
+      // Before the images: what is still built would come after them.
+      if (!isHere) await cancelBuilds(site);
+      await guard();
       await images.keepOnly(site, region, isHere ? service.image : null);
       if (isHere) return;
       const left = await services.find(region, site);
-      if (left !== undefined) await services.remove(left, AbortSignal.timeout(ELSEWHERE_MS));
+      await guard();
+      if (left !== undefined) await services.remove(left, AbortSignal.any([held.signal, AbortSignal.timeout(ELSEWHERE_MS)]));
     },
-    async destroy(_, site, { signal }) {
+    async destroy(held, site, { signal }) {
+      const guard = guarding(held, { signal });
+      await guard();
+      await cancelBuilds(site);
       const service = await services.find(region, site);
+      await guard();
       if (service !== undefined) await services.remove(service, signal);
-      await dropDatabases(site, null);
+      await dropDatabases(site, null, guard);
+      await guard();
       await images.keepOnly(site, region, null);
+      await guard();
       await sources.remove(region, site);
     },
     async survey() {
@@ -76,11 +107,13 @@ export function openRegionStock(region: string, { instance, services, databases,
   };
 }
 
+type Guard = () => Promise<void>;
+
 function foundIn(instance: string, name: string): readonly Found[] {
   const owner = ownerOfPackage(instance, name);
   if (owner === 'another') return [];
   return [{ kind: 'image', name, site: owner === 'unknown' ? null : toSiteId(owner.site) }];
 }
 
-/** A site that has moved left a service behind only when Pulumi's state was lost. */
+/** A service is gone in seconds; a region that is down must not hold up another's sites for longer. */
 const ELSEWHERE_MS = 60_000;

@@ -41,12 +41,17 @@ export type GcpTargetOptions = {
   readonly asking: Asking;
   /** Asks the site as the gate does. @returns the status, or null where we are not let in */
   readonly call: (origin: string, path: string) => Promise<number | null>;
+  /** What visitors have by now, as the site's row has it; undefined when there is no such row. */
+  readonly rowOf: (site: SiteId) => Promise<SiteRow | undefined>;
   /** `store.leases.check`. */
   readonly check: (held: Held) => Promise<void>;
   /** Milliseconds from the end of the build until the site has to answer; ten minutes unless given. */
   readonly limitMs?: number;
   readonly log: Logger;
 };
+
+/** `region`: where it is, or is being put up; `origin`: what is live, which may still be in the region that it leaves. */
+export type SiteRow = { readonly region: string; readonly origin: string | null };
 
 type Verb = 'up' | 'refresh' | 'destroy';
 type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
@@ -88,16 +93,24 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
 
   /** Sites whose stack was there when we last looked; only a guess that saves a look. */
   const known = new Set<SiteId>();
-  /** Where they are, as far as we know. */
-  const places = new Map<SiteId, string>();
+  /** Where something of them may be, beside where they are. */
+  const touched = new Map<SiteId, Set<string>>();
+  const touch = (site: SiteId, ...where: readonly string[]): void =>
+    void touched.set(site, new Set([...(touched.get(site) ?? []), ...where]));
 
+  /** What visitors have, in whatever region; a region that is not its own may be down. */
   const find = async (site: SiteId): Promise<SiteService | undefined> => {
-    const first = places.get(site);
-    const order = first === undefined ? regions : [first, ...regions.filter((region) => region !== first)];
-    for (const region of order) {
-      const service = await services.find(region, site);
-      if (service !== undefined) return service;
+    const row = await options.rowOf(site);
+    if (row === undefined) return undefined;
+    if (row.origin === null) return services.find(row.region, site);
+    let failed: { readonly error: unknown } | undefined;
+    for (const region of new Set([row.region, ...(touched.get(site) ?? []), ...regions])) {
+      const service = await services.find(region, site).catch((error: unknown) => {
+        failed ??= { error };
+      });
+      if (service?.origin === row.origin) return service;
     }
+    if (failed) throw failed.error;
     return undefined;
   };
 
@@ -111,6 +124,8 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     async deploy(held, order, watch) {
       await order.prepared;
       const { site, region, live } = order;
+      touch(site, region);
+      const before = await options.rowOf(site);
       using limit = limitAfterBuild(order, options.limitMs ?? LIMIT_MS);
       const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
       const operation = { held, site, watch: limited };
@@ -126,7 +141,8 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       );
       await faultPoint('up-returned');
       known.add(site);
-      places.set(site, region);
+      // It has moved, and nothing but what it left tells from where.
+      if (before?.origin && before.origin !== origin) touch(site, ...regions);
       return { kind: 'remote', origin };
     },
     async settle(held, site, keep) {
@@ -134,17 +150,21 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       const service = keep === null ? undefined : await find(site);
       // Cloud Run serves one revision and keeps the others asleep; only what they alone rested on is to be removed.
       if (service === undefined || service.revision !== keep?.toLowerCase()) return;
-      await Promise.all(
-        stocks.map(async (stock) => {
-          if (service.region === stock.region) return stock.keepOnly(site, service);
-          // What the site left when it moved goes with its end at the latest: a region that is down must not hold up another's sites.
-          await stock.keepOnly(site, service).catch((err: unknown) => log.warn({ err, site, region: stock.region }, 'not tidied up'));
-        }),
+      const left = touched.get(site) ?? new Set<string>();
+      const tidied = await eachOf(
+        stocks.filter(({ region }) => region === service.region || left.has(region)),
+        (stock) => stock.keepOnly(held, site, service),
       );
+      await check(held);
+      for (const { region, failed } of tidied) {
+        if (failed === undefined) left.delete(region);
+        else if (region === service.region) throw failed.error;
+        // Tried again with the next launch, and at the end: a region that is down must not keep another's sites from visitors.
+        else log.warn({ err: failed.error, site, region }, 'not tidied up');
+      }
     },
     async destroy(held, site, { signal }) {
       known.delete(site);
-      places.delete(site);
       const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
       const failed = await operate('destroy', { held, site, watch }, nothingIn(regions[0] ?? '')).then(
         () => undefined,
@@ -153,8 +173,18 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       signal.throwIfAborted();
       await check(held);
       // What the state does not know (it was lost, or the engine died between deed and record) is found by its name and label.
-      await Promise.all(stocks.map((stock) => stock.destroy(held, site, { signal })));
+      const row = await options.rowOf(site);
+      const removed = await eachOf(stocks, (stock) => stock.destroy(held, site, { signal }));
+      signal.throwIfAborted();
+      await check(held);
       if (failed) throw failed.error;
+      for (const { region, failed: there } of removed) {
+        if (there === undefined) continue;
+        if (region === row?.region || touched.get(site)?.has(region)) throw there.error;
+        // Nothing of it is known to be there: what is all the same is found by its label once the region answers, the site having ended.
+        log.warn({ err: there.error, site, region }, 'not looked whether anything is left');
+      }
+      touched.delete(site);
     },
     // Instances end by themselves when nobody calls; there is nothing that could be stopped.
     sleep: async (site) => (await find(site)) !== undefined,
@@ -185,6 +215,17 @@ export const stackStock = (target: Pick<Target, 'destroy' | 'discard'>, stacks: 
   ...target,
   survey: async (): Promise<readonly Found[]> => ourStacks(await stacks.list(), 'gcp', instance),
 });
+
+/** All of them to their end, since nothing may go on once the lease is given back. */
+const eachOf = (stocks: readonly RegionStock[], deed: (stock: RegionStock) => Promise<void>) =>
+  Promise.all(
+    stocks.map((stock) =>
+      deed(stock).then(
+        () => ({ region: stock.region, failed: undefined }),
+        (error: unknown) => ({ region: stock.region, failed: { error } }),
+      ),
+    ),
+  );
 
 type Limit = Disposable & { readonly signal: AbortSignal; readonly build: DeployOrder['build'] };
 

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
 import type { Config } from './config.ts';
 import { type Parsed, quoted, type Reader } from './config-reader.ts';
@@ -34,7 +35,7 @@ export type Platform = {
 export type GoogleConfig = {
   readonly project: string;
   readonly platform: Platform;
-  /** The file that Application Default Credentials are read from, where one is named: Pulumi's children get nothing else of our environment. */
+  /** The file of Application Default Credentials, where there is one: Pulumi's children have neither our environment nor our home. */
   readonly credentials: string | null;
 };
 /** What encrypts the secrets in Pulumi's state; null: a passphrase derived from `MAYFLY_SECRET_KEY`. */
@@ -93,7 +94,16 @@ export function readGoogle(reader: Reader, target: Config['target']): GoogleConf
     const wrong = `describes the project ${quoted(found.project)}, and GOOGLE_CLOUD_PROJECT is ${quoted(project)}`;
     reader.problem({ name: 'MAYFLY_PLATFORM', wrong, example: EXAMPLE });
   }
-  return { project, platform: found, credentials: reader.text('GOOGLE_APPLICATION_CREDENTIALS') ?? null };
+  return { project, platform: found, credentials: findCredentials(reader) };
+}
+
+/** Where Google's own libraries look: the file that is named, or else what `gcloud auth application-default login` leaves at home. */
+function findCredentials(reader: Reader): string | null {
+  const named = reader.text('GOOGLE_APPLICATION_CREDENTIALS');
+  if (named !== undefined) return named;
+  const home = reader.text('HOME');
+  const left = home === undefined ? null : join(home, '.config/gcloud/application_default_credentials.json');
+  return left !== null && existsSync(left) ? left : null;
 }
 
 /** `PULUMI_CONFIG_PASSPHRASE` or `PULUMI_SECRETS_PROVIDER`, on target `gcp`. */

@@ -12,9 +12,12 @@ import { openStacks } from './stack.ts';
  */
 export async function stackNames({
   pulumiUrl,
+  credentials = null,
   log,
 }: {
   readonly pulumiUrl: string | null;
+  /** File of Google's credentials, for a state in one of its buckets. */
+  readonly credentials?: string | null;
   readonly log: Logger;
 }): Promise<readonly string[]> {
   if (pulumiUrl === null) return [];
@@ -27,6 +30,7 @@ export async function stackNames({
     await using stacks = await openStacks({
       backendUrl: pulumiUrl,
       passphraseFile,
+      plugins: credentials === null ? undefined : { credentials },
       cliRoot: pulumiCliRoot(),
       folder,
       wrap: 'setpriv',

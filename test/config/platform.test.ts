@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -153,4 +153,20 @@ test('Pulumi’s secrets are encrypted by what is said, and a passphrase is neve
 test('a region without a database of its own needs no server for them', () => {
   const environment = withPlatform({ regions: { 'europe-west1': region(null) } });
   expect(problemsOf({ ...environment, MAYFLY_PREVIEW_DATABASE_URL: undefined })).toEqual([]);
+});
+
+test('credentials that gcloud has left at home are found, as by Google’s own libraries; a file that is named comes first', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'mayfly-home-'));
+  try {
+    const credentials = (environment: Environment) => loadConfig({ ...google, HOME: home, ...environment }).google?.credentials;
+    expect(credentials({})).toBeNull();
+    await mkdir(join(home, '.config/gcloud'), { recursive: true });
+    const left = join(home, '.config/gcloud/application_default_credentials.json');
+    await writeFile(left, '{}');
+    expect(credentials({})).toBe(left);
+    expect(credentials({ GOOGLE_APPLICATION_CREDENTIALS: '/run/key.json' })).toBe('/run/key.json');
+    expect(loadConfig(google).google?.credentials).toBeNull();
+  } finally {
+    await rm(home, { recursive: true });
+  }
 });

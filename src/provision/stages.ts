@@ -41,7 +41,9 @@ export type StagesOptions = {
 /** A seed is run as one text, which PostgreSQL and we hold in memory. */
 const MAX_SEED_MIB = 64;
 
-type Parts = Pick<StagesOptions, 'store' | 'facts' | 'source' | 'target' | 'dataDir' | 'policy' | 'idleMs' | 'url' | 'log'> & {
+type Parts = Pick<StagesOptions, 'facts' | 'source' | 'dataDir' | 'policy' | 'idleMs' | 'url' | 'log'> & {
+  readonly store: Pick<Store, 'apply'> & { readonly repositories: Pick<Store['repositories'], 'find'> };
+  readonly target: Pick<Target, 'prepare' | 'deploy'>;
   readonly sources: Pick<Sources, 'fetch'>;
   readonly builder: Pick<Builder, 'ensureArtefact'>;
   readonly use: (site: SiteId, launch: LaunchId, key: string) => Promise<void>;
@@ -82,9 +84,10 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   run.hide(secretsIn(config.env));
   const database = await wishDatabase(parts, snapshot, config);
 
-  await mustBeApproved(parts, run, repository);
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
-  const deploy = (region: string): Promise<Served> => {
+  const deploy = async (region: string): Promise<Served> => {
+    // Also before another region, which may be minutes later: what a seed says is run while the build goes on.
+    await mustBeApproved(parts, run, repository);
     const order: DeployOrder = {
       site: site.id,
       pull: site.pull,
@@ -93,6 +96,7 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
       prepared: preparing.done,
       async build() {
         watch.entered('build');
+        await mustBeApproved(parts, run, repository);
         const artefact = await build(parts, { run, repository, snapshot, config, region });
         await faultPoint('built');
         watch.entered('deploy');

@@ -160,6 +160,11 @@ async function rest(parts: CommandParts, { event, given }: Asking, wish: 'sleep'
   const applied = await carryOut(parts, { site, given }, { type: 'restAsked', by: given.by.login, order: orderOf(given) });
   if (isLater(applied, 'rest', given)) return came('overtaken');
   try {
+    // What runs elsewhere is put to sleep there, by nobody's order; a wake is a visit of ours, which may not be let in.
+    if (site.live.served.kind === 'remote') {
+      if (wish === 'wake') await parts.running.wake(site.id, site.live.revision);
+      return came('rests-by-itself');
+    }
     const hasProcesses = await parts.running[wish](site.id, site.live.revision);
     return came(!hasProcesses ? 'only-files' : wish === 'sleep' ? 'asleep' : 'awake');
   } catch (error) {

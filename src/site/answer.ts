@@ -44,6 +44,7 @@ export const ANSWERS = {
   'only-files': { outcome: 'done', sentence: 'the preview is made of files alone: nothing of it runs.' },
   asleep: { outcome: 'done', sentence: 'it sleeps. The next visitor wakes it.' },
   awake: { outcome: 'done', sentence: 'it is awake.' },
+  'rests-by-itself': { outcome: 'done', sentence: 'it sleeps by itself, some minutes after its last visitor, and the next one wakes it.' },
   'did-not-wake': { outcome: 'refused', sentence: 'the app did not start. `{word} logs app` shows what it said.' },
   'region-noted': { outcome: 'done', sentence: 'the next launch is in {region}.' },
   'region-here': { outcome: 'done', sentence: '{region} is noted. Previews run on this machine, whatever their region.' },

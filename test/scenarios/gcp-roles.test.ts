@@ -34,6 +34,9 @@ test('on Google Cloud gate and worker are on hosts of their own: a site is put u
   for (const wish of ['sleep', 'wake']) {
     const asked = await w.forge.comment(pull, 'dev', `/preview ${wish}`);
     await until(`the receipt of ${wish}`, () => receipts(asked).at(-1) === '+1');
+    // Neither is ours to do there.
+    const told = `\`/preview ${wish}\` by dev: it sleeps by itself, some minutes after its last visitor`;
+    await until(`the answer to ${wish}`, () => w.comment(pull).includes(told));
   }
   await w.forge.close(pull);
   await w.reaches(pull, 'ended');

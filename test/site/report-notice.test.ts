@@ -51,6 +51,7 @@ test('every answer that needs words has them', () => {
     done: the preview is made of files alone: nothing of it runs.
     done: it sleeps. The next visitor wakes it.
     done: it is awake.
+    done: it sleeps by itself, some minutes after its last visitor, and the next one wakes it.
     refused: the app did not start. \`/preview logs app\` shows what it said.
     done: the next launch is in eu-frankfurt.
     done: eu-frankfurt is noted. Previews run on this machine, whatever their region.

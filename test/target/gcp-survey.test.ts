@@ -4,14 +4,19 @@ import { gcpLabels, gcpServiceName } from '../../infra/labels.ts';
 import { packageName } from '../../src/provision/targets/gcp/names.ts';
 import { toSiteId } from '../../src/site/identity.ts';
 import type { DeployOrder, Found } from '../../src/site/ports.ts';
+import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
 import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
 import { hold } from './local.ts';
 
 const OTHER = 'europe-west3';
 let w: GcpWorld;
+let lost = false;
 beforeAll(async () => {
-  w = await openGcpWorld({ regions: [REGION, OTHER], patienceMs: 60 });
+  const check = async (): Promise<void> => {
+    if (lost) throw new Fault('lease-lost');
+  };
+  w = await openGcpWorld({ regions: [REGION, OTHER], patienceMs: 60, check });
 });
 afterAll(() => w[Symbol.asyncDispose]());
 
@@ -105,4 +110,74 @@ test('a region that is down hides nothing of the others', async () => {
   using _down = w.google.cloud.faults.regionDown(OTHER);
   await expect(w.stocks[OTHER]?.survey()).rejects.toThrow('google-unreachable');
   await w.stocks[REGION]?.survey();
+});
+
+test('a region that is down keeps no site elsewhere from its end; its own does', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
+  await w.target.deploy(hold(), order, watching());
+  const other = site();
+  const there = w.order({ site: other, artefact: await artefactOf(other, 'there', OTHER), region: OTHER });
+  await w.target.deploy(hold(), there, watching());
+  {
+    using _down = w.google.cloud.faults.regionDown(OTHER);
+    await w.target.destroy(hold(), of, watching());
+    await expect(w.target.destroy(hold(), other, watching())).rejects.toThrow('google-unreachable');
+  }
+  expect([await w.found(order), await w.found(there)]).toEqual([[], ['image', 'service']]);
+  await w.target.destroy(hold(), other, watching());
+  expect(await w.found(there)).toEqual([]);
+});
+
+test('a site moves out of a region that is down; visitors keep the first until they have the second', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here'), database: await w.seed('create table a (b int)') });
+  const first = await w.target.deploy(hold(), order, watching());
+  const next = nextRevision(order, { artefact: await artefactOf(of, 'there', OTHER), region: OTHER });
+  {
+    using _down = w.google.cloud.faults.regionDown(REGION);
+    const served = await w.target.deploy(hold(), next, watching());
+    expect([await w.visit(first), await w.visit(served)]).toEqual(['here', 'there']);
+    await w.target.settle(hold(), of, next.revision);
+    expect(await w.target.sleep(of, next.revision)).toBe(true);
+  }
+  await w.target.settle(hold(), of, next.revision);
+  expect(kindsOf((await w.stocks[REGION]?.survey()) ?? [], order)).not.toContain('service');
+  await w.target.destroy(hold(), of, watching());
+  expect(await w.found(order)).toEqual([]);
+});
+
+test('a move that fails leaves nothing where it went, and what was live is still what is asked about', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
+  const first = await w.target.deploy(hold(), order, watching());
+  const push = { files: { 'server.js': 'process.exit(3)' }, command: 'node server.js', region: OTHER };
+  const image = await w.google.push({ ...push, package: packageName(labelsOf(w.instance, of)) });
+  const next = nextRevision(order, { artefact: { key: image, image, detected: 'a test' }, region: OTHER });
+  await expect(w.target.deploy(hold(), next, watching())).rejects.toThrow('start-failed');
+  await w.target.settle(hold(), of, order.revision);
+  expect(kindsOf((await w.stocks[OTHER]?.survey()) ?? [], order)).toEqual([]);
+  using _down = w.google.cloud.faults.regionDown(OTHER);
+  expect([await w.visit(first), await w.target.sleep(of, order.revision)]).toEqual(['here', true]);
+  await w.target.appLog(of, 10);
+});
+
+test('whoever has the site next finds what it rests on: nothing is removed once the lease is lost', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
+  await w.target.deploy(hold(), order, watching());
+  const before = w.google.cloud.runner;
+  w.google.cloud.runner = {
+    ...before,
+    async onDelete(service) {
+      lost = true;
+      await before.onDelete(service);
+    },
+  };
+  await expect(w.target.destroy(hold(), of, watching())).rejects.toThrow('lease-lost');
+  w.google.cloud.runner = before;
+  lost = false;
+  expect(await w.found(order)).toEqual(['image']);
+  await w.target.destroy(hold(), of, watching());
+  expect(await w.found(order)).toEqual([]);
 });

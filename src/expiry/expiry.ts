@@ -6,6 +6,7 @@ import type { Deliveries, Facts, Voice } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
 import { type Loop, pause } from './clock.ts';
 import { type Memory, planForge, planNewcomers, planRepository } from './forges.ts';
+import { type Grace, openGrace } from './grace.ts';
 import { removeOldLogs } from './old-logs.ts';
 import { planOrphans, type Stocks } from './orphans.ts';
 import { carryOut, type Deed, type Done, type Finding, NOT_COMPARED } from './plan.ts';
@@ -85,8 +86,9 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   const forges = () => [...parts.links.keys()];
   const wake = { intake: queues.intake.nudge, provision: queues.provision.nudge, report: queues.report.nudge, maxSites, forges };
   const tell = openTelling(parts);
-  const orphans = () =>
-    planOrphans(store, { stocks: parts.stocks, where: parts.where ?? HERE, instead: parts.instead?.orphans ?? null, log });
+  const orphans = (grace: Grace | null) =>
+    planOrphans(store, { stocks: parts.stocks, where: parts.where ?? HERE, instead: parts.instead?.orphans ?? null, grace, log });
+  const patient = openGrace(() => performance.now());
   const memory: Memory = { looks: new Map(), unreached: new Map() };
   let pace = (steps: number): number => Math.min(spread(steps), CATCH_UP_PAUSE_MS);
   const forgeRound = async (signal: AbortSignal): Promise<void> => {
@@ -107,7 +109,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
   async function* everyStep(): AsyncGenerator<Step> {
     yield only(await planSweep(store, wake));
     yield* forgeSteps(parts, memory);
-    yield only(await orphans());
+    yield only(await orphans(null));
   }
   return {
     loops: ({ sweepEveryMs }) => [
@@ -118,7 +120,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
       { name: 'deliveries', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldDeliveries(parts) },
     ],
     loopsHere: (storage) => [
-      { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => tell(await carryOut(await orphans(), { signal, log })) },
+      { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => tell(await carryOut(await orphans(patient), { signal, log })) },
       { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
       { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
       { name: 'strangers', everyMs: TARGET_EVERY_MS, run: async () => tellForgotten(log, await storage?.forgetStrangers()) },

@@ -2,7 +2,8 @@ import type { Logger } from 'pino';
 import type { SiteId } from '../site/identity.ts';
 import type { Found, Stock } from '../site/ports.ts';
 import type { Store } from '../store/store.ts';
-import { type Deed, type Finding, LEFT_ALONE, NOT_COMPARED, shared } from './plan.ts';
+import type { Grace } from './grace.ts';
+import { type Deed, type Finding, LEFT_ALONE, LEFT_FOR_NOW, NOT_COMPARED, shared } from './plan.ts';
 
 type Rows = Pick<Store, 'sites' | 'leases'>;
 /** By what an operator calls them. */
@@ -14,6 +15,8 @@ export type Kept = {
   readonly where: (stock: string) => string;
   /** In place of removing, where that is for another process to do. */
   readonly instead: Deed | null;
+  /** Of what no row knows; null: it goes at once, since an operator asked. */
+  readonly grace: Grace | null;
   readonly log: Logger;
 };
 
@@ -22,11 +25,11 @@ export type Kept = {
  * operator. Nothing of a site that stands is ever found, and every deed takes the site's lease and looks again, so that a launch is never
  * disturbed.
  */
-export async function planOrphans(store: Rows, { stocks, where, instead, log }: Kept): Promise<readonly Finding[]> {
+export async function planOrphans(store: Rows, { stocks, where, instead, grace, log }: Kept): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const [name, stock] of Object.entries(stocks)) {
     try {
-      findings.push(...(await orphansIn(store, stock, where(name))));
+      findings.push(...(await orphansIn(store, { name, stock, where: where(name), grace })));
     } catch (error) {
       // One place that cannot be looked at must not keep the others from being looked at.
       log.warn({ err: error, place: name }, 'what is kept for sites could not be compared with the rows');
@@ -36,13 +39,18 @@ export async function planOrphans(store: Rows, { stocks, where, instead, log }: 
   return instead === null ? findings : findings.map((finding) => (finding.deed.run === null ? finding : { ...finding, deed: instead }));
 }
 
-async function orphansIn(store: Rows, stock: Stock, where: string): Promise<readonly Finding[]> {
+type Looking = { readonly name: string; readonly stock: Stock; readonly where: string; readonly grace: Grace | null };
+
+async function orphansIn(store: Rows, { name: place, stock, where, grace }: Looking): Promise<readonly Finding[]> {
   const seen = await stock.survey();
-  const fates = await fatesOf(store, seen);
+  const { fates, unknown, sites } = await fatesOf(store, seen);
+  const mayGo = grace?.over(place, { unknown, sites }) ?? unknown;
   if (fates.size === 0 && seen.every(({ site }) => site !== 'nobody' && site !== null)) return [];
   // A site that was ending while we looked has ended since: only what is still there once its row says so was left behind.
   const still = fates.size === 0 ? seen : await stock.survey();
-  const deeds = new Map([...fates.keys()].map((site) => [site, shared('removed', () => removeRest(store, stock, site))]));
+  const deedFor = (site: SiteId): Deed =>
+    unknown.has(site) && !mayGo.has(site) ? LEFT_FOR_NOW : shared('removed', () => removeRest(store, stock, site));
+  const deeds = new Map([...fates.keys()].map((site) => [site, deedFor(site)]));
   return still.flatMap((found): Finding[] => {
     const { kind, name, site } = found;
     const about = { kind, name, where };
@@ -53,16 +61,21 @@ async function orphansIn(store: Rows, stock: Stock, where: string): Promise<read
   });
 }
 
-/** Why what they have must go, by site, for those whose must. */
-async function fatesOf({ sites }: Rows, found: readonly Found[]): Promise<ReadonlyMap<SiteId, string>> {
+type Fates = { readonly fates: ReadonlyMap<SiteId, string>; readonly unknown: ReadonlySet<SiteId>; readonly sites: number };
+
+/** Why what they have must go, by site, for those whose must; which of them no row knows, and how many sites are there. */
+async function fatesOf({ sites }: Rows, found: readonly Found[]): Promise<Fates> {
   const fates = new Map<SiteId, string>();
+  const unknown = new Set<SiteId>();
   const owners = new Set(found.flatMap(({ site }) => (site === null || site === 'nobody' ? [] : [site])));
   for (const id of owners) {
     const row = await sites.find(id);
-    if (row === undefined) fates.set(id, `no site ${id} is known`);
-    else if (row.status === 'ended') fates.set(id, `site ${id} has ended`);
+    if (row === undefined) {
+      unknown.add(id);
+      fates.set(id, `no site ${id} is known`);
+    } else if (row.status === 'ended') fates.set(id, `site ${id} has ended`);
   }
-  return fates;
+  return { fates, unknown, sites: owners.size };
 }
 
 async function removeRest({ sites, leases }: Rows, stock: Stock, site: SiteId): Promise<boolean> {

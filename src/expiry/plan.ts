@@ -22,6 +22,8 @@ export type Deed = {
 
 /** For the operator to decide. */
 export const LEFT_ALONE: Deed = { word: 'left alone', run: null };
+/** Looked at again, and removed once it has been so for long enough: it may be the rows that are wrong. */
+export const LEFT_FOR_NOW: Deed = { word: 'left for now', run: null };
 /** Whoever had to be asked did not answer, so nothing is known to differ. */
 export const NOT_COMPARED: Deed = { word: 'not compared', run: null };
 

@@ -1,5 +1,6 @@
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GRACE_MS, type Grace, openGrace } from '../../src/expiry/grace.ts';
 import { planOrphans } from '../../src/expiry/orphans.ts';
 import { carryOut, type Finding } from '../../src/expiry/plan.ts';
 import { type SiteId, toSiteId } from '../../src/site/identity.ts';
@@ -39,8 +40,8 @@ describe('orphans', () => {
     store = await openTestStore();
   });
   afterAll(() => store[Symbol.asyncDispose]());
-  const plan = (stock: Stock, instead: Finding['deed'] | null = null) =>
-    planOrphans(store, { stocks: { target: stock }, where: () => 'here', instead, log: silent });
+  const plan = (stock: Stock, instead: Finding['deed'] | null = null, grace: Grace | null = null) =>
+    planOrphans(store, { stocks: { target: stock }, where: () => 'here', instead, grace, log: silent });
   const standing = async (): Promise<SiteId> => {
     const applied = await store.applyToPull(placeOf(++made), headSeen(made, headOf(sha('a'))));
     return applied?.site.id ?? toSiteId('none');
@@ -75,6 +76,46 @@ describe('orphans', () => {
     expect(done.map(({ outcome }) => outcome)).toEqual(['done', 'done', 'done', 'done', 'left']);
     expect(destroyed).toEqual([ended, never]);
     expect(things.map(({ name }) => name)).toEqual(['one', 'six']);
+  });
+
+  test('what no row knows is left for an hour when nobody asked, and begins anew when it was known in between', async () => {
+    let now = 0;
+    const grace = openGrace(() => now);
+    const [stands, ended, never] = [await standing(), await standing(), toSiteId(ulid())];
+    await end(ended);
+    const { stock, destroyed, things } = stockOf([
+      { kind: 'service', name: 'one', site: stands },
+      { kind: 'service', name: 'two', site: ended },
+      { kind: 'service', name: 'three', site: never },
+    ]);
+    const words = async () => (await plan(stock, null, grace)).map(({ name, deed }) => `${name} ${deed.word}`);
+    expect(await words()).toEqual(['two removed', 'three left for now']);
+    now = GRACE_MS - 1;
+    expect(await words()).toEqual(['two removed', 'three left for now']);
+    const [unknown] = things.splice(2, 1);
+    await words();
+    things.push(...(unknown ? [unknown] : []));
+    now = GRACE_MS;
+    expect(await words()).toEqual(['two removed', 'three left for now']);
+    now = 2 * GRACE_MS;
+    await carryOut(await plan(stock, null, grace), { log: silent });
+    expect(destroyed).toEqual([ended, never]);
+  });
+
+  test('where no row knows most of what is there, it stays until an operator asks: the rows may be an older copy’s', async () => {
+    let now = 0;
+    const grace = openGrace(() => now);
+    const strangers = Array.from({ length: 5 }, () => toSiteId(ulid()));
+    const { stock, destroyed } = stockOf(
+      [await standing(), ...strangers].map((site, at): Found => ({ kind: 'service', name: String(at), site })),
+    );
+    await plan(stock, null, grace);
+    now = 100 * GRACE_MS;
+    const left = await carryOut(await plan(stock, null, grace), { log: silent });
+    expect(left.map(({ finding, outcome }) => [finding.deed.word, outcome])).toEqual(strangers.map(() => ['left for now', 'left']));
+    expect(destroyed).toEqual([]);
+    await carryOut(await plan(stock), { log: silent });
+    expect(destroyed).toEqual(strangers);
   });
 
   test('whatever somebody works on is left to them', async () => {
@@ -124,7 +165,13 @@ describe('orphans', () => {
   test('a place that cannot be looked at does not keep the others from being looked at', async () => {
     const { stock } = stockOf([{ kind: 'socket', name: 'one', site: 'nobody' }]);
     const closed: Stock = { ...stock, survey: () => Promise.reject(new Error('away')) };
-    const found = await planOrphans(store, { stocks: { closed, open: stock }, where: () => 'here', instead: null, log: silent });
+    const found = await planOrphans(store, {
+      stocks: { closed, open: stock },
+      where: () => 'here',
+      instead: null,
+      grace: null,
+      log: silent,
+    });
     expect(found.map(({ kind, deed }) => [kind, deed.word])).toEqual([
       ['place', 'not compared'],
       ['socket', 'removed'],

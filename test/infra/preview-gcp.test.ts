@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gcpServiceName } from '../../infra/labels.ts';
 import { openRun } from '../doubles/google/run.ts';
 import { PROBE_FAILED, RevisionFailure } from '../doubles/google/run-types.ts';
-import { engineSaid, GATE, type InfraWorld, openInfraWorld, PROJECT } from './world.ts';
+import { engineSaid, GATE, type InfraWorld, openInfraWorld, PROJECT, REGION } from './world.ts';
 
 let w: InfraWorld;
 beforeAll(async () => {

@@ -3,6 +3,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { sha256 } from '../../src/provision/artefacts.ts';
+import { attemptsOf } from '../../src/provision/targets/gcp/attempts.ts';
+import { openCloudBuilds } from '../../src/provision/targets/gcp/cloud-build.ts';
+import { openImages } from '../../src/provision/targets/gcp/images.ts';
+import { openRegionStock } from '../../src/provision/targets/gcp/stocks.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
 import { createGcpBuilder, REGION, SITE } from './gcp-builder.ts';
 
@@ -240,4 +244,36 @@ test('the builds of a site that ends are cancelled, its images removed', async (
   await b.builds.begun(3);
   await b.builder.cancelAll(SITE, REGION);
   await expect(building).rejects.toMatchObject({ code: 'cloud-build-failed' });
+});
+
+test('the end of a site in a region cancels its builds before its images go, without the builder', async () => {
+  b.builds.hold();
+  const building = b.build(app);
+  await b.builds.begun(1);
+  const { google, platform, instance, times } = b.opened;
+  const nothing = { of: async () => ({ list: async () => [], drop: async () => undefined }) };
+  const order: string[] = [];
+  const images = openImages(google, { platform, instance });
+  const stock = openRegionStock(REGION, {
+    instance,
+    services: { find: async () => undefined, list: async () => [], trouble: async () => undefined, remove: async () => undefined },
+    databases: nothing,
+    server: () => null,
+    regions: [REGION],
+    images: {
+      ...images,
+      keepOnly: async (...of) => {
+        order.push(...b.builds.asked.map(({ status }) => status));
+        await images.keepOnly(...of);
+      },
+    },
+    sources: { list: async () => [], remove: async () => undefined },
+    builds: openCloudBuilds(google),
+    attempts: attemptsOf(google, platform, times.pauses),
+    check: async () => undefined,
+  });
+  const { signal } = new AbortController();
+  const held = { name: `site:${SITE}`, holder: 'test', epoch: 1, signal };
+  await Promise.all([expect(building).rejects.toMatchObject({ code: 'cloud-build-failed' }), stock.destroy(held, SITE, { signal })]);
+  expect(order).toEqual(['CANCELLED']);
 });

@@ -54,6 +54,7 @@ export async function createGcpBuilder(
   let launches = 0;
   return {
     cloud,
+    opened: { google, platform, logs, instance: 'test', times },
     tokens,
     platform,
     builds,

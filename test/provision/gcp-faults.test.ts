@@ -149,6 +149,13 @@ test('a build that Google never ends is given up and cancelled', async () => {
   expect(b.builds.asked.map(({ status }) => status)).toEqual(['CANCELLED']);
 });
 
+test('a build of which Google does not tell any more is cancelled', async () => {
+  b.builds.hold();
+  using _withheld = b.cloud.faults.withhold('cloudbuild.builds.get');
+  expect(await told(b.build(docker))).toContain('google-forbidden: Google Cloud does not let Mayfly build with Cloud Build');
+  expect(b.builds.asked.map(({ status }) => status)).toEqual(['CANCELLED']);
+});
+
 test('Google that is silent for a while during a build does not end it', async () => {
   b.cloud.faults.next('cloudbuild.builds.get', QUOTA, 2);
   expect((await b.build(docker)).artefact.image).toContain('@sha256:');

@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openCloudLogs } from '../../src/provision/targets/gcp/logs.ts';
+import { judge } from '../../src/provision/targets/gcp/run-verdict.ts';
+import type { SiteService, SiteServices } from '../../src/provision/targets/gcp/services.ts';
+import { Fault, sentence } from '../../src/site/problem.ts';
 import { createGcpBuilder } from './gcp-builder.ts';
 
 let b: Awaited<ReturnType<typeof createGcpBuilder>>;
@@ -94,4 +97,40 @@ test('a log of more lines than one answer holds is read to its end', async () =>
   for (let line = 0; line < 2_300; line += 1) says({ textPayload: `line ${line}` });
   const lines = (await b.logs.appLog({ service: 'site-1', region: 'europe-west1', lines: 2_200, secrets: [] })).split('\n');
   expect([lines.length, lines[0], lines.at(-1)]).toEqual([2_200, 'line 100', 'line 2299']);
+});
+
+test('an app’s log that may not be read is told with the role; that the app did not answer is told without it', async () => {
+  using _withheld = b.cloud.faults.withhold('logging.logEntries.list');
+  const error: unknown = await b.logs
+    .appLog({ service: 'site-1', region: 'europe-west1', lines: 10, secrets: [] })
+    .catch((thrown: unknown) => thrown);
+  const told = error instanceof Fault ? sentence(error.code, error.details) : String(error);
+  expect(told).toBe(
+    'Google Cloud does not let Mayfly read what a site has said: its identity lacks the role `roles/logging.viewer`. Once the operator has granted it with `gcloud projects add-iam-policy-binding mayfly-test --member=serviceAccount:mayfly-worker@mayfly-test.iam.gserviceaccount.com --role=roles/logging.viewer`, `/preview deploy` tries again.',
+  );
+  const service: SiteService = {
+    name: 'projects/p/locations/europe-west1/services/site-1',
+    region: 'europe-west1',
+    site: null,
+    revision: null,
+    origin: '',
+    isReady: false,
+    wasReady: false,
+    created: 'projects/p/locations/europe-west1/services/site-1/revisions/site-1-00001',
+    isGoing: false,
+    image: null,
+    env: {},
+    port: 3000,
+    health: '/',
+  };
+  const services: SiteServices = {
+    find: async () => service,
+    list: async () => [service],
+    trouble: async () => ({ reason: 'HEALTH_CHECK_CONTAINER_ERROR', words: 'It did not listen.' }),
+    remove: async () => undefined,
+  };
+  const said: string[] = [];
+  const watch = { signal: never, log: (text: string) => void said.push(text), entered: () => undefined };
+  expect((await judge({ services, logs: b.logs, watch }, service))?.code).toBe('health-timeout');
+  expect(said).toEqual([`${told}\n`]);
 });

@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { maskAll } from '../../../masking/masker.ts';
 import { cleanLog, lastLines } from '../../../site/text.ts';
-import { toApiFailure } from './api-error.ts';
+import { explained, toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
 import { type Line, openLogReader } from './log-reader.ts';
+import { askingLogs } from './run-attempts.ts';
 
 /** What one build prints, told as it comes. */
 export interface Following extends Disposable {
@@ -23,7 +24,7 @@ export type AppLogWish = {
 export interface CloudLogs extends AsyncDisposable {
   /** Tells what a build prints until disposed of. `build` is its id; `agoMs`: how long ago it may have begun, when it was not just now. */
   follow(build: string, tell: (text: string) => void, agoMs?: number): Following;
-  /** The end of what a service's app has said, and what Cloud Run says of its starts: masked, without control characters. Throws what Google's client throws. */
+  /** The end of what a service's app has said, and what Cloud Run says of its starts: masked, without control characters. Throws the Faults of `explained`. */
   appLog(wish: AppLogWish): Promise<string>;
 }
 
@@ -100,7 +101,10 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
     },
     async appLog(wish) {
       const since = new Date(now().getTime() - APP_DAYS * 86_400_000);
-      const lines = await reader.read({ filter: appFilter(google.project, wish, since), order: 'desc', most: wish.lines });
+      const question = { filter: appFilter(google.project, wish, since), order: 'desc', most: wish.lines } as const;
+      const lines = await reader.read(question).catch(async (error: unknown) => {
+        throw await explained(error, askingLogs(google, { action: 'read what a site has said', region: wish.region }));
+      });
       const text = maskAll(
         [...lines]
           .reverse()

@@ -21,6 +21,12 @@ export const askingObjects = (asking: Asking, asked: Asked): Attempt => ({
   role: 'roles/storage.objectUser',
 });
 
+export const askingLogs = (asking: Asking, asked: Asked): Attempt => ({
+  ...onProject(asking, asked),
+  api: 'logging.googleapis.com',
+  role: 'roles/logging.viewer',
+});
+
 /** To start something as another account. */
 export const askingToActAs = (asking: Asking, { as, ...asked }: Asked & { readonly as: string }): Attempt => ({
   ...onProject(asking, asked),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { secretsIn } from '../../../masking/secret-names.ts';
 import type { Watch } from '../../../site/ports.ts';
-import { Fault } from '../../../site/problem.ts';
+import { Fault, sentence } from '../../../site/problem.ts';
 import { regionLabel } from '../../../site/region.ts';
 import type { CloudLogs } from './logs.ts';
 import type { SiteService, SiteServices, Trouble } from './services.ts';
@@ -25,7 +25,13 @@ export async function judge({ services, logs, watch }: Judging, service: SiteSer
   const trouble = await services.trouble(service);
   if (trouble === undefined) return undefined;
   if (trouble.reason !== 'HEALTH_CHECK_CONTAINER_ERROR') return faultOf(trouble, service);
-  const said = await untilSaid(logs, service, watch.signal);
+  const said = await untilSaid(logs, service, watch.signal).catch((error: unknown) => {
+    watch.signal.throwIfAborted();
+    // That the app did not answer is known without it.
+    if (!(error instanceof Fault)) throw error;
+    watch.log(`${sentence(error.code, error.details)}\n`);
+    return '';
+  });
   if (said !== '') watch.log(`${said}\n`);
   const exit = [...said.matchAll(EXITED)].at(-1)?.[1];
   if (exit !== undefined) return new Fault('start-failed', { details: { exit: `code ${exit}` } });

@@ -45,8 +45,11 @@ const HELP = [
   ['ping', '', 'is anyone there'],
 ] as const satisfies readonly (readonly [Command['type'], string, string])[];
 
-function help({ word }: SiteView): string {
-  const rows = HELP.map(([verb, rest, effect]) => `| \`${`${word} ${verb} ${rest}`.trimEnd()}\` | ${effect} | ${NEEDED[verb]} |`);
+function help({ word, target }: SiteView): string {
+  const rows = HELP.map(([verb, rest, here]) => {
+    const effect = verb === 'sleep' && target === 'gcp' ? 'nothing here: it sleeps and wakes by itself' : here;
+    return `| \`${`${word} ${verb} ${rest}`.trimEnd()}\` | ${effect} | ${NEEDED[verb]} |`;
+  });
   return ['| command | effect | access |', '|---|---|---|', ...rows].join('\n');
 }
 

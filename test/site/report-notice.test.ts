@@ -72,13 +72,15 @@ test('help is a table of everything that can be typed, and who may', () => {
     | \`/preview stop\` | ends it; only \`deploy\` brings it back | write |
     | \`/preview rebuild\` | builds again, using nothing that was kept | write |
     | \`/preview logs app 50\` | the end of a log, \`build\` or \`app\` | write |
-    | \`/preview sleep\` | stops the processes until the next visitor, or \`wake\` | write |
+    | \`/preview sleep\` | nothing here: it sleeps and wakes by itself | write |
     | \`/preview keep\` | it stands until the end of all extensions, over pushes too | maintain |
     | \`/preview region eu-frankfurt\` | the next launch is there | maintain |
     | \`/preview approve 3f2a9c1\` | one commit from outside may be built and run | write |
     | \`/preview status\` | looks again and brings this comment up to date | read |
     | \`/preview ping\` | is anyone there | read |"
   `);
+  const here = view({ ...SITES.ready, notice: { said: [told('help')], log: null } }, { target: 'local' });
+  expect(notice(here)).toContain('| `/preview sleep` | stops the processes until the next visitor, or `wake` | write |');
 });
 
 test('text from outside stays a quoted line: no mention, no marker, no end of the quote', () => {

@@ -13,6 +13,8 @@ export type Turn = {
 
 /** Longer than a seed may take; who has not come to an end by then is frozen. */
 const LONGEST_TURN_MS = 150_000;
+/** A server in a region that is down does not even refuse. */
+export const CONNECT_MS = 30_000;
 const LOCK_NOT_AVAILABLE = '55P03';
 const KEY = `hashtextextended('mayfly ' || $1, 0)`;
 /** An advisory lock's 64 bits are in two columns. */
@@ -27,7 +29,11 @@ const END_OTHERS = `
  * one whose turn was ended while it was frozen changes nothing any more once it thaws.
  */
 export async function alone<T>(admin: Admin, turn: Turn, deed: (admin: Admin) => Promise<T>): Promise<T> {
-  const client = new pg.Client({ connectionString: admin.adminUrl, application_name: 'mayfly-sites-turn' });
+  const client = new pg.Client({
+    connectionString: admin.adminUrl,
+    application_name: 'mayfly-sites-turn',
+    connectionTimeoutMillis: CONNECT_MS,
+  });
   // Losing the connection loses the turn, and the next statement on it throws.
   client.on('error', () => undefined);
   await client.connect();

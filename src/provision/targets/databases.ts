@@ -5,7 +5,7 @@ import { instanceTag } from '../../../infra/labels.ts';
 import type { SiteId } from '../../site/identity.ts';
 import { databaseName, databasePrefix, listDatabases, type SiteDatabase } from './database-names.ts';
 import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
-import { alone } from './database-turns.ts';
+import { alone, CONNECT_MS } from './database-turns.ts';
 
 export type DatabaseOptions = {
   /** A superuser's address, or of a role that may create databases and roles; never of Mayfly's own server. */
@@ -35,8 +35,6 @@ export interface SiteDatabases extends AsyncDisposable {
 
 /** The port at which an app finds its database inside its sandbox. */
 export const DATABASE_PORT = 5432;
-/** A server that does not answer in a region that is down; and a turn at one that is busy. */
-const CONNECT_MS = 30_000;
 /** What a site's role may take. `temp_file_limit` is in kB. */
 const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tempKb: 1_048_576 };
 

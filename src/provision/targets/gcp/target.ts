@@ -93,7 +93,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
 
   /** Sites whose stack was there when we last looked; only a guess that saves a look. */
   const known = new Set<SiteId>();
-  /** Where something of them may be, beside where they are. */
+  /** Where something of them may be. */
   const touched = new Map<SiteId, Set<string>>();
   const touch = (site: SiteId, ...where: readonly string[]): void =>
     void touched.set(site, new Set([...(touched.get(site) ?? []), ...where]));
@@ -141,8 +141,8 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       );
       await faultPoint('up-returned');
       known.add(site);
-      // It has moved, and nothing but what it left tells from where.
-      if (before?.origin && before.origin !== origin) touch(site, ...regions);
+      // It has moved, and an earlier Mayfly knew from where.
+      if (before?.origin && before.origin !== origin && touched.get(site)?.size === 1) touch(site, ...regions);
       return { kind: 'remote', origin };
     },
     async settle(held, site, keep) {
@@ -157,10 +157,10 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       );
       await check(held);
       for (const { region, failed } of tidied) {
-        if (failed === undefined) left.delete(region);
-        else if (region === service.region) throw failed.error;
+        if (failed !== undefined && region === service.region) throw failed.error;
+        if (failed === undefined && region !== service.region) left.delete(region);
         // Tried again with the next launch, and at the end: a region that is down must not keep another's sites from visitors.
-        else log.warn({ err: failed.error, site, region }, 'not tidied up');
+        if (failed !== undefined) log.warn({ err: failed.error, site, region }, 'not tidied up');
       }
     },
     async destroy(held, site, { signal }) {

@@ -13,7 +13,8 @@ const LOOK_MS = { first: 1_000, later: 3_000, after: 30_000 };
 const SILENCE_MS = 3 * 60_000;
 /** Beyond the build's own limits, which Google keeps. */
 const GRACE_MS = 60_000;
-const CALL = { timeout: 30_000 };
+/** The library would ask a region that is down for ten minutes: what is worth more tries is tried again by whoever asks. */
+const CALL = { timeout: 30_000, retry: { retryCodes: [] } };
 /** The library warns of what it will not do anyway. */
 const PAGES = { ...CALL, autoPaginate: false };
 /** Whoever cancels is in a hurry. */

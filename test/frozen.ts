@@ -4,6 +4,7 @@ import { expect, inject } from 'vitest';
 import type { FaultPoint } from '../src/fault-points.ts';
 import type { ChildWorld } from './child.ts';
 import { expectClosed, type pullOpener } from './converged.ts';
+import type { StagePull } from './doubles/stage.ts';
 import { onDatabase } from './postgres.ts';
 import { storedApp } from './scenarios/apps.ts';
 import { until } from './world.ts';
@@ -27,6 +28,7 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
     await until('its launch to be over', async () => (await w.site(pull))?.launches[0]?.outcome === 'succeeded');
     await until('all of it to be said', async () => (await pictureOf(w, id)).isSaid === true);
     const before = await pictureOf(w, id);
+    const seenBefore = seenOf(w, pull);
 
     await frozen.thaw();
     await until('it to notice', () => w.said().some((line) => line.includes('lease lost')));
@@ -34,6 +36,7 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
     expect(worksOf(await pictureOf(w, id))).toEqual(worksOf(before));
     // A word that it was in the middle of makes what was said doubtful: it is said once more, and is the same.
     await until('everything to be as it was', async () => isDeepStrictEqual(await pictureOf(w, id), before));
+    expect(seenOf(w, pull)).toEqual(seenBefore);
     expect((await second.visit(pull)).body).toBe('newer');
     expect(w.forge.ourComments(pull)).toHaveLength(1);
     const [newest, ...older] = (await w.site(pull))?.launches ?? [];
@@ -47,9 +50,16 @@ export async function frozenAndThawed(w: ChildWorld, open: ReturnType<typeof pul
 /** What only a worker writes. */
 const worksOf = ({ history, launches, state, databases }: Picture) => ({ history, launches, state, databases });
 
-type Picture = Readonly<Record<'isSaid' | 'row' | 'history' | 'launches' | 'said' | 'state' | 'databases', unknown>>;
+type Picture = Readonly<Record<'isSaid' | 'row' | 'history' | 'launches' | 'state' | 'databases', unknown>>;
 
-/** Everything that is written about a site: its rows, the engine's state, the names of its databases. */
+/** What people see of it on the forge. */
+const seenOf = ({ forge, checks, deployed }: ChildWorld, pull: StagePull) => ({
+  comments: forge.ourComments(pull).map(({ body }) => body),
+  checks: checks(pull.sha),
+  deployed: deployed(pull.repository).map(({ id, states }) => ({ id, state: states.at(-1) })),
+});
+
+/** Everything that is written about a site, but for our notes of what was said: its rows, the engine's state, the names of its databases. */
 async function pictureOf({ database }: ChildWorld, id: string): Promise<Picture> {
   const name = database?.name ?? '';
   const ask = async (on: string, text: string, value: string): Promise<readonly unknown[]> => {
@@ -68,7 +78,6 @@ async function pictureOf({ database }: ChildWorld, id: string): Promise<Picture>
     row: await ask(name, 'select * from mayfly.sites where id = $1', id),
     history: await ask(name, 'select * from mayfly.site_history where site = $1 order by id', id),
     launches: await ask(name, 'select * from mayfly.launches where site = $1 order by id', id),
-    said: await ask(name, 'select * from mayfly.reports where site = $1', id),
     state: await ask(`${name}_pulumi`, `select * from pulumi_state where key like '%' || $1 || '%' order by key`, site),
     databases: await ask('postgres', `select datname, oid from pg_database where datname like '%' || $1 || '%' order by oid`, site),
   };

@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import type { Pull } from '../test/doubles/github.ts';
+import { nodeApp } from '../test/scenarios/apps.ts';
+import { openMayfly, until } from './mayfly.ts';
+import { type Measurement, row } from './measurement.ts';
+
+const run = z.object({
+  msg: z.literal('the engine has run'),
+  site: z.string(),
+  verb: z.enum(['up', 'destroy']),
+  totalMs: z.number(),
+  pulumiMs: z.number(),
+});
+type EngineRun = z.infer<typeof run>;
+
+export const pulumi: Measurement = {
+  title: 'Pulumi: what the engine takes of a launch, and of an end',
+  async run({ scale, say }) {
+    await using mayfly = await openMayfly({ MAYFLY_MAX_SITES: '100' });
+    await mayfly.start();
+    const repo = await mayfly.github.createRepository({ name: 'bench/pulumi', files: nodeApp('main') });
+    const pulls: Pull[] = [];
+    const runs = (verb: EngineRun['verb']): readonly EngineRun[] =>
+      mayfly
+        .log()
+        .map((line) => run.safeParse(line).data)
+        .filter((one) => one?.verb === verb)
+        .filter((one) => one !== undefined);
+    for (let n = 0; n < (scale === 'whole' ? 10 : 1); n++) {
+      const pull = await mayfly.github.openPull(repo, { files: nodeApp(`${n}`) });
+      await mayfly.reaches(pull, 'ready');
+      pulls.push(pull);
+    }
+    const made = runs('up');
+    for (const pull of pulls) {
+      await mayfly.github.push(pull, nodeApp(`${pull.number} again`));
+      await mayfly.reaches(pull, 'ready');
+    }
+    const updated = runs('up').slice(made.length);
+    const ended: number[] = [];
+    for (const pull of pulls) {
+      const started = performance.now();
+      await mayfly.github.close(pull);
+      await until(`#${pull.number} to have ended`, async () => (await mayfly.site(pull))?.status === 'ended');
+      ended.push((performance.now() - started) / 1_000);
+    }
+    const gone = runs('destroy');
+    say(`${made.length} sites made, ${updated.length} updated, ${gone.length} destroyed, one after the other`);
+    const rowOf = (what: string, of: readonly EngineRun[], limit: number) => [
+      row({ what: `${what}: whole`, unit: 'ms', ours: of.map(({ totalMs }) => totalMs) }),
+      row(
+        { what: `${what}: Pulumi alone`, unit: 'ms', ours: of.map(({ pulumiMs }) => pulumiMs) },
+        { bar: { text: `< ${limit / 1_000} s`, is: (ours) => ours < limit } },
+      ),
+    ];
+    return [
+      ...rowOf('first up', made, 2_000),
+      ...rowOf('update', updated, 2_000),
+      ...rowOf('destroy', gone, 1_500),
+      row({ what: 'close → ended, nothing left', unit: 's', ours: ended }, { bar: { text: '< 10 s', is: (ours) => ours < 10 } }),
+    ];
+  },
+};

@@ -62,8 +62,9 @@ export const scale: Measurement = {
     const db = new pg.Client(url);
     await db.connect();
     stack.defer(() => db.end());
+    const forges = (await store.repositories.forges()).map(({ id }) => id);
     const nothing = async (): Promise<void> => undefined;
-    const wake = { intake: nothing, provision: nothing, report: nothing, maxSites: 1_000_000 };
+    const wake = { intake: nothing, provision: nothing, report: nothing, maxSites: 1_000_000, forges: () => forges };
     const seen: Seen[] = [];
     let made = 1;
     for (const sites of SIZES[size]) {

@@ -3,6 +3,7 @@ import { createPostgresBackend, type Job, type PgPool, Queue, runMigrations, Wor
 import { Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { pause } from './expiry/clock.ts';
 
 export type JobBody = { readonly id: string };
 export type BareQueue = Pick<Queue<JobBody>, 'add' | 'getJobCounts' | 'close'>;
@@ -97,7 +98,7 @@ function onceReady(make: () => Pick<Worker<JobBody>, 'waitUntilReady' | 'run' | 
       } catch (error) {
         lost(error);
         await worker.close().catch(lost);
-        await delay(MADE_AGAIN_MS, undefined, { signal: closing.signal }).catch(() => undefined);
+        await pause(MADE_AGAIN_MS, closing.signal);
         if (!closing.signal.aborted) worker = make();
       }
     }

@@ -91,6 +91,9 @@ const accepted = (answers: readonly Answered[]): readonly number[] => {
   return answers.map(({ ms }) => ms);
 };
 
+/** What is seen of one side, a number a round. */
+const nothingYet = (): Record<'p50' | 'p99' | 'burst' | 'burst99', number[]> => ({ p50: [], p99: [], burst: [], burst99: [] });
+
 export const webhooks: Measurement = {
   title: 'Signed webhooks: stored before they are answered, beside a Probot app that stores nothing',
   async run({ scale, say }) {
@@ -101,16 +104,14 @@ export const webhooks: Measurement = {
     const log = pino({ level: 'error' });
     const postgres = stack.use(await openEmbeddedPostgres({ folder: join(folder, 'postgres'), name: 'bench', log }));
     // The web role alone: what was stored is worked on elsewhere.
-    const settings = { DATABASE_URL: await postgres.ensureDatabase('mayfly'), MAYFLY_ROLES: 'web', LOG_LEVEL: 'warn' };
-    const mayfly = stack.use(await openMayfly({ ...settings, LOG_LEVEL: 'info' }, github));
+    const settings = { DATABASE_URL: await postgres.ensureDatabase('mayfly'), MAYFLY_ROLES: 'web' };
+    const mayfly = stack.use(await openMayfly(settings, github));
     await mayfly.start();
     github.sendWebhooksTo(null);
     const sides = { ours: `${mayfly.web}/api/github/webhooks`, plain: await startPlain(github, stack) };
     const rounds = scale === 'whole' ? 3 : 1;
     const count = scale === 'whole' ? BURST : 50;
-    const seen = { ours: { p50: [], p99: [], burst: [], burst99: [] }, plain: { p50: [], p99: [], burst: [], burst99: [] } } as Readonly<
-      Record<keyof typeof sides, Readonly<Record<'p50' | 'p99' | 'burst' | 'burst99', number[]>>>
-    >;
+    const seen = { ours: nothingYet(), plain: nothingYet() };
     for (const url of Object.values(sides)) accepted(await paced(url, signed, 50));
     for (let round = 0; round < rounds; round++) {
       for (const side of ['ours', 'plain'] as const) {

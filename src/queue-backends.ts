@@ -3,6 +3,7 @@ import { createPostgresBackend, type Job, type PgPool, Queue, runMigrations, Wor
 import { Redis, type RedisOptions } from 'ioredis';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { pause } from './expiry/clock.ts';
 
 export type JobBody = { readonly id: string };
 export type BareQueue = Pick<Queue<JobBody>, 'add' | 'getJobCounts' | 'close'>;
@@ -67,12 +68,46 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
   const on = withBackend(createPostgresBackend);
   return {
     queue: (name) => heard(new on.Queue<JobBody>(name, { connection }), lost),
-    worker: (name, process, options) => heard(new on.Worker<JobBody>(name, process, { ...options, connection }), lost),
+    worker: (name, process, options) =>
+      onceReady(() => heard(new on.Worker<JobBody>(name, process, { ...options, connection, autorun: false }), lost), lost),
     isReachable: (ms) => answers(pool.query('select 1'), ms),
     async [Symbol.asyncDispose]() {
       isClosing = true;
       // Work that ignored its abort still holds connections; the process goes without it.
       await Promise.race([pool.end(), delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
+    },
+  };
+}
+
+/** Until a worker whose store was away when it was made is made again. */
+const MADE_AGAIN_MS = 1_000;
+
+/**
+ * A worker that runs once its store has answered. BullMQ remembers for good that the first look at its schema failed, and then asks for
+ * jobs without ever pausing, so that nothing else in the process gets a turn: one that met with that is made anew.
+ */
+function onceReady(make: () => Pick<Worker<JobBody>, 'waitUntilReady' | 'run' | 'close'>, lost: (error: unknown) => void): BareWorker {
+  const closing = new AbortController();
+  let worker = make();
+  const start = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      try {
+        await worker.waitUntilReady();
+        if (!closing.signal.aborted) worker.run().catch(lost);
+        return;
+      } catch (error) {
+        lost(error);
+        await worker.close().catch(lost);
+        await pause(MADE_AGAIN_MS, closing.signal);
+        if (!closing.signal.aborted) worker = make();
+      }
+    }
+  };
+  void start();
+  return {
+    async close() {
+      closing.abort();
+      await worker.close();
     },
   };
 }

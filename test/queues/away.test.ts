@@ -45,6 +45,18 @@ test('PostgreSQL goes away and comes back: waiting workers, running work and lat
   expect(new Set(ran)).toEqual(new Set(['before', 'long', 'delayed', 'after']));
 });
 
+test('PostgreSQL is away when the workers start: they begin once it is there, and keep nobody from a turn until then', async () => {
+  await using cluster = await createCluster();
+  await using queues = await openQueues({ databaseUrl: cluster.url, redisUrl: null, log: pino({ level: 'silent' }) });
+  await queues.intake.add('waiting');
+  await cluster.stop();
+  const ran: string[] = [];
+  await using _work = start(queues, { intake: async (id) => void ran.push(id) });
+  expect(await queues.isReachable(1_000)).toBe(false);
+  await cluster.start();
+  await until('what waited', () => ran.includes('waiting'));
+});
+
 test('Redis goes away and comes back: an add says so, and later ones run', async () => {
   await using redis = await createRedis();
   await using queues = await openQueues({ databaseUrl: '', redisUrl: redis.socket, log: pino({ level: 'silent' }) });

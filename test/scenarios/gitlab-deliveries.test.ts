@@ -1,3 +1,0 @@
-import { deliveries } from './suites/deliveries.ts';
-
-deliveries('gitlab');

@@ -1,0 +1,3 @@
+import { deliveries } from '../scenarios/suites/deliveries.ts';
+
+deliveries('gitlab');

@@ -27,6 +27,8 @@ export type GcpService = {
   readonly gate: string;
   readonly network: string;
   readonly subnetwork: string;
+  /** Full name of the service that is there and that the state does not know, to be taken into it; null: it is made, or known. */
+  readonly adopting: string | null;
 };
 
 export const GCP_TYPES = { database: 'mayfly:gcp:Database', image: 'mayfly:gcp:Image' } as const;
@@ -72,7 +74,7 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
     const google = new GoogleProvider('gcp', { project: plan.project });
     const database = plan.database && declareDatabase(plan, plan.database, mayfly);
     if (!plan.service) return;
-    const { revision } = plan.service;
+    const { revision, adopting } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
     // By region, and left alone when no longer declared: a site that moves is made in the other region, and visitors have the first until
     // they have that. What nobody has any more is removed by its name: src/provision/targets/gcp/stocks.ts.
@@ -80,6 +82,9 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
       provider: google,
       customTimeouts: PATIENCE,
       retainOnDelete: true,
+      // Read as it is, and then changed like one that was known: no visitor notices. Until that has succeeded the state has what was read
+      // in the clear, the environment too.
+      ...(adopting !== null && { import: adopting }),
     });
     declareInvoker(plan.service.gate, service, { name: `gate-${region}`, provider: google });
   };

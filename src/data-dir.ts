@@ -9,6 +9,8 @@ import type { Keepsakes } from './store/store.ts';
 const KEY_BYTES = 32;
 /** The keepsake with this Mayfly's name. */
 const INSTANCE = 'instance';
+/** The keepsake that docs/google-cloud.md lets the operator delete. */
+const PASSPHRASE = 'pulumi-passphrase-fingerprint';
 /** 107 bytes is the limit of a unix socket's path; this leaves room for `/<site>/<revision>.sock`. */
 const LONGEST_RUN_FOLDER = 50;
 
@@ -143,6 +145,23 @@ export async function checkSecretKey(keepsakes: Keepsakes, key: Buffer): Promise
   if ((await keepsakes.ensure('secret-key-fingerprint', () => fingerprint)) === fingerprint) return;
   const wrong = 'is not the key that this database was first used with; every host on it needs the same one';
   throw new ConfigError([{ name: 'MAYFLY_SECRET_KEY', wrong, example: "MAYFLY_SECRET_KEY=the content of the first host's secret-key" }]);
+}
+
+/**
+ * Throws ConfigError when the state of Pulumi was encrypted with another passphrase: every site's would look damaged, and be emptied. The
+ * fingerprint is keyed with the secret key, so that nobody can try passphrases on what the database says.
+ * @param secretsProvider a key elsewhere that encrypts from now on; what was written before still needs the passphrase
+ */
+export async function checkPassphrase(
+  keepsakes: Keepsakes,
+  { passphrase, secretsProvider, secretKey }: { passphrase: string; secretsProvider: string | undefined; secretKey: Buffer },
+): Promise<void> {
+  const fingerprint = createHmac('sha256', secretKey).update(`mayfly fingerprint of ${passphrase}`).digest('hex');
+  const kept = secretsProvider === undefined ? await keepsakes.ensure(PASSPHRASE, () => fingerprint) : await keepsakes.find(PASSPHRASE);
+  if (kept === undefined || kept === fingerprint) return;
+  const wrong =
+    'is not what it was when the state of the sites was encrypted, and nothing else can read that; set what was set then, or nothing if nothing was. docs/google-cloud.md says what to do when it is lost';
+  throw new ConfigError([{ name: 'PULUMI_CONFIG_PASSPHRASE', wrong, example: 'PULUMI_CONFIG_PASSPHRASE=what was set then' }]);
 }
 
 /** This Mayfly's name in the labels of what it makes: as configured, or made once. */

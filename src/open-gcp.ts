@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
+import { checkPassphrase } from './data-dir.ts';
 import { fetchIdTokenWith, type IdentityTokens, openIdentityTokens } from './gate/identity-token.ts';
 import { derived, type Stores } from './open-stores.ts';
 import type { Running, Starting, TargetOptions, Work } from './open-target.ts';
@@ -40,15 +41,19 @@ async function openWork({ config, stores, options, google, identity }: Opening, 
   const { google: settings, pulumiSecrets: secrets } = config;
   if (settings === null) throw new Error('MAYFLY_PLATFORM was not read');
   const { log, healthMs } = options;
+  const encryption = {
+    passphrase: secrets !== null && 'passphrase' in secrets ? secrets.passphrase : derived(secretKey, 'pulumi passphrase'),
+    secretsProvider: secrets !== null && 'provider' in secrets ? secrets.provider : undefined,
+  };
+  await checkPassphrase(store.keepsakes, { ...encryption, secretKey });
   const leash = await findLeash();
   const { target, stocks, openBuilder } = await openGcp(
     {
       instance,
       dataDir: dataDir.path,
       pulumi: {
+        ...encryption,
         url: pulumiUrl,
-        passphrase: secrets !== null && 'passphrase' in secrets ? secrets.passphrase : derived(secretKey, 'pulumi passphrase'),
-        secretsProvider: secrets !== null && 'provider' in secrets ? secrets.provider : undefined,
         credentials: settings.credentials,
         attach: options.google?.provider ?? null,
       },

@@ -42,6 +42,13 @@ export const GOOGLE_PROBLEMS = {
     retry: 'later',
     status: 502,
   },
+  'google-name-taken': {
+    brief: 'the name of the site is taken on Google Cloud',
+    sentence:
+      'The name of this site is taken on Google Cloud: `{service}` does not wear its labels, so Mayfly left it alone. Once the operator has found out whose it is and removed it, `{word} deploy` tries again.',
+    retry: 'later',
+    status: 409,
+  },
   'region-cannot-build': {
     brief: 'this project may not build in {region}',
     sentence:

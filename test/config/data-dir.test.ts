@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ConfigError } from '../../src/config.ts';
-import { checkSecretKey, ensureInstance, openDataDir } from '../../src/data-dir.ts';
+import { checkPassphrase, checkSecretKey, ensureInstance, openDataDir } from '../../src/data-dir.ts';
 import { openTestStore } from '../store/open.ts';
 
 async function createFolder(): Promise<AsyncDisposable & { readonly path: string }> {
@@ -61,4 +61,20 @@ test('a database remembers its secret key and its instance', async () => {
   const instance = await ensureInstance(store.keepsakes, null);
   expect(await ensureInstance(store.keepsakes, null)).toBe(instance);
   expect(await ensureInstance(store.keepsakes, 'team-a')).toBe('team-a');
+});
+
+test('a database remembers the passphrase of the sites’ state, and tells nothing of it', async () => {
+  await using store = await openTestStore();
+  const secretKey = Buffer.alloc(32, 1);
+  const check = (passphrase: string, secretsProvider?: string): Promise<void> =>
+    checkPassphrase(store.keepsakes, { passphrase, secretsProvider, secretKey });
+  // Nothing was ever encrypted with it.
+  await check('of nothing at all', 'gcpkms://x');
+  await check('correct horse battery');
+  await check('correct horse battery');
+  await check('correct horse battery', 'gcpkms://x');
+  await expect(check('another horse battery')).rejects.toThrow(ConfigError);
+  await expect(check('another horse battery', 'gcpkms://x')).rejects.toThrow(ConfigError);
+  const elsewhere = { passphrase: 'correct horse battery', secretsProvider: undefined, secretKey: Buffer.alloc(32, 2) };
+  await expect(checkPassphrase(store.keepsakes, elsewhere)).rejects.toThrow(ConfigError);
 });

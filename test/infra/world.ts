@@ -202,6 +202,7 @@ const aService = (): GcpService => ({
   gate: GATE,
   network: 'mayfly',
   subnetwork: 'mayfly-europe-west1',
+  adopting: null,
 });
 
 export const DATABASE_URL = 'postgres://site:s3cr3t-of-the-site@10.0.0.3:5432/site';

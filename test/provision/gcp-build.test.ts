@@ -256,7 +256,13 @@ test('the end of a site in a region cancels its builds before its images go, wit
   const images = openImages(google, { platform, instance });
   const stock = openRegionStock(REGION, {
     instance,
-    services: { find: async () => undefined, list: async () => [], trouble: async () => undefined, remove: async () => undefined },
+    services: {
+      find: async () => undefined,
+      findAnothers: async () => undefined,
+      list: async () => [],
+      trouble: async () => undefined,
+      remove: async () => undefined,
+    },
     databases: nothing,
     server: () => null,
     regions: [REGION],

@@ -20,6 +20,11 @@ test('on Google Cloud gate and worker are on hosts of their own: a site is put u
   const google = { endpoint: w.google.endpoint, provider: w.google.provider.attach };
   await using worker = await startMayfly(loadConfig(elsewhere), { log: pino({ level: 'silent' }), google });
   expect([w.mayfly.target, worker.gateUrl]).toEqual([null, '']);
+  const another = folders.adopt(await mkdtemp(join(tmpdir(), 'mayfly-worker-')), (path) => rm(path, { recursive: true, force: true }));
+  const wrong = loadConfig({ ...elsewhere, MAYFLY_DATA_DIR: another, PULUMI_CONFIG_PASSPHRASE: 'that of another worker' });
+  await expect(startMayfly(wrong, { log: pino({ level: 'silent' }), google })).rejects.toThrow(
+    'PULUMI_CONFIG_PASSPHRASE is not what it was when the state of the sites was encrypted, and nothing else can read that; set what was set then, or nothing if nothing was. docs/google-cloud.md says what to do when it is lost',
+  );
 
   const repo = await w.forge.createRepository({ name: 'acme/shop', files: nodeApp('main') });
   w.forge.setPermission(repo, 'dev', 'write');

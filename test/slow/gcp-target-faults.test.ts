@@ -1,3 +1,4 @@
+import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gcpLabels, gcpServiceName } from '../../infra/labels.ts';
 import type { Artefact, DeployOrder } from '../../src/site/ports.ts';
@@ -71,23 +72,40 @@ test('409 after a create that failed: what it left is removed, and the site put 
   expect(await deploy(order)).toBe('after');
 });
 
-test('409 after a create whose answer was lost: the same', async () => {
+test('409 because the state was lost, and the push is broken: what is live stays, and the next one goes on from it', async () => {
+  const order = await good('live');
+  const served = await w.target.deploy(hold(), order, watching());
+  const { uid, createTime } = { ...w.google.cloud.services.get(nameOf(order)) };
+  await w.onState(order, 'delete from pulumi_state');
+  const artefact = await w.artefact({ 'server.js': 'process.exit(7)' });
+  expect(await failing(nextRevision(order, { artefact }))).toContain('The app exited with code 7');
+  expect(await w.visit(served)).toBe('live');
+  expect(await deploy(nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('mended') }) }))).toBe('mended');
+  expect(w.google.cloud.services.get(nameOf(order))).toMatchObject({ uid, createTime });
+});
+
+test('409 after a create whose answer was lost: what it left is removed, and the site put up', async () => {
   const order = await good('twice');
   w.google.cloud.faults.next('run.services.create', { kind: 'lose' });
   expect(await deploy(order)).toBe('twice');
 });
 
-test('409 because another Mayfly has the name: it is left alone', async () => {
+test.each([
+  ['another Mayfly', () => ({ instance: 'another' })],
+  ['another site', () => ({ site: ulid() })],
+])('409 because %s has the name: it is left alone', async (_, whose) => {
   const order = await good();
   const { site } = order;
-  const labels = gcpLabels({ instance: 'another', site });
+  const labels = gcpLabels({ instance: w.instance, site, ...whose() });
   const { image } = await w.artefact({ 'server.js': answering('theirs') });
   const template = { labels, serviceAccount: w.google.platform.runAs.trusted, containers: [{ image }] };
   await (await w.google.run.create(parent(), gcpServiceName({ instance: w.instance, site }), { labels, template })).ended;
+  const { uid } = { ...w.google.cloud.services.get(nameOf(order)) };
   expect(await failing(order)).toMatchInlineSnapshot(
-    `"Google Cloud did not create or change a site: Resource 'NAME' already exists. \`/preview deploy\` tries again; the operator finds more in the log under ?."`,
+    `"The name of this site is taken on Google Cloud: \`projects/mayfly-test/locations/europe-west1/services/NAME\` does not wear its labels, so Mayfly left it alone. Once the operator has found out whose it is and removed it, \`/preview deploy\` tries again."`,
   );
-  expect(w.google.cloud.services.has(nameOf(order))).toBe(true);
+  await w.target.destroy(hold(), site, watching());
+  expect(w.google.cloud.services.get(nameOf(order))).toMatchObject({ uid, labels });
 });
 
 test('409 right after a delete: its end is waited for', async () => {

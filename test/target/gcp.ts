@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import pg from 'pg';
 import { pino } from 'pino';
 import { inject } from 'vitest';
+import { stackName } from '../../infra/labels.ts';
 import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
 import { type Gcp, openGcp } from '../../src/provision/targets/gcp/open.ts';
 import type { SiteRow } from '../../src/provision/targets/gcp/target.ts';
@@ -19,14 +21,16 @@ import { createDatabase } from '../postgres.ts';
 import { dropEverything, orderOf, until, writeSeed } from './local.ts';
 
 export const REGION = 'europe-west1';
-/** Of a start probe: its two minutes are over in less than three seconds. */
-const SECOND_MS = 20;
+/** Of a start probe: its two minutes are over in six seconds, in which an app starts on a busy machine as well. */
+const SECOND_MS = 50;
 
 export type GcpWorld = AsyncDisposable &
   Gcp & {
     readonly google: GoogleDouble;
     readonly provider: GcpProvider;
     readonly instance: string;
+    /** Mayfly's data dir. */
+    readonly folder: string;
     readonly logLines: Record<string, unknown>[];
     artefact(files: Readonly<Record<string, string>>, runtime?: FolderArtefact['runtime']): Promise<ImageArtefact>;
     seed(sql: string): Promise<DatabaseWish>;
@@ -35,6 +39,8 @@ export type GcpWorld = AsyncDisposable &
     visit(served: Served, path?: string): Promise<string>;
     /** Resolves once an app has said so in Cloud Logging. */
     hasSaid(text: string): Promise<void>;
+    /** Asks of, or does to, what the engine wrote down of the site: SQL on `pulumi_state` without its condition. */
+    onState(order: DeployOrder, sql: string): Promise<readonly Record<string, unknown>[]>;
     /** What the target has of one site, by kind. */
     found(order: DeployOrder): Promise<readonly string[]>;
   };
@@ -108,6 +114,7 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     google,
     provider,
     instance,
+    folder,
     logLines,
     async artefact(files, runtime) {
       const image = await google.push(await imageOf(files, runtime));
@@ -121,6 +128,15 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     },
     async hasSaid(text) {
       await until(`an app to say ${text}`, () => cloud.logs.list(({ textPayload }) => textPayload === text).length > 0);
+    },
+    async onState({ site }, sql) {
+      const client = new pg.Client(backendUrl);
+      await client.connect();
+      try {
+        return (await client.query(`${sql} where key like $1`, [`%.pulumi/stacks/%/${stackName('gcp', { instance, site })}.json`])).rows;
+      } finally {
+        await client.end();
+      }
     },
     found: async ({ site }) => (await gcp.target.survey()).flatMap((it) => (it.site === site ? [it.kind] : [])).sort(),
     async [Symbol.asyncDispose]() {

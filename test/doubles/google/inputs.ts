@@ -16,6 +16,19 @@ export const problemsIn = (protos: Protos, message: Message, value: unknown): re
   ...overreaches(protos, { message, value, path: '' }),
 ];
 
+/** Of what an API has, that which a caller could have said. */
+export function sayable(protos: Protos, message: Message, value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((it) => sayable(protos, message, it));
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).flatMap(([name, one]) => {
+    const field = message.fields.get(name);
+    if (field === undefined || field.outputOnly) return [];
+    const inner = messageIn(protos, field);
+    return [[name, inner ? sayable(protos, inner, one) : one] as const];
+  });
+  return Object.fromEntries(entries);
+}
+
 type Place = { readonly message: Message; readonly value: unknown; readonly path: string };
 
 function overreaches(protos: Protos, { message, value, path }: Place): readonly Problem[] {

@@ -20,8 +20,10 @@ export interface Kind {
   /** Whether a change of the input makes another resource. */
   isReplacing(input: string): boolean;
   create(inputs: Properties, waiting: Waiting): Promise<{ readonly id: string; readonly state: State }>;
-  /** Undefined when it is gone. */
+  /** Undefined when it is gone. Of what is imported there is no state yet. */
   read(id: string, state: Properties, waiting: Waiting): Promise<State | undefined>;
+  /** What a program could have said of one that is imported; without it none can be. */
+  readonly inputsOf?: (state: State) => State;
   update(id: string, inputs: Properties, waiting: Waiting): Promise<State>;
   remove(id: string, state: Properties, waiting: Waiting): Promise<void>;
 }

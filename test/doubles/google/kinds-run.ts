@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isObject } from './check.ts';
 import { type GoogleCloud, shortName } from './cloud.ts';
 import { GoogleError } from './faults.ts';
-import { type Problem, problemsIn } from './inputs.ts';
+import { type Problem, problemsIn, sayable } from './inputs.ts';
 import { InitFailed, insist, type Kind, type Properties, type State, spoken, waitFor } from './kind.ts';
 import { openProtos } from './protos.ts';
 import { openRun, type Run } from './run.ts';
@@ -62,9 +62,8 @@ function toWish(inputs: Properties): ServiceWish {
   return { ...wish, labels: { ...labels, 'goog-pulumi-provisioned': 'true' } };
 }
 
-const ownOf = (inputs: Properties) => OWN.parse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
-const withoutOwn = (inputs: Properties): Properties =>
-  Object.fromEntries(Object.entries(inputs).filter(([key]) => !OWN_KEYS.includes(key)));
+const ownOf = (inputs: State) => OWN.parse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
+const withoutOwn = (inputs: State): State => Object.fromEntries(Object.entries(inputs).filter(([key]) => !OWN_KEYS.includes(key)));
 
 function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
   const stateOf = (service: RunService, inputs: Properties): State => {
@@ -79,6 +78,11 @@ function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
       pulumiLabels: labels,
       effectiveAnnotations: service.annotations ?? {},
     };
+  };
+  /** As the provider begins with what it imports: protected until the program says otherwise, of the labels none the program's. */
+  const imported = (id: string): Properties => {
+    const [, project = '', location = '', name = ''] = /^projects\/([^/]+)\/locations\/([^/]+)\/services\/([^/]+)$/.exec(id) ?? [];
+    return { project, location, name, deletionProtection: true };
   };
   const nameOf = ({ project, location, name }: z.infer<typeof OWN>): string => `projects/${project}/locations/${location}/services/${name}`;
   return {
@@ -104,11 +108,15 @@ function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
     },
     async read(id, state, waiting) {
       try {
-        return stateOf(await insist(() => run.get(id), waiting), state);
+        return stateOf(await insist(() => run.get(id), waiting), 'name' in state ? state : imported(id));
       } catch (error) {
         if (error instanceof GoogleError && error.status === 'NOT_FOUND') return undefined;
         throw new Error(plural(`Error when reading or editing CloudRunV2Service "${id}": ${spoken(error)}`));
       }
+    },
+    inputsOf(state) {
+      const said = sayable(protos, SERVICE, toApi(SERVICE, withoutOwn(state), SPELLING).json);
+      return { ...(isObject(said) ? fromApi(SERVICE, said, SPELLING) : {}), ...ownOf(state) };
     },
     async update(id, inputs, waiting) {
       if (nameOf(ownOf(inputs)) !== id) throw new Error(`an update of ${id} with another name`);

@@ -174,7 +174,9 @@ function resources({ cloud, options, calls, stopwatch }: Parts): UntypedServiceI
       const state = await stopwatch.time(() => kind.read(request.getId(), inputs, waitingFor(0)));
       const response = new providerPb.ReadResponse();
       if (state === undefined) return response;
-      const said = project(toObject(request.getInputs()), state);
+      const before = toObject(request.getInputs());
+      const isImport = Object.keys(before).length === 0;
+      const said = isImport ? kind.inputsOf?.(state) : project(before, state);
       return response
         .setId(request.getId())
         .setProperties(toStruct(state))

@@ -17,15 +17,15 @@ export type DeployParts = {
   readonly services: SiteServices;
   readonly logs: Pick<CloudLogs, 'appLog'>;
   readonly asking: Asking;
-  /** The engine's run. */
-  readonly up: () => Promise<void>;
+  /** The engine's run, which takes the service of this full name into a state that does not know it. */
+  readonly up: (adopting: string | null) => Promise<void>;
   /** Brings the engine's state in line with what there is. */
   readonly refresh: () => Promise<void>;
   /** Whether somebody else has the site by now. */
   readonly isLost: () => Promise<boolean>;
 };
 
-/** A service that stands in the way is removed, or a state that is behind is renewed, so often; then what failed has failed. */
+/** A service that stands in the way is removed or adopted, or a state that is behind is renewed, so often; then what failed has failed. */
 const MENDS = 3;
 /** Cloud Run takes traffic over within seconds once a revision is ready. */
 const READY_MS = 60_000;
@@ -48,39 +48,53 @@ export async function deploy(parts: DeployParts, deploying: Deploying): Promise<
 }
 
 async function upMending(parts: DeployParts, deploying: Deploying): Promise<void> {
+  let next: Mended = PUT_RIGHT;
   for (let mends = 0; ; mends += 1) {
     try {
-      return await parts.up();
+      return await parts.up(next.adopting);
     } catch (error) {
       deploying.watch.signal.throwIfAborted();
       // Where there was too much or nobody answered, Google's provider has asked again for minutes: what it tells is how it is.
       const kind = toEngineFailure(error)?.kind;
-      if (!isMendable(kind) || mends === MENDS || !(await mend(parts, deploying, kind))) throw error;
+      const mended = isMendable(kind) && mends < MENDS ? await mend(parts, deploying, kind) : undefined;
+      if (mended === undefined) throw error;
+      next = mended;
     }
   }
 }
+
+/** What the engine's next run is to adopt. */
+type Mended = { readonly adopting: string | null };
+const PUT_RIGHT: Mended = { adopting: null };
 
 /** A site that is being deleted is told of with one of the last two. */
 const isMendable = (kind: ApiFailureKind | undefined): kind is ApiFailureKind =>
   kind === 'exists' || kind === 'missing' || kind === 'refused' || kind === 'other';
 
-/** Brings together what the state has and what there is. @returns whether there was anything to do */
-async function mend({ services, refresh }: DeployParts, { order, watch }: Deploying, kind: ApiFailureKind): Promise<boolean> {
-  const there = await services.find(order.region, order.site);
+/** Brings together what the state has and what there is; undefined when there was nothing to do. */
+async function mend(
+  { services, refresh }: DeployParts,
+  { order: { region, site }, watch }: Deploying,
+  kind: ApiFailureKind,
+): Promise<Mended | undefined> {
+  const there = await services.find(region, site);
+  // The state was lost, and visitors have it.
+  if (kind === 'exists' && there?.wasReady && !there.isGoing) return { adopting: there.name };
   if (there !== undefined && (there.isGoing || kind === 'exists')) {
-    // A removal that is under way; or what a create that failed, or an engine that died over it, has left: the state does not know it, and
-    // Pulumi cannot take over what differs from the wish.
+    // A removal that is under way; or what a create that failed, or an engine that died over it, has left, and nobody has ever seen.
     await services.remove(there, watch.signal);
-    return true;
+    return PUT_RIGHT;
   }
   if (kind === 'exists') {
-    // A name that is free again, and was not a moment ago; or another's.
+    const service = await services.findAnothers(region, site);
+    if (service !== undefined) throw new Fault('google-name-taken', { details: { service } });
+    // A name that is free again, and was not a moment ago.
     await delay(LOOK_MS.longest, undefined, { signal: watch.signal });
-    return true;
+    return PUT_RIGHT;
   }
-  if (kind !== 'missing' || there !== undefined) return false;
+  if (kind !== 'missing' || there !== undefined) return undefined;
   await refresh();
-  return true;
+  return PUT_RIGHT;
 }
 
 const isOf = (service: SiteService | undefined, { revision }: DeployOrder): service is SiteService =>

@@ -36,6 +36,8 @@ export type Trouble = { readonly reason: string; readonly words: string };
 /** Sites' services as Cloud Run's own API knows them, whatever Pulumi's state says. Throws the Faults of `explained`. */
 export interface SiteServices {
   find(region: string, site: SiteId): Promise<SiteService | undefined>;
+  /** Full name of what has the site's name and does not wear its labels: nobody knows whose it is. */
+  findAnothers(region: string, site: SiteId): Promise<string | undefined>;
   /** All of this Mayfly's in the region; another's are not. */
   list(region: string): Promise<readonly SiteService[]>;
   /** What is wrong with the newest revision; undefined when it answers, or when it is not known yet. */
@@ -66,10 +68,17 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
       return orMissing(client.getService({ name }).then(([service]) => service));
     });
   const isOurs = ({ labels }: protos.google.cloud.run.v2.IService): boolean => labels?.['mayfly-instance'] === instance;
+  const named = (region: string, site: SiteId) => get(`${at(region)}/services/${gcpServiceName({ instance, site })}`, region);
+  const isOf = (service: protos.google.cloud.run.v2.IService, site: SiteId): boolean =>
+    isOurs(service) && service.labels?.['mayfly-site'] === site.toLowerCase();
   return {
     async find(region, site) {
-      const found = await get(`${at(region)}/services/${gcpServiceName({ instance, site })}`, region);
-      return found && isOurs(found) ? toSiteService(found, region) : undefined;
+      const found = await named(region, site);
+      return found && isOf(found, site) ? toSiteService(found, region) : undefined;
+    },
+    async findAnothers(region, site) {
+      const found = await named(region, site);
+      return found && !isOf(found, site) ? (found.name ?? '') : undefined;
     },
     list: (region) =>
       ask('list sites', region, async () => {

@@ -129,12 +129,16 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       using limit = limitAfterBuild(order, options.limitMs ?? LIMIT_MS);
       const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
       const operation = { held, site, watch: limited };
-      const wish = { ...wishOf(platform, order), isNew: live === null && !known.has(site), build: limit.build };
+      const isNew = live === null && !known.has(site);
+      const wish = (adopting: string | null) => ({ ...wishOf(platform, order, adopting), isNew, build: limit.build });
       const origin = await deploy(
         {
           ...options,
-          up: () => operate('up', operation, wish),
-          refresh: () => operate('refresh', operation, wish),
+          up(adopting) {
+            if (adopting !== null) log.warn({ site, service: adopting }, 'a service that the state has lost is taken into it');
+            return operate('up', operation, wish(adopting));
+          },
+          refresh: () => operate('refresh', operation, wish(null)),
           isLost: () => isLost(held),
         },
         { held, order, watch: limited },
@@ -251,7 +255,11 @@ function limitAfterBuild({ build }: DeployOrder, limitMs: number): Limit {
   };
 }
 
-function wishOf(platform: SitePlatform, { region, revision, run, database, trust }: DeployOrder): Omit<Wish, 'isNew' | 'build'> {
+function wishOf(
+  platform: SitePlatform,
+  { region, revision, run, database, trust }: DeployOrder,
+  adopting: string | null,
+): Omit<Wish, 'isNew' | 'build'> {
   const place = platform.regions[region];
   if (place === undefined) throw new Error(`The platform has no region ${region}`);
   const { network, subnetwork } = place;
@@ -260,7 +268,7 @@ function wishOf(platform: SitePlatform, { region, revision, run, database, trust
   return {
     region,
     database: database && { seed: database.seed },
-    service: { revision, port, health, env, ...accounts, network, subnetwork },
+    service: { revision, port, health, env, ...accounts, network, subnetwork, adopting },
   };
 }
 

@@ -1,0 +1,80 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { gcpServiceName } from '../../infra/labels.ts';
+import type { DeployOrder } from '../../src/site/ports.ts';
+import type { Served } from '../../src/site/site.ts';
+import { answering, nextRevision, watching } from '../contract/target.ts';
+import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
+import { hold } from './local.ts';
+
+let w: GcpWorld;
+beforeAll(async () => {
+  w = await openGcpWorld({ patienceMs: 60 });
+});
+afterAll(() => w[Symbol.asyncDispose]());
+
+const serviceOf = ({ site }: DeployOrder) => {
+  const name = gcpServiceName({ instance: w.instance, site });
+  return w.google.cloud.services.get(`projects/${w.google.cloud.project}/locations/${REGION}/services/${name}`);
+};
+const server = async (text: string) => w.artefact({ 'server.js': answering(text) });
+
+/** A visitor who comes back all the time; resolves with all that they ever saw. */
+function visiting(served: Served): { readonly leave: () => Promise<ReadonlySet<string>> } {
+  const seen = new Set<string>();
+  let isThere = true;
+  const coming = (async () => {
+    while (isThere) seen.add(await w.visit(served).catch(String));
+  })();
+  return {
+    async leave() {
+      isThere = false;
+      await coming;
+      return seen;
+    },
+  };
+}
+
+const HALF = `json_build_object('data', encode(substring(decode(data ->> 'data', 'base64') for 2000), 'base64'))`;
+const DAMAGES = {
+  'cut off': { sql: `update pulumi_state set data = ${HALF}` },
+  lost: { sql: 'delete from pulumi_state' },
+  'encrypted with another passphrase': { sql: null },
+} as const;
+
+async function deployAndDamage(order: DeployOrder, { sql }: (typeof DAMAGES)[keyof typeof DAMAGES]): Promise<Served> {
+  const file = join(w.folder, 'pulumi/passphrase');
+  const passphrase = await readFile(file);
+  if (sql === null) await writeFile(file, 'another', { mode: 0o600 });
+  const served = await w.target.deploy(hold(), order, watching());
+  await writeFile(file, passphrase, { mode: 0o600 });
+  if (sql !== null) await w.onState(order, sql);
+  return served;
+}
+
+test.each(Object.entries(DAMAGES))('a state that is %s: what visitors have is taken into the new one and never goes', async (_, damage) => {
+  const run = { port: 3000, health: '/', idleMs: 600_000, env: { GREETING: 'hello-from-env' } };
+  const order = w.order({ artefact: await server('one'), database: await w.seed('create table a (b int)'), run });
+  const served = await deployAndDamage(order, damage);
+  const { uid, createTime } = { ...serviceOf(order) };
+  const visitor = visiting(served);
+  const next = nextRevision(order, { artefact: await server('two') });
+  expect(await w.target.deploy(hold(), next, watching())).toEqual(served);
+  expect([await visitor.leave(), await w.visit(served)]).toEqual([new Set(['one', 'two']), 'two']);
+  expect(serviceOf(order)).toMatchObject({ uid, createTime, terminalCondition: { state: 'CONDITION_SUCCEEDED' } });
+  const told = w.logLines.filter(({ msg, site }) => site === order.site && msg === 'a service that the state has lost is taken into it');
+  expect(told).toMatchObject([{ level: 40, service: serviceOf(order)?.name }]);
+  await w.target.settle(hold(), order.site, next.revision);
+  expect(await w.found(order)).toEqual(['database', 'service', 'stack']);
+
+  // The state is whole again, and nobody reads a site's own values in it.
+  const [row] = await w.onState(order, `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state`);
+  expect([String(row?.it).includes('cloudrunv2/service:Service'), String(row?.it).includes('hello-from-env')]).toEqual([true, false]);
+  const before = w.provider.calls.length;
+  const last = nextRevision(next, { artefact: await server('three') });
+  expect(await w.visit(await w.target.deploy(hold(), last, watching()))).toBe('three');
+  expect(w.provider.calls.slice(before).filter(({ verb }) => verb === 'create' || verb === 'read')).toEqual([]);
+  await w.target.destroy(hold(), order.site, watching());
+  expect(await w.found(order)).toEqual([]);
+});

@@ -40,13 +40,16 @@ export async function until<Seen>(
   throw new Error(`waited ${patienceMs / 1_000} s for ${what}`);
 }
 
+/** Where sites are: on this machine, or on Google Cloud. */
+export type TargetName = 'local' | 'gcp';
+
 export type WorldOptions = Omit<StartOptions, 'log'> & {
   /** One of its own unless given. */
   readonly dataDir?: string;
   /** Which forge it serves: GitHub unless given. */
   readonly forge?: ForgeName | 'both';
   /** Where its sites are: on this machine unless given. */
-  readonly target?: 'local' | 'gcp';
+  readonly target?: TargetName;
 };
 
 /** Google Cloud beside the world, with the settings for it. */

@@ -12,7 +12,7 @@ async function choose(files: Files, config: Partial<Parameters<typeof chooseReci
     if (typeof content === 'string') await writeFile(join(folder, name), content);
     else await symlink(content.link, join(folder, name));
   }
-  return chooseRecipe(folder, { root: '.', build: null, start: null, output: null, env: {}, ...config });
+  return chooseRecipe(folder, { root: '.', include: [], build: null, start: null, output: null, env: {}, ...config });
 }
 const kind = async (...args: Parameters<typeof choose>) => {
   const { kind: is, detected } = await choose(...args);
@@ -34,6 +34,7 @@ test.each<[string, Files, Parameters<typeof choose>[1], string]>([
     { root: 'web' },
     'generated: npm, `npm start`',
   ],
+  ['neighbours', { 'web/package.json': node['package.json'], 'lib/a.js': '' }, { root: 'web', include: ['lib'] }, 'generated: `npm start`'],
   ['static files', { 'index.html': '' }, {}, 'generated: static files'],
   [
     'what is built into static files',

@@ -31,7 +31,7 @@ beforeAll(async () => {
   await symlink('/etc/passwd', join(site, 'passwd'));
   await symlink('app.js', join(site, 'link.js'));
   await symlink('/', join(site, 'all'));
-  const recipe = await chooseRecipe(site, { root: '.', build: null, start: null, output: null, env: {} });
+  const recipe = await chooseRecipe(site, { root: '.', include: [], build: null, start: null, output: null, env: {} });
   if (recipe.kind !== 'generated') throw new Error('it is not generated');
   const [program = '', ...args]: string[] = JSON.parse(recipe.dockerfile.split('\nCMD ')[1] ?? '');
   const port = await freePort();

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Files } from '../../doubles/git/git.ts';
 import { type ForgeName, receipts, type StageComment, type StagePull, type StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { builtApp, nodeApp } from '../apps.ts';
 
 /** What can be typed, and who may, on either forge. */
-export function commands(forge: ForgeName): void {
+export function commands(forge: ForgeName, target: TargetName = 'local'): void {
   // GitLab has no state that is neither good nor bad.
   const neutral = { github: 'neutral', gitlab: 'success' }[forge];
   let w: World;
   let made = 0;
   beforeAll(async () => {
-    w = await createWorld({ MAYFLY_MAX_TTL: '14d' }, { forge });
+    w = await createWorld({ MAYFLY_MAX_TTL: '14d' }, { forge, target });
   });
   afterAll(() => w[Symbol.asyncDispose]());
 

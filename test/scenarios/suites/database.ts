@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { createCluster } from '../../cluster.ts';
 import type { Files } from '../../doubles/git/git.ts';
 import { type ForgeName, isOfPull } from '../../doubles/stage.ts';
-import { createWorld, get, until } from '../../world.ts';
+import { createWorld, get, type TargetName, until } from '../../world.ts';
 import { builtApp, nodeApp } from '../apps.ts';
 
 /** Listens a second and a half after its start. */
@@ -13,10 +13,10 @@ const lateApp = (text: string): Files => ({
 });
 
 /** Mayfly's own database goes away, on either forge. */
-export function database(forge: ForgeName): void {
+export function database(forge: ForgeName, target: TargetName = 'local'): void {
   test('PostgreSQL is away for some seconds: webhooks get 503, sites stay up, then everything goes on (T-A11, T-F13)', async () => {
     await using cluster = await createCluster();
-    await using w = await createWorld({ DATABASE_URL: cluster.url }, { forge });
+    await using w = await createWorld({ DATABASE_URL: cluster.url }, { forge, target });
     const status = async (path: string): Promise<number> => (await fetch(`${w.mayfly.webUrl}${path}`)).status;
     const repo = await w.forge.createRepository({ name: 'acme/shop', files: nodeApp('main') });
     const [steady, building] = [
@@ -49,7 +49,7 @@ export function database(forge: ForgeName): void {
 
   test('PostgreSQL crashes in the middle of a deploy: the launch is made again, and nobody is told that it failed', async () => {
     await using cluster = await createCluster();
-    await using w = await createWorld({ DATABASE_URL: cluster.url }, { forge });
+    await using w = await createWorld({ DATABASE_URL: cluster.url }, { forge, target });
     const repo = await w.forge.createRepository({ name: 'acme/shop', files: nodeApp('main') });
     const pull = await w.forge.openPull(repo, { files: lateApp('after the crash') });
     // The engine is in the middle of its work: it waits for the app to become healthy.

@@ -2,15 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Files } from '../../doubles/git/git.ts';
 import { type ForgeName, receipts, type StageComment, type StagePull, type StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { nodeApp } from '../apps.ts';
 
 /** Strangers' pulls, on either forge. */
-export function forks(forge: ForgeName): void {
+export function forks(forge: ForgeName, target: TargetName = 'local'): void {
   let w: World;
   let made = 0;
   beforeAll(async () => {
-    w = await createWorld({}, { forge });
+    w = await createWorld({}, { forge, target });
   });
   afterAll(() => w[Symbol.asyncDispose]());
 

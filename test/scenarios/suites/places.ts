@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest';
 import type { ForgeName, StagePull, StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { nodeApp, slowBuild } from '../apps.ts';
 
 /** As many sites as may stand, on either forge. */
-export function places(forge: ForgeName): void {
+export function places(forge: ForgeName, target: TargetName = 'local'): void {
   const word = { github: 'pull request', gitlab: 'merge request' }[forge];
   const repository = (w: World, name: string): Promise<StageRepo> => w.forge.createRepository({ name, files: nodeApp('main') });
   const open = (w: World, repo: StageRepo, text: string): Promise<StagePull> => w.forge.openPull(repo, { files: nodeApp(text) });
 
   test('8. more pulls than places: who has them is named, and the longest waiter gets the next that is free', async () => {
-    await using w = await createWorld({ MAYFLY_MAX_SITES: '2' }, { forge });
+    await using w = await createWorld({ MAYFLY_MAX_SITES: '2' }, { forge, target });
     const repo = await repository(w, 'acme/full');
     const waits = (pull: StagePull) => until(`#${pull.number} to wait`, () => w.forge.ourComment(pull)?.body.includes('As many previews'));
     // One after the other: deliveries that come at the same time are handled in any order.
@@ -54,7 +54,7 @@ export function places(forge: ForgeName): void {
   });
 
   test('a first launch that fails gives its place to the next; a push to a site that stands needs no new one', async () => {
-    await using w = await createWorld({ MAYFLY_MAX_SITES: '1' }, { forge });
+    await using w = await createWorld({ MAYFLY_MAX_SITES: '1' }, { forge, target });
     const repo = await repository(w, 'acme/one');
     const broken = await w.forge.openPull(repo, { files: { ...nodeApp(''), 'server.js': 'process.exit(3)' } });
     await w.reaches(broken, 'failed');
@@ -70,7 +70,7 @@ export function places(forge: ForgeName): void {
   });
 
   test('waiters are found again after everything in the queue was lost', async () => {
-    await using w = await createWorld({ MAYFLY_MAX_SITES: '1' }, { forge });
+    await using w = await createWorld({ MAYFLY_MAX_SITES: '1' }, { forge, target });
     const repo = await repository(w, 'acme/lost');
     const first = await open(w, repo, 'first');
     await w.reaches(first, 'ready');
@@ -83,7 +83,7 @@ export function places(forge: ForgeName): void {
   });
 
   test('fairness: a repository with many launches does not keep another one waiting for all of them', async () => {
-    await using w = await createWorld({ MAYFLY_MAX_SITES: '20' }, { forge });
+    await using w = await createWorld({ MAYFLY_MAX_SITES: '20' }, { forge, target });
     const busy = await w.forge.createRepository({ name: 'busy/shop', files: nodeApp('main') });
     for (let n = 1; n <= 6; n++) await w.forge.openPull(busy, { files: slowBuild(`never ${n}`) });
     await until('all workers that it may have to be busy', async () => (await w.mayfly.store.sites.counts()).building >= 2);
@@ -93,7 +93,7 @@ export function places(forge: ForgeName): void {
   });
 
   test('one hour before its end the comment says so, once, and extending takes that back', async () => {
-    await using w = await createWorld({ MAYFLY_TTL: '3601s', MAYFLY_MAX_TTL: '1d' }, { forge });
+    await using w = await createWorld({ MAYFLY_TTL: '3601s', MAYFLY_MAX_TTL: '1d' }, { forge, target });
     const repo = await repository(w, 'acme/late');
     w.forge.setPermission(repo, 'ada', 'write');
     const pull = await open(w, repo, 'late');
@@ -104,7 +104,7 @@ export function places(forge: ForgeName): void {
   });
 
   test('expiry while it builds ends it', async () => {
-    await using w = await createWorld({}, { forge });
+    await using w = await createWorld({}, { forge, target });
     const pull = await w.forge.openPull(await repository(w, 'acme/slow'), { files: slowBuild('never') });
     const site = await w.reaches(pull, 'building');
     await w.letTimeBeUp(site);

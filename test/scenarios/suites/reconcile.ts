@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Found } from '../../../src/site/ports.ts';
 import { asked } from '../../doubles/asked.ts';
 import type { ForgeName, StagePull, StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { nodeApp } from '../apps.ts';
 import { plant, plantService, serverOfTests } from '../planted.ts';
 
@@ -34,7 +34,7 @@ const PLANTING: Readonly<Record<ForgeName, (w: World, planted: Planted) => reado
 };
 
 /** What is found by comparing with the forge, on either. */
-export function reconcile(forge: ForgeName): void {
+export function reconcile(forge: ForgeName, target: TargetName = 'local'): void {
   const { readsPull } = asked[forge];
 
   describe('reconcile', () => {
@@ -42,7 +42,7 @@ export function reconcile(forge: ForgeName): void {
     let made = 0;
     beforeAll(async () => {
       // Without the clock nothing is compared but when the test says so.
-      w = await createWorld({ MAYFLY_ROLES: 'web,gate,worker' }, { forge });
+      w = await createWorld({ MAYFLY_ROLES: 'web,gate,worker' }, { forge, target });
     });
     afterAll(() => w[Symbol.asyncDispose]());
     const repository = () => w.forge.createRepository({ name: `rec-${++made}/shop-${made}`, files: nodeApp('main') });

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { asked } from '../../doubles/asked.ts';
 import type { ForgeName, StagePull, StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { nodeApp, slowBuild } from '../apps.ts';
 
 /** Repositories that go, and what is left of their sites, on either forge. */
-export function removal(forge: ForgeName): void {
+export function removal(forge: ForgeName, target: TargetName = 'local'): void {
   const said = {
     github: { theirs: 'an owner who has the app', strangers: 'an owner without the app', removed: 'removed from the installation' },
     gitlab: { theirs: 'another group, members with it', strangers: 'a group that we are not in', removed: 'no member any more' },
@@ -15,7 +15,7 @@ export function removal(forge: ForgeName): void {
   let w: World;
   let made = 0;
   beforeAll(async () => {
-    w = await createWorld({}, { forge });
+    w = await createWorld({}, { forge, target });
   });
   afterAll(() => w[Symbol.asyncDispose]());
 

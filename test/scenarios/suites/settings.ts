@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Files } from '../../doubles/git/git.ts';
 import type { ForgeName, StagePull } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { nodeApp } from '../apps.ts';
 
 /** The comment without what is another each time: marker, addresses, hashes, times. */
@@ -12,6 +12,10 @@ const plain = (comment: string): string =>
     .replace(/\*\*https?:\S+\*\*/g, '**address**')
     .replace(/`[0-9a-f]{7}`/g, '`commit`')
     .replace(/\| [A-Z][a-z]{2} \d+ [A-Z][a-z]{2} [^|]* \|/g, '| end |')
+    // What Google Cloud has of its own: buildpacks, and a price.
+    .replace(/\| (?:this machine|eu-belgium) \|/g, '| region |')
+    .replace('Steps: buildpacks, ', 'Steps: ')
+    .replace(/<details><summary>Cost<\/summary>[\s\S]*?<\/details>\n\n/, '')
     // GitLab’s check has no room for a log, and the link says so.
     .replace('[status](…)', '[log](…)')
     .replace(/(Launched in|Failed after) .*?( · |<)/g, '$1 …$2');
@@ -29,12 +33,12 @@ const ENV_APP: Files = {
 };
 
 /** What `.mayfly.yml` says, on either forge. */
-export function settings(forge: ForgeName): void {
+export function settings(forge: ForgeName, target: TargetName = 'local'): void {
   describe('settings', () => {
     let w: World;
     let made = 0;
     beforeAll(async () => {
-      w = await createWorld({}, { forge });
+      w = await createWorld({}, { forge, target });
     });
     afterAll(() => w[Symbol.asyncDispose]());
     const repository = (files: Files) => w.forge.createRepository({ name: `settings-${++made}/shop`, files });
@@ -61,7 +65,7 @@ export function settings(forge: ForgeName): void {
 
       | Commit | Region | Ends |
       |---|---|---|
-      | [\`commit\`](…) Change 1 | this machine | end |
+      | [\`commit\`](…) Change 1 | region | end |
 
       <sub>Failed after … · [log](…)</sub>
 
@@ -119,7 +123,7 @@ export function settings(forge: ForgeName): void {
 
       | Commit | Region | Ends |
       |---|---|---|
-      | [\`commit\`](…) Change 1 | this machine | end |
+      | [\`commit\`](…) Change 1 | region | end |
 
       <sub>Launched in … · [log](…)<br>Steps: \`node server.js\`. \`build\`, \`start\` and \`output\` in \`.mayfly.yml\` change them.<br>Ignored in this branch's \`.mayfly.yml\`: \`ttl\`, \`region\`, \`nonsense\`. The base branch decides those.</sub>
 
@@ -215,13 +219,17 @@ export function settings(forge: ForgeName): void {
       expect(JSON.stringify([w.forge.ourComments(pull), w.checkWords(sha), await launchesOf(pull)])).not.toContain(secret);
     });
 
-    test('ttl and region are taken from the base branch: the end is shown, the region is this machine', async () => {
-      const files = { ...nodeApp('main'), '.mayfly.yml': 'ttl: 2h\nregion: asia-tokyo\nidle: 1s\n' };
+    test('ttl and region are taken from the base branch: the end is shown, and where it is', async () => {
+      // This machine is the only region that there is on it.
+      const { wish, shown } = { local: { wish: 'asia-tokyo', shown: 'this machine' }, gcp: { wish: 'europe', shown: 'eu-belgium' } }[
+        target
+      ];
+      const files = { ...nodeApp('main'), '.mayfly.yml': `ttl: 2h\nregion: ${wish}\nidle: 1s\n` };
       const pull = await w.forge.openPull(await repository(files), { files: nodeApp('here') });
       const site = await w.reaches(pull, 'ready');
       expect(site.endsAt.getTime() - site.clockStart.getTime()).toBe(7_200_000);
       expect(w.comment(pull)).toContain('in 2 hours');
-      expect(w.comment(pull)).toContain('| this machine |');
+      expect(w.comment(pull)).toContain(`| ${shown} |`);
     });
 
     test('a region that does not exist is a mistake with a suggestion', async () => {

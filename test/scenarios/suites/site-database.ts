@@ -3,7 +3,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { Files } from '../../doubles/git/git.ts';
 import type { ForgeName, StagePull } from '../../doubles/stage.ts';
-import { createWorld, type World } from '../../world.ts';
+import { createWorld, type TargetName, type World } from '../../world.ts';
 
 const shop = (name: string): string => readFileSync(new URL(`../../../demo/shop/${name}`, import.meta.url), 'utf8');
 /** Runs the SQL that it is asked for on its own database, or tries it on another one of the same server. */
@@ -36,13 +36,13 @@ const app = (seed = SEED): Files => ({
 });
 
 /** Sites with a database, on either forge. */
-export function siteDatabase(forge: ForgeName): void {
+export function siteDatabase(forge: ForgeName, target: TargetName = 'local'): void {
   describe('an app with a database', () => {
     let w: World;
     let server: pg.Client;
     let made = 0;
     beforeAll(async () => {
-      w = await createWorld({}, { forge });
+      w = await createWorld({}, { forge, target });
       server = new pg.Client(inject('postgresUrl'));
       await server.connect();
     });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ForgeName, receipts, type StageRepo } from '../../doubles/stage.ts';
-import { createWorld, until, type World } from '../../world.ts';
+import { createWorld, type TargetName, until, type World } from '../../world.ts';
 import { builtApp, nodeApp, slowBuild } from '../apps.ts';
 
 /** What a target says of a build. Google's buildpacks are named, and never tell with what a command of theirs exited. */
@@ -10,7 +10,7 @@ const SAID = {
 } as const;
 
 /** The whole life of a pull, on either forge and either target. */
-export function story(forge: ForgeName, target: 'local' | 'gcp' = 'local'): void {
+export function story(forge: ForgeName, target: TargetName = 'local'): void {
   const prefix = { github: 'pr', gitlab: 'mr' }[forge];
   const environment = (number: number): string => ({ github: 'preview', gitlab: `preview/mr-${number}` })[forge];
 

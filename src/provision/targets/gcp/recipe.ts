@@ -28,13 +28,10 @@ const FOREIGN = [
 
 /**
  * Finds out how a checkout is built on Google Cloud. Settings go first; then its own Dockerfile; then Google's buildpacks, but for what
- * these can't do: static files, a build command, a package whose lock file is above it.
+ * these can't do: static files, a build command, a package with its lock file above it or with neighbours, since they see its folder alone.
  * @throws Fault `root-missing` or `nothing-detected`
  */
-export async function chooseRecipe(
-  checkout: string,
-  config: Pick<BuildConfig, 'root' | 'build' | 'start' | 'output' | 'env'>,
-): Promise<Recipe> {
+export async function chooseRecipe(checkout: string, config: BuildConfig): Promise<Recipe> {
   const says = config.build !== null || config.start !== null || config.output !== null;
   if (!says && (await isOwnFolder(checkout, config.root)) && (await has(checkout, config.root, 'Dockerfile'))) {
     return { kind: 'dockerfile', detected: 'Dockerfile' };
@@ -49,7 +46,8 @@ export async function chooseRecipe(
     throw error;
   });
   if (plan === undefined) return { kind: 'buildpacks', entrypoint: null, plan: null, detected: `buildpacks, ${foreign}` };
-  if (plan.runtime.kind === 'process' && config.build === null && (isNode || foreign !== undefined) && !isAbove(plan, config.root)) {
+  const forPack = isNode ? config.include.length === 0 && !isAbove(plan, config.root) : foreign !== undefined;
+  if (plan.runtime.kind === 'process' && config.build === null && forPack) {
     const told = isNode ? plan.detected : `${foreign}, ${plan.detected}`;
     return { kind: 'buildpacks', entrypoint: config.start, plan, detected: `buildpacks, ${told}` };
   }

@@ -1,0 +1,3 @@
+import { commands } from '../scenarios/suites/commands.ts';
+
+commands('github', 'gcp');

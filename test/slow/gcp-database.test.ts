@@ -1,0 +1,3 @@
+import { database } from '../scenarios/suites/database.ts';
+
+database('github', 'gcp');

@@ -1,0 +1,3 @@
+import { forks } from '../scenarios/suites/forks.ts';
+
+forks('github', 'gcp');

@@ -1,0 +1,3 @@
+import { places } from '../scenarios/suites/places.ts';
+
+places('github', 'gcp');

@@ -1,0 +1,3 @@
+import { reconcile } from '../scenarios/suites/reconcile.ts';
+
+reconcile('github', 'gcp');

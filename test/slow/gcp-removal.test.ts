@@ -1,0 +1,3 @@
+import { removal } from '../scenarios/suites/removal.ts';
+
+removal('github', 'gcp');

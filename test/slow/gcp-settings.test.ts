@@ -1,0 +1,3 @@
+import { settings } from '../scenarios/suites/settings.ts';
+
+settings('github', 'gcp');

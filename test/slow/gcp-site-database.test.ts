@@ -1,0 +1,3 @@
+import { siteDatabase } from '../scenarios/suites/site-database.ts';
+
+siteDatabase('github', 'gcp');

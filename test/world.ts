@@ -53,7 +53,7 @@ export type WorldOptions = Omit<StartOptions, 'log'> & {
 };
 
 /** Google Cloud beside the world, with the settings for it. */
-async function openCloud(previewDatabaseUrl: string, opening: AsyncDisposableStack) {
+export async function openCloud(previewDatabaseUrl: string, opening: AsyncDisposableStack) {
   const google = opening.use(await openGoogleDouble({ previewDatabaseUrl, secondMs: SECOND_MS, patienceMs: SECOND_MS * 5 }));
   // Google's libraries look there for the machine that they run on.
   Object.assign(process.env, google.env);
@@ -134,6 +134,8 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     canary,
     dataDir,
     database,
+    /** Under which sites have their hosts. */
+    previews: PREVIEWS[target],
     /** As the settings of another process beside this Mayfly. */
     environment,
     get mayfly() {
@@ -166,7 +168,7 @@ export async function createWorld(settings: Readonly<Record<string, string>> = {
     async visit(pull: StagePull, path = '/', headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
       const site = await siteOf(pull);
       if (site === undefined) throw new Error(`#${pull.number} has no site`);
-      return get(mayfly.gateUrl, { path, headers: { host: `${site.host}.${PREVIEWS[target]}`, ...headers } });
+      return get(mayfly.gateUrl, { path, headers: { host: `${site.host}.${world.previews}`, ...headers } });
     },
     /** Our comment's text; fails when there are two. */
     comment(pull: StagePull): string {

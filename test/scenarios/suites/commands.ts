@@ -8,6 +8,10 @@ import { builtApp, nodeApp } from '../apps.ts';
 export function commands(forge: ForgeName, target: TargetName = 'local'): void {
   // GitLab has no state that is neither good nor bad.
   const neutral = { github: 'neutral', gitlab: 'success' }[forge];
+  const said = {
+    local: { region: 'usa', sleep: 'it sleeps. The next visitor wakes it.', files: 'made of files alone' },
+    gcp: { region: 'europe', sleep: 'it sleeps by itself, some minutes', files: 'it sleeps by itself, some minutes' },
+  }[target];
   let w: World;
   let made = 0;
   beforeAll(async () => {
@@ -55,9 +59,9 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
       ['nobody', '-1', 'status, help, ping'],
       ['read', '-1', 'extend 1h, logs, sleep, wake, rebuild'],
       ['read', '-1', 'deploy, stop, approve'],
-      ['write', '-1', 'keep, region usa'],
+      ['write', '-1', `keep, region ${said.region}`],
       ['read', '+1', 'status, help, ping'],
-      ['maintain', '+1', 'keep, region usa'],
+      ['maintain', '+1', `keep, region ${said.region}`],
       ['write', '+1', 'logs, sleep, wake, rebuild, stop'],
     ] as const;
     for (const [login, outcome, commands] of tries) {
@@ -109,14 +113,14 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
     const running = async () => (await w.mayfly.target?.survey())?.length;
     expect(await running()).toBeGreaterThan(0);
     expect(await verdict(pull, 'write', '/preview sleep')).toBe('+1');
-    expect(quoted(pull).join()).toContain('it sleeps. The next visitor wakes it.');
+    expect(quoted(pull).join()).toContain(said.sleep);
     expect((await w.visit(pull)).body).toBe('hello');
     await type(pull, 'write', '/preview sleep');
     expect(await verdict(pull, 'write', '/preview wake')).toBe('+1');
     expect((await w.visit(pull)).body).toBe('hello');
     const files = await standing({ 'index.html': 'still' }, { 'README.md': 'x' });
     expect(await verdict(files.pull, 'write', '/preview sleep')).toBe('+1');
-    expect(quoted(files.pull).join()).toContain('made of files alone');
+    expect(quoted(files.pull).join()).toContain(said.files);
   });
 
   test('logs shows the end of the build’s and of the app’s log, without secrets', async () => {

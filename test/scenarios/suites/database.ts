@@ -32,7 +32,7 @@ export function database(forge: ForgeName, target: TargetName = 'local'): void {
     const sha = await w.forge.push(steady, nodeApp('two'));
     const refused = w.forge.deliveries.findLast(isOfPull);
     expect(refused?.statusCode).toBe(503);
-    expect(await get(w.mayfly.gateUrl, { path: '/', headers: { host: `${host}.preview.localhost` } })).toMatchObject({ body: 'one' });
+    expect(await get(w.mayfly.gateUrl, { path: '/', headers: { host: `${host}.${w.previews}` } })).toMatchObject({ body: 'one' });
     await delay(3_000);
 
     await cluster.start();

@@ -254,16 +254,18 @@ async function startWeb(
   return server.port;
 }
 
+type Surroundings = Pick<StartOptions, 'google'>;
+
 /** Throws ConfigError for what is wrong with the settings, by themselves or beside what the database knows. */
-async function start(): Promise<{ readonly mayfly: Mayfly; readonly log: Logger }> {
+async function start(surroundings: Surroundings): Promise<{ readonly mayfly: Mayfly; readonly log: Logger }> {
   const config = loadConfig();
   const scrubber = createScrubber(secretsOf(config));
   const log = openLog({ level: config.logLevel, scrubber });
-  return { mayfly: await startMayfly(config, { log, hide: scrubber.hide }), log };
+  return { mayfly: await startMayfly(config, { ...surroundings, log, hide: scrubber.hide }), log };
 }
 
 /** Reads the settings, runs until a signal, and ends in order: one that comes during the start, as soon as it is over. A second ends at once. */
-export async function main(): Promise<void> {
+export async function main(surroundings: Surroundings = {}): Promise<void> {
   const { promise: asked, resolve: ask } = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.once(signal, () => {
@@ -271,7 +273,7 @@ export async function main(): Promise<void> {
       ask(signal);
     });
   }
-  const started = await start().catch((error: unknown) => {
+  const started = await start(surroundings).catch((error: unknown) => {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${error.message}\n`);
     process.exitCode = CONFIG_EXIT_CODE;

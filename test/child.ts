@@ -8,12 +8,12 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, inject } from 'vitest';
 import { z } from 'zod';
-import type { Doom } from './doomed-mayfly.ts';
 import { openForges } from './doubles/forges.ts';
 import type { ForgeName, StagePull } from './doubles/stage.ts';
+import type { Doom, Surroundings } from './mayfly-process.ts';
 import { createDatabase } from './postgres.ts';
 import { alive, descendantsOf, type Known, processes } from './processes.ts';
-import { type Answer, get, until } from './world.ts';
+import { type Answer, get, openCloud, type TargetName, until } from './world.ts';
 
 const upLine = z.object({ msg: z.literal('Mayfly is up'), web: z.string(), gate: z.string() });
 const sitesAnswer = z.object({
@@ -40,8 +40,8 @@ export type Ended = {
 };
 type Environment = Readonly<Record<string, string>>;
 type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string; readonly said: readonly string[] };
-/** `doom`: a moment at which it ends itself; `flags` for Node itself; `within`: a command that becomes Mayfly. */
-export type How = { readonly doom?: Doom; readonly flags?: readonly string[]; readonly within?: readonly string[] };
+/** `flags` for Node itself; `within`: a command that becomes Mayfly. */
+export type How = Surroundings & { readonly flags?: readonly string[]; readonly within?: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
 /** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
@@ -51,8 +51,9 @@ const OUTLIVED_MS = 5_000;
 const LOOK_EVERY_MS = 50;
 
 /** It ends with the tests, however they end. */
-function launch(env: Environment, { doom, flags = [], within = [] }: How = {}): ChildProcess {
-  const program = doom ? ['test/doomed-mayfly.ts', JSON.stringify(doom)] : ['src/main.ts'];
+function launch(env: Environment, { flags = [], within = [], ...surroundings }: How = {}): ChildProcess {
+  const isPlain = Object.keys(surroundings).length === 0;
+  const program = isPlain ? ['src/main.ts'] : ['test/mayfly-process.ts', JSON.stringify(surroundings)];
   const command = [...within, process.execPath, ...flags, ...program];
   return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
 }
@@ -90,8 +91,13 @@ export async function endProcess(
  * @param database `embedded`: Mayfly's own servers in its data dir; `given`: databases of the run's server; `shared`: the same, and
  *   what serves the web and looks at the clock is another process, which is never killed
  * @param forge which one it serves
+ * @param target where its sites are
  */
-export async function createChildWorld(database: 'embedded' | 'given' | 'shared', forge: ForgeName = 'github') {
+export async function createChildWorld(
+  database: 'embedded' | 'given' | 'shared',
+  forge: ForgeName = 'github',
+  target: TargetName = 'local',
+) {
   await using opening = new AsyncDisposableStack();
   const server = inject('postgresUrl');
   const given = database === 'embedded' ? null : opening.use(await createDatabase(server));
@@ -106,6 +112,8 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
   const forges = opening.use(await openForges());
   const { github, stages, checks, deployed } = forges;
   const token = randomBytes(24).toString('hex');
+  const cloud = target === 'gcp' ? await openCloud(server, opening) : null;
+  const surroundings: Surroundings = cloud ? { google: cloud.attached } : {};
   const environment: Environment = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
@@ -118,11 +126,13 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       ? { DATABASE_URL: given.url, MAYFLY_PREVIEW_DATABASE_URL: server, MAYFLY_SECRET_KEY: randomBytes(32).toString('base64') }
       : {}),
     ...forges.settings(forge),
+    ...cloud?.settings,
+    ...cloud?.google.env,
   };
   const frontDir = database === 'shared' ? await makeFolder() : null;
   let front: Running | null = null;
   if (frontDir !== null) {
-    const started = await startProcess({ ...environment, MAYFLY_ROLES: 'web,clock', MAYFLY_DATA_DIR: frontDir });
+    const started = await startProcess({ ...environment, MAYFLY_ROLES: 'web,clock', MAYFLY_DATA_DIR: frontDir }, surroundings);
     opening.defer(() => endProcess(started, 'SIGTERM').then(() => undefined));
     front = started;
   }
@@ -146,6 +156,8 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     github,
     checks,
     deployed,
+    /** Null where sites are on this machine. */
+    google: cloud?.google ?? null,
     dataDir,
     environment: backEnvironment,
     /** Mayfly's own database; null when it is embedded. */
@@ -159,7 +171,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     start: async (doom?: Doom): Promise<void> => void (await world.startAs({}, doom ? { doom } : {})),
     /** With other settings than the world's, or in another way. @returns what it said until it was up */
     async startAs(over: Environment, how: How): Promise<string> {
-      running = await startProcess({ ...backEnvironment, ...over }, how);
+      running = await startProcess({ ...backEnvironment, ...over }, { ...surroundings, ...how });
       forges.sendWebhooksTo(web());
       return running.said.join('\n');
     },
@@ -203,7 +215,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     async startSecond(): Promise<AsyncDisposable & { visit(pull: StagePull): Promise<Answer> }> {
       const folder = await mkdtemp(join(tmpdir(), 'mayfly-second-'));
       await chmod(folder, 0o711);
-      const second = await startProcess({ ...backEnvironment, MAYFLY_DATA_DIR: folder });
+      const second = await startProcess({ ...backEnvironment, MAYFLY_DATA_DIR: folder }, surroundings);
       return {
         visit: (pull) => visitAt(second.gate, pull),
         async [Symbol.asyncDispose]() {
@@ -214,7 +226,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     },
     /** Starts another Mayfly, which is expected to end by itself. */
     async tryStart(over: Environment, how: How = {}): Promise<Ended> {
-      const child = launch({ ...backEnvironment, ...over }, how);
+      const child = launch({ ...backEnvironment, ...over }, { ...surroundings, ...how });
       const said: string[] = [];
       const errors: string[] = [];
       child.stdout?.setEncoding('utf8').on('data', (text: string) => said.push(text));
@@ -234,6 +246,11 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
       );
     },
     descendants: () => descendantsOf(current().process.pid ?? 0),
+    /** Whether a site's command of this name runs: below Mayfly, or on Google Cloud, which is in the test's own process. */
+    async runs(script: string): Promise<boolean> {
+      const below = cloud === null ? (current().process.pid ?? 0) : process.pid;
+      return (await descendantsOf(below)).some(({ command }) => command.includes(script));
+    },
     async site(pull: StagePull): Promise<SiteAnswer | undefined> {
       const answer = await fetch(`${web()}/api/v1/sites?pull=${pull.number}`, { headers: { authorization: `Bearer ${token}` } });
       return sitesAnswer.parse(await answer.json()).sites.find((site) => site.pull === pull.number);
@@ -250,7 +267,7 @@ export async function createChildWorld(database: 'embedded' | 'given' | 'shared'
     visit: (pull: StagePull): Promise<Answer> => visitAt(current().gate, pull),
     async [Symbol.asyncDispose]() {
       await opened.disposeAsync();
-      expect(forges.unknownRequests()).toEqual([]);
+      expect([...forges.unknownRequests(), ...(cloud?.google.cloud.unknown ?? [])]).toEqual([]);
     },
   };
   return world;

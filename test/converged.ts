@@ -4,6 +4,7 @@ import pg from 'pg';
 import { expect, inject } from 'vitest';
 import type { ChildWorld } from './child.ts';
 import type { Files } from './doubles/git/git.ts';
+import type { GoogleDouble } from './doubles/google.ts';
 import type { StagePull } from './doubles/stage.ts';
 import { onDatabase } from './postgres.ts';
 import { nodeApp } from './scenarios/apps.ts';
@@ -44,15 +45,39 @@ export async function expectGone(w: ChildWorld, pull: StagePull): Promise<void> 
   await until('its comment', () => w.forge.ourComment(pull)?.body.includes('### ⚪ Preview has ended'));
   await until('its deployments to go', () => w.deployed(pull.repository).length === 0);
   expect(w.forge.ourComments(pull)).toHaveLength(1);
-  for (const folder of ['run/s', 'run/services', 'work', 'artefacts', 'artefact-users', 'pulumi/running']) {
-    expect({ [folder]: await readdir(join(w.dataDir, folder)) }).toEqual({ [folder]: [] });
-  }
+  for (const [place, there] of Object.entries(await leftBehind(w))) expect({ [place]: there }).toEqual({ [place]: [] });
   // A child that waits for work has an empty folder of its own.
   const used = async () => (await readdir(join(w.dataDir, 'pulumi', 'tmp'), { recursive: true })).filter((name) => name.includes('/'));
   await until('the engine’s working folders to go', async () => (await used()).length === 0);
   expect((await readdir(join(w.dataDir, 'run'))).filter((name) => name.startsWith('box-'))).toEqual([]);
   expect((await w.descendants()).filter(({ command }) => command.includes('server.js'))).toEqual([]);
   if (w.database !== null) expect(await leftOnServer(w.database.name, id.toLowerCase())).toEqual([]);
+}
+
+/** What there is of any site, by place: folders of the data dir, and what is on Google Cloud but for the repositories' caches. */
+export async function leftBehind({
+  google,
+  dataDir,
+}: Pick<ChildWorld, 'google' | 'dataDir'>): Promise<Readonly<Record<string, readonly string[]>>> {
+  const folders = ['work', 'pulumi/running', ...(google === null ? ['run/s', 'run/services', 'artefacts', 'artefact-users'] : [])];
+  const here = await Promise.all(folders.map(async (folder) => [folder, await namesIn(join(dataDir, folder))] as const));
+  return { ...Object.fromEntries(here), ...(google === null ? {} : leftOnGoogle(google)) };
+}
+
+/** One that nobody has needed yet is not there. */
+const namesIn = (folder: string): Promise<readonly string[]> =>
+  readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+
+function leftOnGoogle({ cloud }: GoogleDouble): Readonly<Record<string, readonly string[]>> {
+  return {
+    services: [...cloud.services.keys()],
+    images: [...cloud.images.keys()].filter((name) => !name.includes('cache')),
+    objects: [...cloud.buckets.values()].flatMap(({ objects }) => [...objects.keys()]),
+    builds: [...cloud.builds].flatMap(([name, { status }]) => (status === 'WORKING' || status === 'QUEUED' ? [name] : [])),
+  };
 }
 
 /** Databases and roles of the site, and lines of the engine's state. */

@@ -61,6 +61,8 @@ export async function openCloud(previewDatabaseUrl: string, opening: AsyncDispos
   return {
     google,
     starting: { google: { endpoint: google.endpoint, provider: google.provider.attach } },
+    /** The same for a process of its own. */
+    attached: { endpoint: google.endpoint.href, provider: google.provider.attach },
     settings: {
       MAYFLY_TARGET: 'gcp',
       GOOGLE_CLOUD_PROJECT: google.platform.project,

@@ -2,10 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ChildWorld, createChildWorld } from '../../child.ts';
-import { expectClosed, expectConverged, expectGone, pullOpener } from '../../converged.ts';
+import { expectClosed, expectConverged, expectGone, leftBehind, pullOpener } from '../../converged.ts';
 import type { Files } from '../../doubles/git/git.ts';
 import type { ForgeName } from '../../doubles/stage.ts';
-import { until } from '../../world.ts';
+import { type TargetName, until } from '../../world.ts';
 import { builtApp, nodeApp } from '../apps.ts';
 
 /** A build that takes three seconds, long enough to be met in the middle. */
@@ -22,12 +22,12 @@ const groupsOf = async (pid: number): Promise<readonly string[]> => {
 };
 
 /** Killed in the middle, on either forge. */
-export function crash(forge: ForgeName): void {
+export function crash(forge: ForgeName, target: TargetName = 'local'): void {
   describe('Mayfly is killed', () => {
     let w: ChildWorld;
     let open: ReturnType<typeof pullOpener>;
     beforeAll(async () => {
-      w = await createChildWorld('given', forge);
+      w = await createChildWorld('given', forge, target);
       await w.start();
       open = pullOpener(w, 'crash');
     });
@@ -52,7 +52,7 @@ export function crash(forge: ForgeName): void {
 
     test('while it builds: the next start builds again', async () => {
       const pull = await open(unhurried('built'));
-      await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+      await until('the build', () => w.runs('build.js'));
       await crashed();
       await expectConverged(w, pull, 'built');
       await expectClosed(w, pull);
@@ -102,7 +102,7 @@ export function crash(forge: ForgeName): void {
       await until('the missed pull', () => w.forge.ourComment(missed)?.body.includes('### 🟢 Preview is ready'));
       for (const pull of [answered, moves, missed]) await w.forge.close(pull);
       for (const pull of [closes, answered, moves]) await w.reaches(pull, 'ended');
-      await until('nothing to be left', async () => (await readdir(join(w.dataDir, 'run', 's'))).length === 0);
+      await until('nothing to be left', async () => Object.values(await leftBehind(w)).every((there) => there.length === 0));
     });
   });
 }

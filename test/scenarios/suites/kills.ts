@@ -3,6 +3,7 @@ import { FAULT_POINTS, type FaultPoint } from '../../../src/fault-points.ts';
 import { type ChildWorld, createChildWorld } from '../../child.ts';
 import { expectClosed, expectConverged, expectGone, pullOpener } from '../../converged.ts';
 import type { ForgeName } from '../../doubles/stage.ts';
+import type { TargetName } from '../../world.ts';
 import { storedApp } from '../apps.ts';
 
 /** What a killed Mayfly may take to converge, beyond the work itself. */
@@ -22,8 +23,22 @@ const killsAt = (points: readonly FaultPoint[]): readonly Kill[] =>
 /** In the process that serves the web, which lives on when the worker alone is killed. */
 const isOfTheWeb = ({ point, time }: Kill): boolean => point === 'delivery-stored' || (point === 'row-committed' && time > 5);
 
-/** Killed at these points, on either forge. */
-export function kills(forge: ForgeName, points: readonly FaultPoint[] = FAULT_POINTS): void {
+/** Between Mayfly and the target. */
+export const POINTS_OF_TARGET: readonly FaultPoint[] = [
+  'launch-started',
+  'fetched',
+  'built',
+  'stack-made',
+  'database-made',
+  'up-returned',
+  'launch-succeeded',
+  'before-settle',
+  'resource-removed',
+  'destroyed',
+];
+
+/** Killed at these points, on either forge and target. */
+export function kills(forge: ForgeName, points: readonly FaultPoint[] = FAULT_POINTS, target: TargetName = 'local'): void {
   const upwards = killsAt(points.filter((point) => !IN_REMOVAL.includes(point)));
   const downwards = killsAt(points.filter((point) => IN_REMOVAL.includes(point)));
 
@@ -34,7 +49,7 @@ export function kills(forge: ForgeName, points: readonly FaultPoint[] = FAULT_PO
     let w: ChildWorld;
     let open: ReturnType<typeof pullOpener>;
     beforeAll(async () => {
-      w = await createChildWorld(database, forge);
+      w = await createChildWorld(database, forge, target);
       open = pullOpener(w, 'kills');
     });
     afterEach(() => w.stop());

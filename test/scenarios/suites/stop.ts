@@ -4,7 +4,7 @@ import { type ChildWorld, createChildWorld } from '../../child.ts';
 import { expectClosed, expectConverged, expectGone, pullOpener } from '../../converged.ts';
 import type { Files } from '../../doubles/git/git.ts';
 import type { ForgeName } from '../../doubles/stage.ts';
-import { until } from '../../world.ts';
+import { type TargetName, until } from '../../world.ts';
 import { builtApp, nodeApp, slowBuild } from '../apps.ts';
 
 const STOPPED_WITHIN_MS = 10_000;
@@ -13,11 +13,11 @@ const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('
 const neverAnswers = (): Files => ({ ...nodeApp(''), 'server.js': 'setInterval(() => {}, 1_000);' });
 
 /** Stopped in the middle, on either forge. */
-export function stop(forge: ForgeName): void {
+export function stop(forge: ForgeName, target: TargetName = 'local'): void {
   let w: ChildWorld;
   let open: ReturnType<typeof pullOpener>;
   beforeAll(async () => {
-    w = await createChildWorld('given', forge);
+    w = await createChildWorld('given', forge, target);
     await w.start();
     open = pullOpener(w, 'stop');
   });
@@ -54,10 +54,10 @@ export function stop(forge: ForgeName): void {
 
   test('T-F05: during a build: the next start resumes', async () => {
     const pull = await open(slowBuild('never'));
-    await until('the build', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    await until('the build', () => w.runs('build.js'));
     await stop();
     await w.start();
-    await until('the build again', async () => (await w.descendants()).some(({ command }) => command.includes('build.js')));
+    await until('the build again', () => w.runs('build.js'));
     await w.forge.push(pull, builtApp('built'));
     await expectConverged(w, pull, 'built');
     await expectClosed(w, pull);
@@ -65,10 +65,10 @@ export function stop(forge: ForgeName): void {
 
   test('T-F05: during an `up`: the next start resumes', async () => {
     const pull = await open(neverAnswers());
-    await until('the app', async () => (await w.descendants()).some(({ command }) => command.includes('server.js')));
+    await until('the app', () => w.runs('server.js'));
     await stop();
     await w.start();
-    await until('the app again', async () => (await w.descendants()).some(({ command }) => command.includes('server.js')));
+    await until('the app again', () => w.runs('server.js'));
     await w.forge.push(pull, nodeApp('up'));
     await expectConverged(w, pull, 'up');
     await expectClosed(w, pull);

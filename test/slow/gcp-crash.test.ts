@@ -1,0 +1,3 @@
+import { crash } from '../scenarios/suites/crash.ts';
+
+crash('github', 'gcp');

@@ -1,0 +1,3 @@
+import { stop } from '../scenarios/suites/stop.ts';
+
+stop('github', 'gcp');

@@ -3,6 +3,8 @@ import { GCP_TYPES } from '../../../../infra/preview-gcp.ts';
 import { faultPoint } from '../../../fault-points.ts';
 import { toSiteId } from '../../../site/identity.ts';
 import type { Artefact } from '../../../site/ports.ts';
+import { Fault } from '../../../site/problem.ts';
+import { regionLabel } from '../../../site/region.ts';
 import type { Properties, ResourceKind } from '../provider.ts';
 import type { RegionDatabases } from './region-databases.ts';
 
@@ -46,11 +48,24 @@ function imageKind({ build }: Means): ResourceKind {
   };
 }
 
+/** PostgreSQL's word for a server, a database or a role with as many connections as it may have. */
+const TOO_MANY_CONNECTIONS = '53300';
+
+/** A server of databases without room is as full as a region whose quota is used up: the site may go to the next one. */
+async function inRoom<Result>(region: string, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === TOO_MANY_CONNECTIONS)) throw error;
+    throw new Fault('google-limited', { details: { action: 'make a database', region: regionLabel(region) }, cause: error });
+  }
+}
+
 function databaseKind({ databases, signal }: Means): ResourceKind {
   const ensure = async (inputs: Properties): Promise<{ id: string; outputs: Properties }> => {
     const { content, seedName, seedFile, region, ...wish } = databaseInputs.parse(inputs);
     const seed = seedFile ? { name: seedName ?? seedFile, file: seedFile, sha256: content } : null;
-    const { name, url } = await (await databases.of(region)).ensure(wish.site, seed, signal);
+    const { name, url } = await inRoom(region, async () => (await databases.of(region)).ensure(wish.site, seed, signal));
     await faultPoint('database-made');
     return { id: name, outputs: { ...inputs, url } };
   };

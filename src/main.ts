@@ -13,15 +13,15 @@ import { secretsOf } from './config-secrets.ts';
 import { openDataDir } from './data-dir.ts';
 import { handOn } from './effects.ts';
 import { startLoops } from './expiry/clock.ts';
-import { openExpiry } from './expiry/expiry.ts';
-import { openGate } from './gate/gate.ts';
+import { logsLoop, openExpiry } from './expiry/expiry.ts';
 import { type LiveForges, openForges } from './live-forges.ts';
 import { createScrubber, openLog } from './log.ts';
 import { getSource } from './open-forges.ts';
-import type { GoogleStandIn } from './open-gcp.ts';
+import { startGate } from './open-gate.ts';
+import { type GoogleStandIn, openWayIn } from './open-gcp.ts';
 import { hookSecretsLoop, openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
-import { type Running, startTarget, type Work, whereOf } from './open-target.ts';
+import { startTarget, type Work, whereOf } from './open-target.ts';
 import { type ProvisionParts, provision } from './provision/launch.ts';
 import { openLaunchLog } from './provision/log.ts';
 import { type Forgetting, openStages } from './provision/stages.ts';
@@ -29,8 +29,8 @@ import { makeRoomIn, type Storage } from './provision/storage/storage.ts';
 import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
-import { pullAddress, pullWord } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
+import { openStore } from './store/db.ts';
 import type { Store } from './store/store.ts';
 import { takingPort } from './taking-port.ts';
 
@@ -69,8 +69,34 @@ const STOP_GRACE_MS = 2_000;
 /** For the database and the queue to answer `/readyz`. */
 const READY_MS = 1_500;
 
-/** Starts the parts that the configured roles need, in an order in which each finds what it rests on; disposing ends them in reverse. */
+/** Starts the parts that the configured roles need; disposing ends them. */
 export async function startMayfly(config: Config, options: StartOptions): Promise<Mayfly> {
+  const { roles, databaseUrl: url } = config;
+  return roles.size === 1 && roles.has('gate') && url !== null ? startGateAlone(config, { ...options, url }) : startParts(config, options);
+}
+
+/**
+ * A gate with nothing beside it: hostile sites' traffic goes through it, so it has no secret but the password of a role that may do little,
+ * and migrates nothing.
+ */
+async function startGateAlone(config: Config, options: StartOptions & { readonly url: string }): Promise<Mayfly> {
+  const { url, log } = options;
+  await using opening = new AsyncDisposableStack();
+  const dataDir = opening.use(await openDataDir(config.dataDir));
+  const store = opening.use(await openStore({ url, applicationName: 'mayfly', beside: 'to change', log, newId: ulid }));
+  const { identity } = openWayIn(config, options, opening);
+  const port = await startGate({ config, store, dataDir, running: { runner: null, identity }, log }, opening);
+  opening.use(startLoops([logsLoop({ store, dataDir: dataDir.path, log })], log));
+  const opened = opening.move();
+  return {
+    ...{ webUrl: '', gateUrl: `http://127.0.0.1:${port}`, store, target: null },
+    reconcileNow: async () => undefined,
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** In an order in which each part finds what it rests on; they end in reverse. */
+async function startParts(config: Config, options: StartOptions): Promise<Mayfly> {
   const { log } = options;
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.use(await openDataDir(config.dataDir));
@@ -111,7 +137,7 @@ export async function startMayfly(config: Config, options: StartOptions): Promis
     log,
   });
   const parts: Parts = { config, stores, forges, metrics, log };
-  const gatePort = running && config.roles.has('gate') ? await startGate(parts, running, opening) : null;
+  const gatePort = running && config.roles.has('gate') ? await startGate({ config, store, dataDir, running, log }, opening) : null;
   const worksHere = work && config.roles.has('worker');
   const storage = worksHere ? await startWork({ ...parts, handleDelivery: intake.handleDelivery }, work, opening) : null;
   const print = options.print ?? ((text: string) => void process.stderr.write(text));
@@ -141,37 +167,6 @@ type Parts = {
   readonly metrics: Metrics;
   readonly log: Logger;
 };
-
-async function startGate({ config, stores, log }: Parts, { runner, identity }: Running, opening: AsyncDisposableStack): Promise<number> {
-  const { store, dataDir } = stores;
-  const pull = async (site: Site) => {
-    const repository = await store.repositories.find(site.pull.forge, site.pull.repository);
-    const forge = (await store.repositories.forges()).find(({ id }) => id === site.pull.forge);
-    const url = repository && forge ? pullAddress({ forge, repository: repository.name }, site.pull.number) : null;
-    return { word: pullWord({ forge: forge ?? { kind: 'github', address: '' } }), url };
-  };
-  const { gatePort: port, previewUrl, trustedProxies, command } = config;
-  const routes = { find: store.sites.findByHost, onChange: store.onChange };
-  const gate = opening.use(
-    await takingPort('MAYFLY_GATE_PORT', port, () =>
-      openGate({
-        port,
-        previewUrl,
-        trustedProxies,
-        command,
-        dataDir: dataDir.path,
-        routes,
-        runner,
-        identity,
-        saveUsage: store.usage.add,
-        pull,
-        log,
-      }),
-    ),
-  );
-  log.info({ port: gate.port, previews: previewUrl.href }, 'the gate is open');
-  return gate.port;
-}
 
 async function startWork(
   parts: Parts & { readonly handleDelivery: (id: string) => Promise<void> },

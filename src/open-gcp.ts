@@ -1,8 +1,9 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { checkPassphrase } from './data-dir.ts';
+import { derived } from './derived.ts';
 import { fetchIdTokenWith, type IdentityTokens, openIdentityTokens } from './gate/identity-token.ts';
-import { derived, type Stores } from './open-stores.ts';
+import { openPulumi, type Stores } from './open-stores.ts';
 import type { Running, Starting, TargetOptions, Work } from './open-target.ts';
 import type { ArtefactUsers } from './provision/artefact-users.ts';
 import { findLeash } from './provision/leash.ts';
@@ -18,14 +19,22 @@ export type GoogleStandIn = { readonly endpoint: URL; readonly provider: string 
 export function startGcp(config: Config, { log }: { readonly log: Logger }, opening: AsyncDisposableStack): Starting {
   return {
     async open(stores, options) {
-      const { google: settings } = config;
-      if (settings === null) throw new Error('MAYFLY_PLATFORM was not read');
-      const google = opening.use(openGoogle({ project: settings.project, endpoint: options.google?.endpoint ?? null }));
-      const identity = openIdentityTokens({ fetch: fetchIdTokenWith(google.auth), log });
+      const { google, identity } = openWayIn(config, { ...options, log }, opening);
       const work = config.roles.has('worker') ? await openWork({ config, stores, options, google, identity }, opening) : null;
       return { runner: null, identity, work } satisfies Running;
     },
   };
+}
+
+/** Google Cloud as whoever we run as, and what lets that identity in at sites. Nothing is asked for before it is needed. */
+export function openWayIn(
+  { google: settings }: Config,
+  { google: standIn, log }: TargetOptions,
+  opening: AsyncDisposableStack,
+): { readonly google: Google; readonly identity: IdentityTokens } {
+  if (settings === null) throw new Error('MAYFLY_PLATFORM was not read');
+  const google = opening.use(openGoogle({ project: settings.project, endpoint: standIn?.endpoint ?? null }));
+  return { google, identity: openIdentityTokens({ fetch: fetchIdTokenWith(google.auth), log }) };
 }
 
 type Opening = {
@@ -37,7 +46,7 @@ type Opening = {
 };
 
 async function openWork({ config, stores, options, google, identity }: Opening, opening: AsyncDisposableStack): Promise<Work> {
-  const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
+  const { dataDir, instance, store, secretKey } = stores;
   const { google: settings, pulumiSecrets: secrets } = config;
   if (settings === null) throw new Error('MAYFLY_PLATFORM was not read');
   const { log, healthMs } = options;
@@ -53,7 +62,7 @@ async function openWork({ config, stores, options, google, identity }: Opening, 
       dataDir: dataDir.path,
       pulumi: {
         ...encryption,
-        url: pulumiUrl,
+        url: await openPulumi(config, stores, options.log),
         credentials: settings.credentials,
         attach: options.google?.provider ?? null,
       },

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { type Config, ConfigError } from './config.ts';
 import type { DataDir } from './data-dir.ts';
-import { derived, type Stores } from './open-stores.ts';
+import { derived } from './derived.ts';
+import { openPulumi, type Stores } from './open-stores.ts';
 import type { Running, Starting, TargetOptions } from './open-target.ts';
 import { openArtefactUsers } from './provision/artefact-users.ts';
 import { openArtefacts } from './provision/artefacts.ts';
@@ -22,7 +23,12 @@ export function startLocal(config: Config, options: GroundOptions, opening: Asyn
   // Whoever waits for it hears of its failure.
   ground.catch(() => undefined);
   opening.defer(async () => (await ground.catch(() => undefined))?.[Symbol.asyncDispose]());
-  return { open: async (stores, more) => open(stores, { ...more, ...(await ground) }, opening) };
+  return {
+    async open(stores, more) {
+      const pulumiUrl = await openPulumi(config, stores, more.log);
+      return open(stores, { ...more, pulumiUrl, ...(await ground) }, opening);
+    },
+  };
 }
 
 async function openGround(config: Config, { dataDir, log }: GroundOptions): Promise<Ground & AsyncDisposable> {
@@ -52,11 +58,13 @@ const refused =
     throw new ConfigError([{ name: 'MAYFLY_SANDBOX', wrong, example: 'MAYFLY_SANDBOX=none' }]);
   };
 
-async function open(stores: Stores, options: TargetOptions & Ground, opening: AsyncDisposableStack): Promise<Running> {
-  const { dataDir, instance, pulumiUrl, store, secretKey } = stores;
+type OpenOptions = TargetOptions & Ground & { readonly pulumiUrl: string };
+
+async function open(stores: Stores, options: OpenOptions, opening: AsyncDisposableStack): Promise<Running> {
+  const { dataDir, instance, store, secretKey } = stores;
   const secretFor = (use: string): string => derived(secretKey, use);
   const places = { dataDir: dataDir.path, runFolder: dataDir.runFolder };
-  const { target, runner } = await openLocal({ ...options, ...places, instance, pulumiUrl, secretFor, check: store.leases.check }, opening);
+  const { target, runner } = await openLocal({ ...options, ...places, instance, secretFor, check: store.leases.check }, opening);
   const artefacts = await openArtefactUsers(dataDir.path, await openArtefacts(dataDir.path));
   return { runner, identity: null, work: { target, artefacts, stocks: { target, artefacts }, ...buildingWith(options, places) } };
 }

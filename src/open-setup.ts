@@ -12,9 +12,10 @@ import { createSetup } from './app/setup/setup.ts';
 import { openGitHubStanding, watchStanding } from './app/setup/standing.ts';
 import { openVisits } from './app/setup/visits.ts';
 import type { Config } from './config.ts';
+import { derived } from './derived.ts';
 import type { Loop } from './expiry/clock.ts';
 import type { LiveForges } from './live-forges.ts';
-import { derived, type Stores } from './open-stores.ts';
+import type { Stores } from './open-stores.ts';
 import { type ForgeKind, toForgeId } from './site/identity.ts';
 import type { Store } from './store/store.ts';
 

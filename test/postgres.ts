@@ -37,9 +37,9 @@ export async function createDatabase(server: string, from: 'migrated' | 'empty' 
     async [Symbol.asyncDispose]() {
       const left = await sessionsOn(server, name);
       await runOn(server, `drop database ${name} with (force)`);
-      // What `openPulumiDatabase` makes beside it, if the test did.
+      // What `openPulumiDatabase` and `ensureGateRole` make beside it, if the test did.
       await runOn(server, `drop database if exists ${name}_pulumi with (force)`);
-      await runOn(server, `drop role if exists ${name}_pulumi`);
+      await runOn(server, `drop role if exists ${name}_pulumi, ${name}_gate`);
       if (left.length > 0) throw new Error(`The test left connections open: ${left.join('; ')}`);
     },
   };

@@ -3,7 +3,7 @@ import type { Input, Output, Resource } from '@pulumi/pulumi';
 import type { Ground } from './ground.ts';
 import type { Identities } from './identities.ts';
 import type { Network } from './network.ts';
-import type { Part, Settings } from './settings.ts';
+import { type Part, readersOf, type Settings } from './settings.ts';
 
 export type ControlPlane = { readonly web: gcp.cloudrunv2.Service; readonly gate: gcp.cloudrunv2.Service };
 
@@ -35,7 +35,9 @@ const REQUEST_TIMEOUT = '3600s';
 /** Mayfly itself: two services behind the load balancer, and a pool of workers that nobody can call. */
 export function declareControlPlane(ground: Ground, around: Surroundings): ControlPlane {
   const web = declareService(ground, around, { part: 'web', roles: 'web', port: CONTROL_PORT, health: '/healthz', most: 3 });
-  const gate = declareService(ground, around, { part: 'gate', roles: 'gate', port: GATE_PORT, health: null, most: 20 });
+  // What the gate finds in the database, web has made: its tables, and its role.
+  const behindWeb = { ...around, before: [...around.before, web] };
+  const gate = declareService(ground, behindWeb, { part: 'gate', roles: 'gate', port: GATE_PORT, health: null, most: 20 });
   declareWorkers(ground, around);
   return { web, gate };
 }
@@ -140,7 +142,9 @@ function environment({ plan }: Ground, around: Surroundings, { part, roles }: { 
   };
   return [
     ...Object.entries(own).map(([name, value]) => ({ name, value })),
-    ...Object.entries(mayfly.settings).map(([name, value]) => ({ name, value })),
+    ...Object.entries(mayfly.settings)
+      .filter(([name]) => readersOf(name).includes(part))
+      .map(([name, value]) => ({ name, value })),
     ...around.settings.secrets
       .filter((setting) => setting.for.includes(part))
       .map(({ variable, secret, version }) => ({ name: variable, valueSource: { secretKeyRef: { secret, version } } })),

@@ -5,6 +5,8 @@ import type { Network } from './network.ts';
 import type { PlannedServer } from './plan.ts';
 
 const USER = 'mayfly';
+/** Made by web and worker, not by Google: whom Cloud SQL makes may make databases and roles. */
+const GATE_USER = `${USER}_gate`;
 const PORT = 5432;
 /** For sites, which have few connections each and are many. */
 const PREVIEW_CONNECTIONS = '200';
@@ -12,6 +14,8 @@ const PREVIEW_CONNECTIONS = '200';
 export type Databases = {
   /** `DATABASE_URL`, a secret. */
   readonly url: Output<string>;
+  /** The same for the gate by itself, a secret: its role may do little. */
+  readonly gateUrl: Output<string>;
   /** `MAYFLY_PREVIEW_DATABASE_URL`, a secret: of the default region, with the user and the password that are the same everywhere. */
   readonly previewUrl: Output<string>;
   /** `host:port`, by region. */
@@ -50,8 +54,11 @@ export function declareDatabases(ground: Ground, network: Network): Databases {
   });
   const [first] = previews;
   if (first === undefined) throw new Error('a platform without a region');
+  const as = (name: string, password: string) =>
+    interpolate`postgres://${name}:${password}@${own.privateIpAddress}:${PORT}/${database.name}`;
   return {
-    url: secret(interpolate`postgres://${USER}:${kept.databasePassword}@${own.privateIpAddress}:${PORT}/${database.name}`),
+    url: secret(as(USER, kept.databasePassword)),
+    gateUrl: secret(as(GATE_USER, plan.gatePassword)),
     previewUrl: secret(interpolate`postgres://${USER}:${kept.previewPassword}@${first.server.privateIpAddress}:${PORT}/postgres`),
     hosts: new Map(previews.map(({ region, server }) => [region, interpolate`${server.privateIpAddress}:${PORT}`])),
     users: [user, ...previews.map((preview) => preview.user)],

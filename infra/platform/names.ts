@@ -38,6 +38,7 @@ const DEFAULTS = {
   'key-ring': { kind: 'secret', template: '{instance}-{generation}' },
   key: { kind: 'secret', template: 'settings' },
   'database-secret': { kind: 'secret', template: '{instance}-database-url' },
+  'gate-database-secret': { kind: 'secret', template: '{instance}-gate-database-url' },
   'preview-database-secret': { kind: 'secret', template: '{instance}-preview-database-url' },
   'key-secret': { kind: 'secret', template: '{instance}-secret-key' },
   'redis-secret': { kind: 'secret', template: '{instance}-redis-url' },

@@ -60,6 +60,8 @@ export type PlatformPlan = {
   };
   readonly names: Names;
   readonly kept: Kept;
+  /** Of the gate's own role in Mayfly's database, which web and worker make: they derive the same from the secret key. */
+  readonly gatePassword: string;
 };
 
 /** What a `Platform` says of a region: what Mayfly is told of all this. */

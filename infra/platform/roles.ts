@@ -67,7 +67,7 @@ const buildGrants = (to: 'build-trusted' | 'build-untrusted', trust: Trust): rea
 /** Every role that anybody of Mayfly's has. The program grants this and nothing else, and README.md shows it. */
 export const GRANTS: readonly Grant[] = [
   { to: 'web', ...READS_SETTINGS },
-  { to: 'gate', ...READS_SETTINGS },
+  { to: 'gate', ...READS_SETTINGS, why: 'reads its one secret: the address of the database, as a role that may do little there' },
   { to: 'worker', ...READS_SETTINGS },
   { to: 'worker', role: 'sites', scope: { on: 'project' }, why: 'makes, changes and removes sites, and lets the gate call them' },
   { to: 'worker', role: 'roles/cloudbuild.builds.editor', scope: { on: 'project' }, why: 'starts, follows and cancels builds' },

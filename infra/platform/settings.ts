@@ -25,6 +25,21 @@ export type Settings = {
 };
 
 const EVERYBODY: readonly Part[] = ['web', 'gate', 'worker'];
+/** Hostile sites' traffic goes through the gate, so it has nothing that speaks for Mayfly to forges, to Google or in the database. */
+const NOT_THE_GATE: readonly Part[] = ['web', 'worker'];
+/** Who reads a setting that the operator chose, where that is not `NOT_THE_GATE`. */
+const READERS: Readonly<Record<string, readonly Part[]>> = {
+  LOG_LEVEL: EVERYBODY,
+  MAYFLY_COMMAND: EVERYBODY,
+  MAYFLY_API_TOKEN: ['web'],
+  GITHUB_CLIENT_ID: ['web'],
+  GITHUB_CLIENT_SECRET: ['web'],
+  PULUMI_BACKEND_URL: ['worker'],
+  PULUMI_CONFIG_PASSPHRASE: ['worker'],
+  PULUMI_SECRETS_PROVIDER: ['worker'],
+};
+export const readersOf = (variable: string): readonly Part[] => READERS[variable] ?? NOT_THE_GATE;
+
 const ROTATION_SECONDS = 90 * 86_400;
 
 /** Google never deletes a key ring, so each generation has one of its own. It costs nothing. */
@@ -67,8 +82,9 @@ export function declareSettings(
   const { databases, redis } = from;
   const { kept, mayfly } = ground.plan;
   const stored: readonly Stored[] = [
-    { id: 'secret-key', name: 'key-secret', variable: 'MAYFLY_SECRET_KEY', value: secret(kept.secretKey), for: EVERYBODY },
-    { id: 'database-url', name: 'database-secret', variable: 'DATABASE_URL', value: databases.url, for: EVERYBODY },
+    { id: 'secret-key', name: 'key-secret', variable: 'MAYFLY_SECRET_KEY', value: secret(kept.secretKey), for: NOT_THE_GATE },
+    { id: 'database-url', name: 'database-secret', variable: 'DATABASE_URL', value: databases.url, for: NOT_THE_GATE },
+    { id: 'gate-database-url', name: 'gate-database-secret', variable: 'DATABASE_URL', value: databases.gateUrl, for: ['gate'] },
     {
       id: 'preview-database-url',
       name: 'preview-database-secret',
@@ -78,10 +94,15 @@ export function declareSettings(
     },
     ...(redis === null
       ? []
-      : [{ id: 'redis-url', name: 'redis-secret', variable: 'REDIS_URL', value: redis.url, for: EVERYBODY } as const]),
+      : [{ id: 'redis-url', name: 'redis-secret', variable: 'REDIS_URL', value: redis.url, for: NOT_THE_GATE } as const]),
   ];
   const made = stored.map((one) => declareSecret(ground, one, { key, usable }));
-  const given = Object.entries(mayfly.secrets).map(([variable, id]) => ({ variable, secret: id, version: 'latest', for: EVERYBODY }));
+  const given = Object.entries(mayfly.secrets).map(([variable, id]) => ({
+    variable,
+    secret: id,
+    version: 'latest',
+    for: readersOf(variable),
+  }));
   const secrets = [...made, ...given];
   const readable = secrets.flatMap((one) => declareReaders(ground, one, from.identities));
   return { secrets, readable };

@@ -121,7 +121,7 @@ export function openExpiry(parts: ExpiryParts): Expiry {
     ],
     loopsHere: (storage) => [
       { name: 'target', everyMs: TARGET_EVERY_MS, run: async (signal) => tell(await carryOut(await orphans(patient), { signal, log })) },
-      { name: 'logs', everyMs: HOUSEKEEPING_EVERY_MS, run: () => dropOldLogs(parts) },
+      logsLoop(parts),
       { name: 'storage', everyMs: HOUSEKEEPING_EVERY_MS, run: async (signal) => tellSwept(log, await storage?.sweep(signal)) },
       { name: 'strangers', everyMs: TARGET_EVERY_MS, run: async () => tellForgotten(log, await storage?.forgetStrangers()) },
       { name: 'room', everyMs: ROOM_EVERY_MS, run: async () => tellSwept(log, await storage?.makeRoom()) },
@@ -138,6 +138,13 @@ export function openExpiry(parts: ExpiryParts): Expiry {
     },
   };
 }
+
+/** Over the logs that are written where sites are built, run or let in. */
+export const logsLoop = (parts: Pick<ExpiryParts, 'store' | 'dataDir' | 'log'>): Loop => ({
+  name: 'logs',
+  everyMs: HOUSEKEEPING_EVERY_MS,
+  run: () => dropOldLogs(parts),
+});
 
 const spread = (steps: number): number => (FORGE_ROUND_MS - TARGET_EVERY_MS) / steps;
 
@@ -196,7 +203,7 @@ async function dropOldDeliveries({ store, log }: ExpiryParts): Promise<void> {
   if (deliveries > 0) log.info({ deliveries }, 'old deliveries dropped');
 }
 
-async function dropOldLogs({ store, dataDir, log }: ExpiryParts): Promise<void> {
+async function dropOldLogs({ store, dataDir, log }: Pick<ExpiryParts, 'store' | 'dataDir' | 'log'>): Promise<void> {
   const logs = await removeOldLogs(dataDir, store);
   if (logs > 0) log.info({ logs }, 'logs of sites long gone dropped');
 }

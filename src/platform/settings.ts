@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { NAME_KEYS, problemsOf } from '../../infra/platform/names.ts';
 import type { Kept, PlannedServer, PlatformPlan } from '../../infra/platform/plan.ts';
 import type { ConfigProblem } from '../config-reader.ts';
+import { gatePassword } from '../derived.ts';
 import { parseRegions } from '../site/region.ts';
 
-/** Everything but what is made once. */
-export type PlatformSettings = Omit<PlatformPlan, 'kept'>;
+/** Everything but what is made once, and what follows from that. */
+export type PlatformSettings = Omit<PlatformPlan, 'kept' | 'gatePassword'>;
 
 const MAX_FILE = 64 * 1024;
 const host = z
@@ -174,4 +175,8 @@ function toProblems(issue: z.core.$ZodIssue): readonly ConfigProblem[] {
   ];
 }
 
-export const toPlan = (settings: PlatformSettings, kept: Kept): PlatformPlan => ({ ...settings, kept });
+export const toPlan = (settings: PlatformSettings, kept: Kept): PlatformPlan => ({
+  ...settings,
+  kept,
+  gatePassword: gatePassword(Buffer.from(kept.secretKey, 'base64')),
+});

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
 import pg from 'pg';
 import type { Logger } from 'pino';
+import { ensureRole, isDenied, nameBeside } from './roles.ts';
 
 /** Advisory lock of whoever makes Pulumi's database: `MAYP` in ASCII. */
 const LOCK = 0x4d415950;
-const MAX_NAME = 63;
-const INSUFFICIENT_PRIVILEGE = '42501';
 
 export type PulumiDatabaseOptions = {
   /** Mayfly's own database, as a role that may create roles and databases. */
@@ -31,13 +29,13 @@ export async function openPulumiDatabase({ adminUrl, password, sessionName, log 
     await client.query('select pg_advisory_lock($1)', [LOCK]);
     const { rows } = await client.query<{ own: string }>('select current_database() as own');
     const own = rows[0]?.own ?? '';
-    const name = nameBeside(own);
+    const name = nameBeside(own, 'pulumi');
     await ensureRole(client, name, password);
     await ensureDatabase(client, name);
     await closeDatabase(client, own, log);
     return addressOf(adminUrl, { name, password, sessionName });
   } catch (error) {
-    if (!(error instanceof pg.DatabaseError) || error.code !== INSUFFICIENT_PRIVILEGE) throw error;
+    if (!isDenied(error)) throw error;
     throw new Error(
       'The role in DATABASE_URL may not create the database and the role for the state of Pulumi (it lacks CREATEDB or CREATEROLE). ' +
         'Grant it both, or make a database yourself and set PULUMI_BACKEND_URL=postgres://…',
@@ -60,28 +58,12 @@ export async function findPulumiDatabase({
   await client.connect();
   try {
     const { rows } = await client.query<{ own: string }>('select current_database() as own');
-    const name = nameBeside(rows[0]?.own ?? '');
+    const name = nameBeside(rows[0]?.own ?? '', 'pulumi');
     const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [name]);
     return rowCount === 0 ? undefined : addressOf(adminUrl, { name, password, sessionName });
   } finally {
     await client.end();
   }
-}
-
-function nameBeside(own: string): string {
-  const name = `${own}_pulumi`;
-  if (name.length <= MAX_NAME) return name;
-  const hash = createHash('sha256').update(own).digest('hex').slice(0, 12);
-  return `${own.slice(0, MAX_NAME - 20)}_${hash}_pulumi`;
-}
-
-async function ensureRole(client: pg.Client, name: string, password: string): Promise<void> {
-  const role = client.escapeIdentifier(name);
-  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name]);
-  if (rowCount === 0) await client.query(`create role ${role} login nocreatedb nocreaterole`);
-  await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
-  // To own its database on its behalf, and to end its sessions.
-  await client.query(`grant ${role} to current_user`);
 }
 
 async function ensureDatabase(client: pg.Client, name: string): Promise<void> {

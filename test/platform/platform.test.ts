@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { GRANTS, IDENTITIES, type Identity, SITES_PERMISSIONS } from '../../infra/platform/roles.ts';
 import { loadConfig } from '../../src/config.ts';
+import { gatePassword } from '../../src/derived.ts';
 import type { Made } from '../doubles/google/platform/project.ts';
+import { GATE_SETTINGS } from '../gate-settings.ts';
 import { openPlatformWorld, type PlatformWorld, SETTINGS } from './world.ts';
 
 // Each test runs the real engine several times over a hundred resources.
@@ -20,8 +22,8 @@ const WIDER = `${SETTINGS.replace('[europe-west1]', '[eu-belgium, us-iowa]')}
 zone: { name: acme-dev, make: acme.dev }
 redis: 1
 budget: { account: 012345-6789AB-CDEF01, amount: 200, currency: EUR }
-settings: { MAYFLY_REPOSITORIES: 'acme/*' }
-secrets: { MAYFLY_API_TOKEN: mayfly-api-token }
+settings: { MAYFLY_REPOSITORIES: 'acme/*', MAYFLY_COMMAND: /shop, APP_ID: '123456' }
+secrets: { MAYFLY_API_TOKEN: api-token, PRIVATE_KEY: app-key, WEBHOOK_SECRET: app-webhook, GITLAB_TOKEN: gitlab-token, PULUMI_CONFIG_PASSPHRASE: passphrase }
 `;
 
 const of = (type: string): readonly Made[] => w.google.all().filter((one) => one.type === type);
@@ -50,11 +52,11 @@ function accountOf(identity: Identity): string {
 }
 
 /** The table, spelled out for the regions that there are. */
-function wanted(regions: readonly string[], secrets: readonly string[]): readonly string[] {
+function wanted(regions: readonly string[], secrets: Readonly<Partial<Record<Identity, readonly string[]>>>): readonly string[] {
   return GRANTS.flatMap(({ to, role, scope }) => {
     const at = (on: string): string => `${to}: ${role === 'sites' ? 'projects/acme-previews/roles/mayfly.sites' : role} on ${on}`;
     if (scope.on === 'project') return [at('project')];
-    if (scope.on === 'secrets') return secrets.filter((secret) => to === 'worker' || secret !== 'mayfly-preview-database-url').map(at);
+    if (scope.on === 'secrets') return (secrets[to] ?? []).map(at);
     if (scope.on === 'accounts') return scope.accounts.map((other) => at(`projects/acme-previews/serviceAccounts/${accountOf(other)}`));
     if (scope.on === 'buckets') {
       return regions.map((region) => {
@@ -92,7 +94,7 @@ test('an up that fails half way goes on where it stopped, with the same password
     ...of('gcp:secretmanager/secretVersion:SecretVersion').map(({ inputs }) => inputs.secretData),
   ];
   const before = once();
-  expect(before).toHaveLength(7);
+  expect(before).toHaveLength(8);
   const done = await w.run(SETTINGS, 'up');
   expect(done.code).toBe(0);
   expect(done.errors).toMatch(/^\d+ made, \d+ as they should be\.$/m);
@@ -122,7 +124,9 @@ test('up again changes nothing', async () => {
 });
 
 test('every identity has the roles of the table and no other; sites have none', () => {
-  expect(granted()).toEqual(wanted(['europe-west1'], ['mayfly-secret-key', 'mayfly-database-url', 'mayfly-preview-database-url']));
+  const own = ['mayfly-secret-key', 'mayfly-database-url'];
+  const secrets = { web: own, gate: ['mayfly-gate-database-url'], worker: [...own, 'mayfly-preview-database-url'] };
+  expect(granted()).toEqual(wanted(['europe-west1'], secrets));
   expect(granted().filter((line) => line.startsWith('site-'))).toEqual([]);
   expect(of('gcp:projects/iAMCustomRole:IAMCustomRole').map(({ inputs }) => inputs.permissions)).toEqual([[...SITES_PERMISSIONS]]);
 });
@@ -143,7 +147,7 @@ test('nothing is public, nothing is kept after it was deleted, and no secret sta
   }
   const secrets = of('gcp:secretmanager/secretVersion:SecretVersion').map(({ inputs }) => String(inputs.secretData));
   const passwords = secrets.flatMap((secret) => /:\/\/\w+:([^@]+)@/.exec(secret)?.[1] ?? (secret.includes('://') ? [] : [secret]));
-  expect(new Set(passwords).size).toBe(3);
+  expect(new Set(passwords).size).toBe(4);
   const seen = w.google
     .all()
     .filter(({ type, inputs }) => !/SecretVersion|sql\/user/.test(type) && passwords.some((it) => JSON.stringify(inputs).includes(it)));
@@ -159,19 +163,18 @@ test('nothing of the platform looks like a site’s, which reconciling would rem
 test('what the parts of Mayfly are given is what Mayfly takes', async () => {
   const outputs = await w.run(SETTINGS, 'outputs');
   expect(outputs.code).toBe(0);
-  const services = [...of('gcp:cloudrunv2/service:Service'), ...of('gcp:cloudrunv2/workerPool:WorkerPool')];
-  expect(services).toHaveLength(3);
-  for (const { inputs } of services) {
-    const envs = within(inputs, 'template', 'containers', 0, 'envs');
-    const port = within(inputs, 'template', 'containers', 0, 'ports', 'containerPort');
-    const given = (Array.isArray(envs) ? envs : []).map((env) => [
-      env.name,
-      env.value ?? secretOf(String(within(env, 'valueSource', 'secretKeyRef', 'secret'))),
-    ]);
-    const config = loadConfig({ ...Object.fromEntries(given), ...(port === undefined ? {} : { PORT: String(port) }) });
+  const given = givenTo();
+  for (const environment of Object.values(given)) {
+    const config = loadConfig(environment);
     expect(config.google?.platform).toEqual(JSON.parse(outputs.out));
-    expect(config.roles.has('gate') ? config.gatePort : config.port).toBe(port ?? 3000);
+    expect(config.roles.has('gate') ? config.gatePort : config.port).toBe(Number(environment.PORT ?? 3000));
   }
+  const key = Buffer.from(given.web?.MAYFLY_SECRET_KEY ?? '', 'base64');
+  const url = new URL(given.web?.DATABASE_URL ?? '');
+  expect([url.username, url.pathname]).toEqual(['mayfly', '/mayfly']);
+  [url.username, url.password] = ['mayfly_gate', gatePassword(key)];
+  expect(given.gate?.DATABASE_URL).toBe(url.href);
+  expect(Object.keys(given.gate ?? {}).sort()).toEqual([...GATE_SETTINGS, 'PORT'].sort());
   expect(JSON.parse(outputs.out)).toMatchInlineSnapshot(`
     {
       "buildAs": {
@@ -204,6 +207,23 @@ test('what the parts of Mayfly are given is what Mayfly takes', async () => {
   `);
 });
 
+/** The environment of each part, by its name. */
+function givenTo(): Readonly<Record<string, Readonly<Record<string, string>>>> {
+  const services = [...of('gcp:cloudrunv2/service:Service'), ...of('gcp:cloudrunv2/workerPool:WorkerPool')];
+  expect(services).toHaveLength(3);
+  const given = services.map(({ inputs }) => {
+    const envs = within(inputs, 'template', 'containers', 0, 'envs');
+    const port = within(inputs, 'template', 'containers', 0, 'ports', 'containerPort');
+    const variables = (Array.isArray(envs) ? envs : []).map((env): readonly [string, string] => [
+      env.name,
+      env.value ?? secretOf(String(within(env, 'valueSource', 'secretKeyRef', 'secret'))),
+    ]);
+    const own = [...variables, ...(port === undefined ? [] : [['PORT', String(port)] as const])];
+    return [String(inputs.name).replace('mayfly-', ''), Object.fromEntries(own)] as const;
+  });
+  return Object.fromEntries(given);
+}
+
 function secretOf(id: string): string {
   const version = of('gcp:secretmanager/secretVersion:SecretVersion').find(({ inputs }) => String(inputs.secret).endsWith(`/${id}`));
   return String(version?.inputs.secretData);
@@ -234,8 +254,16 @@ test('another region, a zone, a Redis and a budget are shown, then added; what s
   expect(deeds.filter((deed) => deed.startsWith('update')).map((deed) => deed.split('/').at(-1))).toEqual(
     expect.arrayContaining(['mayfly-web', 'mayfly-gate', 'mayfly-worker']),
   );
-  const secrets = ['mayfly-secret-key', 'mayfly-database-url', 'mayfly-preview-database-url', 'mayfly-redis-url', 'mayfly-api-token'];
+  const shared = ['mayfly-secret-key', 'mayfly-database-url', 'mayfly-redis-url', 'app-key', 'app-webhook', 'gitlab-token'];
+  const secrets = {
+    web: [...shared, 'api-token'],
+    gate: ['mayfly-gate-database-url'],
+    worker: [...shared, 'mayfly-preview-database-url', 'passphrase'],
+  };
   expect(granted()).toEqual(wanted(['europe-west1', 'us-central1'], secrets));
+  const chosen = ['MAYFLY_REPOSITORIES', 'MAYFLY_COMMAND', 'APP_ID'];
+  const seen = Object.entries(givenTo()).map(([part, given]) => [part, chosen.filter((variable) => variable in given)]);
+  expect(Object.fromEntries(seen)).toEqual({ web: chosen, gate: ['MAYFLY_COMMAND'], worker: chosen });
 });
 
 test('a protected database is not destroyed, and without a person to ask nothing is', async () => {

@@ -1,0 +1,51 @@
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { ensureRole, isDenied, nameBeside } from './roles.ts';
+
+/** Advisory lock of whoever makes the gate's role: `MAYG` in ASCII. */
+const LOCK = 0x4d415947;
+
+/** All that a gate by itself asks and writes: the version, the site of a host and its pull's address, and what sites are used. */
+const GRANTS = [
+  'usage on schema mayfly',
+  'select on mayfly.migrations, mayfly.sites, mayfly.repositories, mayfly.forges',
+  'select, insert, update on mayfly.usage',
+];
+
+export type GateRoleOptions = {
+  /** Mayfly's own database, migrated, as a role that may create roles. */
+  readonly adminUrl: string;
+  /** The role's password: the same on every host, so derived from the secret key. */
+  readonly password: string;
+  /** `application_name` of the session. */
+  readonly sessionName: string;
+  readonly log: Logger;
+};
+
+/**
+ * Makes a role beside Mayfly's own (`mayfly` → `mayfly_gate`) that may do what a gate does and nothing else: hostile sites' traffic goes
+ * through the gate. Nothing is ever taken from it, since a gate of the version before may still run. Idempotent, and safe from several
+ * hosts at once.
+ */
+export async function ensureGateRole({ adminUrl, password, sessionName, log }: GateRoleOptions): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
+  // The statement that is under way throws; this keeps an idle loss from ending the process.
+  client.on('error', (error) => log.warn({ err: error }, 'the connection was lost'));
+  await client.connect();
+  try {
+    await client.query('begin');
+    await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
+    const { rows } = await client.query<{ own: string }>('select current_database() as own');
+    const own = rows[0]?.own ?? '';
+    const name = nameBeside(own, 'gate');
+    await ensureRole(client, name, password);
+    const connect = `connect on database ${client.escapeIdentifier(own)}`;
+    for (const grant of [connect, ...GRANTS]) await client.query(`grant ${grant} to ${client.escapeIdentifier(name)}`);
+    await client.query('commit');
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    log.warn({ err: error }, 'the gate has no role of its own in the database: the role in DATABASE_URL may not make it');
+  } finally {
+    await client.end();
+  }
+}

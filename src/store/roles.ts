@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto';
+import pg from 'pg';
+
+const MAX_NAME = 63;
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+/** The name of what is made for `whom` beside Mayfly's own database: `mayfly` → `mayfly_gate`. Roles are the whole server's. */
+export function nameBeside(own: string, whom: 'gate' | 'pulumi'): string {
+  const name = `${own}_${whom}`;
+  if (name.length <= MAX_NAME) return name;
+  const hash = createHash('sha256').update(own).digest('hex').slice(0, 12);
+  return `${own.slice(0, MAX_NAME - 20)}_${hash}_${whom}`;
+}
+
+/** A role that may sign in with this password, and nothing else until it is granted. Not safe from two sessions at once. */
+export async function ensureRole(client: pg.Client, name: string, password: string): Promise<void> {
+  const role = client.escapeIdentifier(name);
+  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name]);
+  if (rowCount === 0) await client.query(`create role ${role} login nocreatedb nocreaterole`);
+  await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
+  // To own its database on its behalf, and to end its sessions.
+  await client.query(`grant ${role} to current_user`);
+}
+
+/** Whether it is our own role that may not do it. */
+export const isDenied = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE;

@@ -178,6 +178,8 @@ export type DeployOrder = {
    * Throws the builder's Faults, and `approval-void`.
    */
   readonly build: () => Promise<Artefact>;
+  /** Asks the forge again, for what is tried again without a build. Throws Fault `approval-void`. */
+  readonly mayGoOn: () => Promise<void>;
   readonly run: RunSettings;
   readonly database: DatabaseWish | null;
   readonly region: string;

@@ -194,6 +194,8 @@ export type Found = {
   readonly name: string;
   /** Whose it is; `nobody`: ours, and no site's for certain; null: that cannot be told. */
   readonly site: SiteId | 'nobody' | null;
+  /** Of what leads a site's visitors to its newest launch by itself: where, and which launch, in lower case; null when it does not say. */
+  readonly serving?: { readonly origin: string; readonly launch: string | null };
 };
 
 export interface Target {

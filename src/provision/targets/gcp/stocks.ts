@@ -96,7 +96,7 @@ export function openRegionStock(
         sources.list(region),
       ]);
       return [
-        ...running.map(({ name, site }): Found => ({ kind: 'service', name, site })),
+        ...running.map(({ name, site, origin, revision: launch }): Found => ({ kind: 'service', name, site, serving: { origin, launch } })),
         ...kept.map(({ name, site }): Found => ({ kind: 'database', name, site })),
         ...packages.flatMap((name) => foundIn(instance, name)),
         ...archives,

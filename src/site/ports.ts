@@ -190,7 +190,7 @@ export type Watch = { readonly signal: AbortSignal; readonly log: (chunk: string
 
 /** Something that wears our label. */
 export type Found = {
-  readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket' | 'service' | 'image' | 'source';
+  readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket' | 'service' | 'image' | 'source' | 'build';
   readonly name: string;
   /** Whose it is; `nobody`: ours, and no site's for certain; null: that cannot be told. */
   readonly site: SiteId | 'nobody' | null;

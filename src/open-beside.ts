@@ -73,7 +73,8 @@ function besideGcp(
 ): Stocks {
   if (settings === null) return {};
   const google = opening.use(openGoogle({ project: settings.project, endpoint: standIn?.endpoint ?? null }));
-  const seen = lookAtGcp({ ...looking, google, platform: settings.platform, previewDatabaseUrl });
+  const { platform, credentials } = settings;
+  const seen = lookAtGcp({ ...looking, google, platform, credentials, previewDatabaseUrl });
   return Object.fromEntries(Object.entries(seen).map(([name, { survey }]) => [name, onlyLookedAt(survey)]));
 }
 

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createPostgresBackend, type Job, type PgPool, Queue, runMigrations, Worker, type WorkerOptions, withBackend } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
-import pg from 'pg';
 import type { Logger } from 'pino';
 import { pause } from './expiry/clock.ts';
+import { openPool } from './store/pool.ts';
 
 export type JobBody = { readonly id: string };
 export type BareQueue = Pick<Queue<JobBody>, 'add' | 'getJobCounts' | 'close'>;
@@ -41,22 +41,22 @@ function openLosses(log: Logger): (error: unknown) => void {
 
 /** Queues in a schema of their own in the same PostgreSQL as everything else. */
 export async function openPostgresQueues(databaseUrl: string, log: Logger): Promise<QueueBackend> {
-  const pool = new pg.Pool({
-    connectionString: databaseUrl,
-    application_name: 'mayfly-queue',
-    max: POOL_SIZE,
-    connectionTimeoutMillis: ANSWER_LIMIT_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    options: `-c search_path=${SCHEMA}`,
-  });
   const told = openLosses(log);
-  let isClosing = false;
-  // A server that stops right after us may end a connection that we are about to close: no loss to tell of.
-  const lost = (error: unknown): void => (isClosing ? undefined : told(error));
-  // Without a listener the loss of an idle connection would end the process. One that is lost while it is in use tells its own
-  // listeners only; the statement on it throws anyway.
-  pool.on('error', lost).on('connect', (client) => client.on('error', lost));
+  const pool = openPool(
+    {
+      connectionString: databaseUrl,
+      application_name: 'mayfly-queue',
+      max: POOL_SIZE,
+      connectionTimeoutMillis: ANSWER_LIMIT_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+      options: `-c search_path=${SCHEMA}`,
+    },
+    told,
+  );
+  const lost = (error: unknown): void => (pool.ending ? undefined : told(error));
+  // One that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
+  pool.on('connect', (client) => client.on('error', lost));
   const client = await pool.connect();
   try {
     await runMigrations(client, SCHEMA);
@@ -72,7 +72,6 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
       onceReady(() => heard(new on.Worker<JobBody>(name, process, { ...options, connection, autorun: false }), lost), lost),
     isReachable: (ms) => answers(pool.query('select 1'), ms),
     async [Symbol.asyncDispose]() {
-      isClosing = true;
       // Work that ignored its abort still holds connections; the process goes without it.
       await Promise.race([pool.end(), delay(CLOSE_LIMIT_MS, undefined, { ref: false })]);
     },

@@ -6,7 +6,7 @@ import { planReconcile, reconcileOnce } from './open-reconcile.ts';
 const RECONCILE: CommandLine<'dry run' | 'for real'> = {
   usage: `usage: npm run reconcile [-- --dry-run]
 
-Compares what should exist with what does, on the forges and on this machine, once, and puts right what differs.
+Compares what should exist with what does, on the forges and where sites run, once, and puts right what differs.
   --dry-run   changes nothing, and prints what would be done
 `,
   wishOf(args) {

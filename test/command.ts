@@ -29,6 +29,8 @@ export const plainTable = (table: string): string =>
     .replace(/(?<![0-9a-z])[0-9a-hjkmnp-tv-z]{26}(?![0-9a-z])/gi, 'SITE')
     .replace(/\b[0-9a-f]{8}-[0-9a-f-]{27}\b/g, 'guid')
     .replace(/\b\d{4}-\d\d-\d\dT[\d:]{8}Z/g, 'time')
-    .replace(/((?:local-|mf_))[0-9a-f]{8}/g, '$1tag')
+    .replace(/((?:local-|gcp-|mf_))[0-9a-f]{8}/g, '$1tag')
+    .replace(/\b[0-9a-f]{8}(?=-SITE)/g, 'tag')
+    .replace(/\bmayfly-[0-9a-f]{8}-[0-9a-f]{12}\b/g, 'mayfly-tag-name')
     .replace(/\b[0-9a-f]{7}\b/g, 'commit')
     .replace(/ {2,}/g, '  ');

@@ -99,7 +99,7 @@ function planPull({ store, repository, truth }: Parts, { number, site, pull }: C
   };
   const findings: Finding[] = [];
   if (site !== undefined && pull !== undefined && failedForTheForge(site)) {
-    const run = async (): Promise<boolean> => (await store.apply(site.id, { type: 'forgeAnswered' })).changed;
+    const run = async (): Promise<boolean> => (await store.apply(site.id, { type: 'launchDoubted', launch: site.launch })).changed;
     findings.push({ ...about, why: 'failed while its forge was away', deed: { word: 'tried again', run } });
   }
   const differs = difference(site, pull);
@@ -120,7 +120,8 @@ function planPull({ store, repository, truth }: Parts, { number, site, pull }: C
 const pullOf = ({ forge, id }: Repository, number: number): Site['pull'] => ({ forge, repository: id, number });
 
 /** The list of pulls was just answered, so the forge is back. */
-const failedForTheForge = (site: Site): boolean => site.status === 'failed' && CAUSED_BY_FORGE.includes(site.code);
+const failedForTheForge = (site: Site): site is Extract<Site, { status: 'failed' }> =>
+  site.status === 'failed' && CAUSED_BY_FORGE.includes(site.code);
 
 /** Where a list of pulls shows no difference and there may be one: why the pull itself has to be looked at. */
 function whyUnsure(site: Site | undefined): string | undefined {

@@ -75,7 +75,8 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   const { site, launch, held, watch } = run;
   await using preparing = prepare(parts, run);
   const repository = await getRepository(parts, run);
-  await mustBeApproved(parts, run, repository);
+  const mayGoOn = (): Promise<void> => mustBeApproved(parts, run, repository);
+  await mayGoOn();
   const snapshot = await fetchCommit(parts, run, repository);
   await faultPoint('fetched');
   const config = await readSettings(parts, { run, repository, snapshot });
@@ -87,7 +88,7 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
   const deploy = async (region: string): Promise<Served> => {
     // Also before another region, which may be minutes later: what a seed says is run while the build goes on.
-    await mustBeApproved(parts, run, repository);
+    await mayGoOn();
     const order: DeployOrder = {
       site: site.id,
       pull: site.pull,
@@ -96,13 +97,14 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
       prepared: preparing.done,
       async build() {
         watch.entered('build');
-        await mustBeApproved(parts, run, repository);
+        await mayGoOn();
         const artefact = await build(parts, { run, repository, snapshot, config, region });
         await faultPoint('built');
         watch.entered('deploy');
-        await mustBeApproved(parts, run, repository);
+        await mayGoOn();
         return artefact;
       },
+      mayGoOn,
       run: settings,
       database,
       region,

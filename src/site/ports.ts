@@ -178,6 +178,8 @@ export type DeployOrder = {
    * Throws the builder's Faults, and `approval-void`.
    */
   readonly build: () => Promise<Artefact>;
+  /** Asks the forge again, for what is tried again without a build. Throws Fault `approval-void`. */
+  readonly mayGoOn: () => Promise<void>;
   readonly run: RunSettings;
   readonly database: DatabaseWish | null;
   readonly region: string;
@@ -188,10 +190,12 @@ export type Watch = { readonly signal: AbortSignal; readonly log: (chunk: string
 
 /** Something that wears our label. */
 export type Found = {
-  readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket' | 'service' | 'image' | 'source';
+  readonly kind: 'stack' | 'process' | 'database' | 'artefact' | 'socket' | 'service' | 'image' | 'source' | 'build';
   readonly name: string;
   /** Whose it is; `nobody`: ours, and no site's for certain; null: that cannot be told. */
   readonly site: SiteId | 'nobody' | null;
+  /** Of what leads a site's visitors to its newest launch by itself: where, and which launch, in lower case; null when it does not say. */
+  readonly serving?: { readonly origin: string; readonly launch: string | null };
 };
 
 export interface Target {

@@ -1,7 +1,6 @@
 // What each kind of news makes of a site; `transition` in site.ts is the one that asks. What does not apply returns the same object.
 import { endAfterRestart, endAtLimit, endWithin, type Terms } from './deadline.ts';
 import type { LaunchId, Sha } from './identity.ts';
-import { CAUSED_BY_FORGE } from './problem.ts';
 import type { Approval, Change, Common, Effect, EndReason, Head, Live, Site } from './site.ts';
 import type { Order, SiteEvent, Topic } from './site-news.ts';
 
@@ -264,9 +263,9 @@ export function afterDeployAsked(before: Site, event: News<'deployAsked'>): Chan
   }
 }
 
-/** Not a push and not a person's wish: a forge that fails again and again must not keep a site for ever. */
-export function afterForgeAnswered(site: Site, at: Date): Change {
-  if (site.status !== 'failed' || !CAUSED_BY_FORGE.includes(site.code)) return unchanged(site);
+/** Not a push and not a person's wish: what fails again and again must not keep a site for ever. */
+export function afterDoubt(site: Site, { launch, at }: News<'launchDoubted'>): Change {
+  if ((site.status !== 'failed' && site.status !== 'ready') || site.launch !== launch) return unchanged(site);
   return { next: waiting(common(site), at), effects: BOTH };
 }
 

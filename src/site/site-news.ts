@@ -62,8 +62,8 @@ export type SiteNews =
   | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[]; readonly order: Order }
   /** As `deployAsked`, also for a site that is well, and nothing that was kept is used. */
   | { readonly type: 'rebuildAsked'; readonly by: string; readonly order: Order }
-  /** The forge was asked and answered: what failed for want of it is tried again, on the clock that runs. */
-  | { readonly type: 'forgeAnswered' }
+  /** What this launch came to does not count: its forge was away, or visitors get another's. It is made again, on the clock that runs. */
+  | { readonly type: 'launchDoubted'; readonly launch: LaunchId }
   | { readonly type: 'extended'; readonly byMs: number; readonly by: string }
   | { readonly type: 'kept'; readonly by: string }
   | { readonly type: 'regionChosen'; readonly by: string; readonly region: string; readonly order: Order }

@@ -6,9 +6,9 @@ import type { Details, ProblemCode } from './problem.ts';
 import {
   afterClose,
   afterDeployAsked,
+  afterDoubt,
   afterEnd,
   afterFailure,
-  afterForgeAnswered,
   afterHead,
   afterLaunchStarted,
   afterPassingOver,
@@ -264,8 +264,8 @@ function changed(site: Site, event: SiteEvent): Change {
       return afterFailure(site, event);
     case 'deployAsked':
       return afterDeployAsked(site, event);
-    case 'forgeAnswered':
-      return afterForgeAnswered(site, event.at);
+    case 'launchDoubted':
+      return afterDoubt(site, event);
     case 'rebuildAsked':
       return afterRebuildAsked(site, event);
     case 'extended':

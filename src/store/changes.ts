@@ -23,8 +23,10 @@ export function openChanges(config: pg.ClientConfig, log: Logger): Pick<Store, '
   const session = async (onReady: () => void): Promise<void> => {
     const client = new pg.Client(config);
     const gone = new Promise<void>((resolve) => {
-      // The error is the reason of the `end` that follows, or of the connect that throws.
-      client.on('error', (error) => log.warn({ err: error }, 'the LISTEN connection was lost')).on('end', resolve);
+      client.on('end', resolve).on('error', (error) => {
+        // The reason of the `end` that follows, or of the connect that throws; while we close there is nothing to lose.
+        if (!closing.signal.aborted) log.warn({ err: error }, 'the LISTEN connection was lost');
+      });
       closing.signal.addEventListener('abort', () => resolve(), { once: true });
     });
     client.on('notification', ({ channel, payload }) =>

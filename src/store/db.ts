@@ -13,6 +13,7 @@ import { openLaunches } from './launches.ts';
 import { LEASE_TIMES, type LeaseTimes, openLeases } from './leases.ts';
 import { migrate, refuseOther } from './migrate.ts';
 import { openPlaces } from './places.ts';
+import { openPool } from './pool.ts';
 import { openRedeliveries } from './redeliveries.ts';
 import { openReports } from './reports.ts';
 import { openRepositories } from './repositories.ts';
@@ -66,11 +67,11 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const connection = { connectionString: url, application_name: sessionName(holder), connectionTimeoutMillis: CONNECT_LIMIT_MS, types };
   await using opening = new AsyncDisposableStack();
   const settings = options.beside === 'to look' ? READ_ONLY : '';
-  const pool = opening.adopt(openPool({ ...connection, max: POOL_SIZE, options: settings }, log), closePool);
+  const pool = opening.adopt(openLimited({ ...connection, max: POOL_SIZE, options: settings }, log), (it) => it.end());
   const bare = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   await (options.beside === undefined ? migrate(bare) : refuseOther(bare));
   const db = bare.withSchema(SCHEMA);
-  const leasePool = opening.adopt(openPool({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), closePool);
+  const leasePool = opening.adopt(openLimited({ ...connection, max: 1, query_timeout: leaseTimes.lifeMs / 3 }, log), (it) => it.end());
   const leases = opening.use(openLeases({ pool: leasePool, holder, sessionName, times: leaseTimes, log }));
   const changes = opening.use(openChanges({ ...connection, ...KEEP_ALIVE }, log));
   let effects: EffectsHandler = async () => undefined;
@@ -113,19 +114,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   };
 }
 
-function openPool(config: pg.PoolConfig, log: Logger): pg.Pool {
+function openLimited(config: pg.PoolConfig, log: Logger): pg.Pool {
   const limits = `-c statement_timeout=${STATEMENT_LIMIT_MS} -c idle_in_transaction_session_timeout=${IDLE_TRANSACTION_LIMIT_MS}`;
-  const pool = new pg.Pool({ query_timeout: ANSWER_LIMIT_MS, ...config, ...KEEP_ALIVE, options: `${limits} ${config.options ?? ''}` });
-  // Without a listener the loss of an idle connection would end the process. The pool drops it and opens another when asked.
+  const limited = { query_timeout: ANSWER_LIMIT_MS, ...config, ...KEEP_ALIVE, options: `${limits} ${config.options ?? ''}` };
+  const pool = openPool(limited, (error) => log.warn({ err: error }, 'a database connection was lost'));
   // A connection that is lost while it is in use tells its own listeners only; the statement on it throws anyway.
-  pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a database connection in use was lost')));
-  return pool.on('error', (error) => log.warn({ err: error }, 'a database connection was lost'));
-}
-
-/** A server that stops right after us may end a connection that we are about to close: no loss to tell of. */
-async function closePool(pool: pg.Pool): Promise<void> {
-  pool.removeAllListeners('error').on('error', () => undefined);
-  await pool.end();
+  return pool.on('connect', (client) => client.on('error', (error) => log.debug({ err: error }, 'a database connection in use was lost')));
 }
 
 async function isReachable(pool: pg.Pool, ms: number): Promise<boolean> {

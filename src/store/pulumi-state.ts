@@ -2,6 +2,7 @@ import pg from 'pg';
 import type { Logger } from 'pino';
 import type { Held } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
+import { openPool } from './pool.ts';
 
 /** Pulumi's own table and, in a schema of ours beside it, the newest epoch by stack. */
 export interface PulumiState extends AsyncDisposable {
@@ -39,9 +40,9 @@ export const pulumiSession = ({ holder, epoch }: Pick<Held, 'holder' | 'epoch'>)
  * ones. A trigger on the table refuses it: each session bears the epoch of the lease that it works under.
  */
 export async function openPulumiState({ url, log, ...options }: PulumiStateOptions): Promise<PulumiState> {
-  const pool = new pg.Pool({ connectionString: url, max: 2, idleTimeoutMillis: 10_000 });
-  // A connection that breaks while nobody uses it is replaced by the pool.
-  pool.on('error', (error) => log.warn({ err: error }, 'a connection to the state of Pulumi was lost'));
+  const pool = openPool({ connectionString: url, max: 2, idleTimeoutMillis: 10_000 }, (error) =>
+    log.warn({ err: error }, 'a connection to the state of Pulumi was lost'),
+  );
   const table = tableIn(url);
   try {
     const isFenced = await putUpFence(pool, table, log);

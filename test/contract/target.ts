@@ -32,9 +32,13 @@ export const HERE: Differences = { app: 'process', revisions: 'side by side', ha
 
 /** An order whose build is done already. */
 export type OrderPart = Partial<DeployOrder> & { readonly artefact: Artefact };
-export const builtAlready = ({ artefact, ...part }: OrderPart): Partial<DeployOrder> & Pick<DeployOrder, 'build' | 'prepared'> => ({
+export const builtAlready = ({
+  artefact,
+  ...part
+}: OrderPart): Partial<DeployOrder> & Pick<DeployOrder, 'build' | 'prepared' | 'mayGoOn'> => ({
   prepared: Promise.resolve(),
   build: async () => artefact,
+  mayGoOn: async () => undefined,
   ...part,
 });
 

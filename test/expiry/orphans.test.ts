@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GRACE_MS, type Grace, openGrace } from '../../src/expiry/grace.ts';
 import { planOrphans } from '../../src/expiry/orphans.ts';
 import { carryOut, type Finding } from '../../src/expiry/plan.ts';
-import { type SiteId, toSiteId } from '../../src/site/identity.ts';
+import { type LaunchId, type SiteId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import type { Found, Stock } from '../../src/site/ports.ts';
 import type { Store } from '../../src/store/store.ts';
 import { headOf, headSeen, openAgain, openTestStore, placeOf, sha, silent } from '../store/open.ts';
@@ -116,6 +116,51 @@ describe('orphans', () => {
     expect(destroyed).toEqual([]);
     await carryOut(await plan(stock), { log: silent });
     expect(destroyed).toEqual(strangers);
+  });
+
+  const ORIGIN = 'https://site.a.run.app';
+  const launched = async (site: SiteId): Promise<LaunchId> => {
+    const launch = toLaunchId(ulid());
+    await store.apply(site, { type: 'launchStarted', launch, sha: sha('a') });
+    const live = { url: 'https://x', served: { kind: 'remote', origin: ORIGIN }, idleMs: 1 } as const;
+    await store.apply(site, { type: 'launchSucceeded', launch, sha: sha('a'), live });
+    return launch;
+  };
+  const serving = (site: SiteId, launch: LaunchId, origin = ORIGIN): Found => ({
+    ...{ kind: 'service', name: origin, site },
+    serving: { origin, launch: launch.toLowerCase() },
+  });
+
+  test('a site whose visitors get another launch than its row says is launched again, and keeps what it has', async () => {
+    const [well, astray] = [await standing(), await standing()];
+    const other = toLaunchId(ulid());
+    const launch = await launched(astray);
+    const { stock, destroyed } = stockOf([
+      serving(well, await launched(well)),
+      serving(astray, other),
+      // Where it was before it moved.
+      serving(astray, other, 'https://before.a.run.app'),
+    ]);
+    const found = await plan(stock);
+    expect(brief(found)).toEqual([[`service ${ORIGIN}`, `at launch ${other}, and its site at ${launch}`, 'launched again']]);
+    expect((await carryOut(found, { log: silent })).map(({ outcome }) => outcome)).toEqual(['done']);
+    expect((await carryOut(found, { log: silent })).map(({ outcome }) => outcome)).toEqual(['not needed']);
+    expect(destroyed).toEqual([]);
+    expect(await Promise.all([well, astray].map(async (site) => (await store.sites.find(site))?.status))).toEqual(['ready', 'queued']);
+    // Its next launch goes on.
+    expect(await plan(stock)).toEqual([]);
+  });
+
+  test('a site that was launched while we looked is where it should be', async () => {
+    const site = await standing();
+    const before = await launched(site);
+    const things = [serving(site, before)];
+    const { stock } = stockOf(things, async () => {
+      if ((await store.sites.find(site))?.live?.revision !== before) return;
+      await store.apply(site, { type: 'rebuildAsked', by: 'dev', order: null });
+      things.splice(0, 1, serving(site, await launched(site)));
+    });
+    expect(await plan(stock)).toEqual([]);
   });
 
   test('whatever somebody works on is left to them', async () => {

@@ -136,7 +136,7 @@ test('a table is never printed for settings that are wrong, or for words that ar
       "code": 64,
       "errors": "usage: npm run reconcile [-- --dry-run]
 
-    Compares what should exist with what does, on the forges and on this machine, once, and puts right what differs.
+    Compares what should exist with what does, on the forges and where sites run, once, and puts right what differs.
       --dry-run   changes nothing, and prints what would be done
     ",
       "out": "",

@@ -65,7 +65,7 @@ const people: fc.Arbitrary<SiteNews> = fc.oneof(
   fc.integer({ min: 1, max: 99 * 86_400_000 }).map((byMs): SiteNews => ({ type: 'extended', byMs, by: 'ada' })),
   fc.constantFrom<SiteNews>(
     { type: 'deployAsked', by: 'ada', only: 'any', order: null },
-    { type: 'forgeAnswered' },
+    ...LAUNCHES.map((one): SiteNews => ({ type: 'launchDoubted', launch: one })),
     { type: 'stopped', by: 'ada', order: null },
     { type: 'endReached' },
     { type: 'repositoryRemoved' },

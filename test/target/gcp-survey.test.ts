@@ -35,11 +35,11 @@ const artefactOf = async (of: string, text: string, region = REGION) => {
   return { key: image, image, detected: 'a test' };
 };
 
-async function makeService(instance: string, of: string, region = REGION): Promise<void> {
+async function makeService(instance: string, of: string, app = answering('old')): Promise<void> {
   const labels = gcpLabels({ instance, site: of });
-  const image = await w.google.push({ files: { 'server.js': answering('old') }, command: 'node server.js', region });
+  const image = await w.google.push({ files: { 'server.js': app }, command: 'node server.js' });
   const template = { labels, serviceAccount: w.google.platform.runAs.trusted, containers: [{ image }] };
-  const parent = `projects/${w.google.cloud.project}/locations/${region}`;
+  const parent = `projects/${w.google.cloud.project}/locations/${REGION}`;
   await (await w.google.run.create(parent, gcpServiceName({ instance, site: of }), { labels, template })).ended;
 }
 
@@ -104,6 +104,18 @@ test('a site that moves leaves nothing where it was', async () => {
   expect(seen).toEqual({ stacks: ['stack'], [REGION]: ['database'], [OTHER]: ['image', 'service'] });
   await w.target.destroy(hold(), of, watching());
   expect(await w.found(order)).toEqual([]);
+});
+
+test('an approval that was taken back while what stood in the way was removed: the site is not put up', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'from outside') });
+  await makeService(w.instance, of, 'process.exit(1)');
+  const mayGoOn = (): Promise<void> => Promise.reject(new Fault('approval-void'));
+  await expect(w.target.deploy(hold(), { ...order, mayGoOn }, watching())).rejects.toThrow('approval-void');
+  expect(await w.found(order)).toEqual(['image', 'stack']);
+  const served = await w.target.deploy(hold(), order, watching());
+  expect(await w.visit(served)).toBe('from outside');
+  await w.target.destroy(hold(), of, watching());
 });
 
 test('a region that is down hides nothing of the others', async () => {

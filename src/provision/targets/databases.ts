@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Logger } from 'pino';
 import { instanceTag } from '../../../infra/labels.ts';
 import type { SiteId } from '../../site/identity.ts';
+import { openPool } from '../../store/pool.ts';
 import { databaseName, databasePrefix, listDatabases, type SiteDatabase } from './database-names.ts';
 import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
 import { alone, CONNECT_MS } from './database-turns.ts';
@@ -40,15 +41,10 @@ const ROLE_LIMITS = { connections: 20, statementMs: 60_000, idleMs: 300_000, tem
 
 export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteDatabases> {
   const { adminUrl, instance, passwordKey, seenAt = `127.0.0.1:${DATABASE_PORT}`, log } = options;
-  const pool = new pg.Pool({
-    connectionString: adminUrl,
-    max: 4,
-    application_name: 'mayfly-sites',
-    idleTimeoutMillis: 10_000,
-    connectionTimeoutMillis: CONNECT_MS,
-  });
-  // A connection that breaks while nobody uses it is replaced by the pool.
-  pool.on('error', (error) => log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'));
+  const limits = { max: 4, idleTimeoutMillis: 10_000, connectionTimeoutMillis: CONNECT_MS };
+  const pool = openPool({ connectionString: adminUrl, application_name: 'mayfly-sites', ...limits }, (error) =>
+    log.warn({ error: error.message }, 'a connection to the sites’ PostgreSQL was lost'),
+  );
   const rights = await readRights(pool).catch(async (error: unknown) => {
     await pool.end();
     throw error;

@@ -42,7 +42,7 @@ export function statusOf({ status }: Pick<Build, 'status'>): BuildStatus {
   return name || 'STATUS_UNKNOWN';
 }
 
-type SiteIn = { readonly instance: string; readonly site: SiteId; readonly region: string };
+type In = { readonly instance: string; readonly region: string };
 
 export interface CloudBuilds {
   /** @returns the build's name, `projects/P/locations/R/builds/ID` */
@@ -51,10 +51,10 @@ export interface CloudBuilds {
   end(name: string, watch: { readonly signal: AbortSignal; readonly limitS: number; readonly waits: () => void }): Promise<Build>;
   /** Idempotent, and quiet about what can't be: a build has limits of its own. */
   cancel(name: string): Promise<void>;
-  /** The site's builds that are not over. */
-  going(of: SiteIn): Promise<readonly Build[]>;
-  /** Cancels all of these: nothing of a site that ends may still be built. */
-  cancelAll(of: SiteIn): Promise<void>;
+  /** Builds that are not over, of a site or of all. */
+  going(of: In & { readonly site?: SiteId }): Promise<readonly Build[]>;
+  /** Cancels all of the site's: nothing of one that ends may still be built. */
+  cancelAll(of: In & { readonly site: SiteId }): Promise<void>;
 }
 
 export type BuildTimes = {
@@ -70,11 +70,10 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
     // Over already, or out of reach: then Google's own time limit ends it.
     await (await google.builds()).cancelBuild({ name }, { timeout: CANCEL_MS }).catch(() => undefined);
   };
-  const going: CloudBuilds['going'] = async ({ instance, site, region }) => {
-    const filter = [
-      ...siteTags({ instance, site }).map((tag) => `tags="${tag}"`),
-      '(status="PENDING" OR status="QUEUED" OR status="WORKING")',
-    ].join(' AND ');
+  const going: CloudBuilds['going'] = async ({ region, ...of }) => {
+    const filter = [...siteTags(of).map((tag) => `tags="${tag}"`), '(status="PENDING" OR status="QUEUED" OR status="WORKING")'].join(
+      ' AND ',
+    );
     const found: Build[] = [];
     const client = await google.builds();
     for await (const build of client.listBuildsAsync({ parent: locationOf(google, region), filter, pageSize: 50 }, PAGES))

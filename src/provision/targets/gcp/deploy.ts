@@ -50,6 +50,8 @@ export async function deploy(parts: DeployParts, deploying: Deploying): Promise<
 async function upMending(parts: DeployParts, deploying: Deploying): Promise<void> {
   let next: Mended = PUT_RIGHT;
   for (let mends = 0; ; mends += 1) {
+    // A mend takes minutes, and what was built before it is not built again.
+    if (mends > 0) await deploying.order.mayGoOn();
     try {
       return await parts.up(next.adopting);
     } catch (error) {

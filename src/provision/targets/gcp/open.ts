@@ -86,10 +86,12 @@ export async function openGcp(options: GcpOptions, opening: AsyncDisposableStack
 type Looking = Pick<GcpOptions, 'instance' | 'google' | 'platform' | 'previewDatabaseUrl' | 'log'> & {
   /** Of Pulumi's state; null when there is none yet. */
   readonly pulumiUrl: string | null;
+  /** As `pulumi.credentials`. */
+  readonly credentials: string | null;
 };
 
 /** What there is of sites, by place, seen from beside whoever works on them: nothing is changed. */
-export function lookAtGcp({ pulumiUrl, log, ...options }: Looking): Readonly<Record<string, Pick<Stock, 'survey'>>> {
+export function lookAtGcp({ pulumiUrl, credentials, log, ...options }: Looking): Readonly<Record<string, Pick<Stock, 'survey'>>> {
   const { instance, platform, previewDatabaseUrl: adminUrl } = options;
   const databases = {
     of: async (region: string) => ({
@@ -98,7 +100,7 @@ export function lookAtGcp({ pulumiUrl, log, ...options }: Looking): Readonly<Rec
     }),
   };
   const { stocks } = openRegionStocks(options, databases, NOBODYS);
-  const survey = async () => ourStacks(await stackNames({ pulumiUrl, log }), 'gcp', instance);
+  const survey = async () => ourStacks(await stackNames({ pulumiUrl, credentials, log }), 'gcp', instance);
   return { stacks: { survey }, ...Object.fromEntries(stocks.map((stock) => [stock.region, stock])) };
 }
 

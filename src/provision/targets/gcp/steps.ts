@@ -1,6 +1,6 @@
 import type { protos } from '@google-cloud/cloudbuild';
 import { hashed, instanceTag } from '../../../../infra/labels.ts';
-import type { LaunchId, SiteId } from '../../../site/identity.ts';
+import { type LaunchId, parseSiteId, type SiteId } from '../../../site/identity.ts';
 import type { Trust } from '../../../site/site.ts';
 import { sha256 } from '../../artefacts.ts';
 import type { BuildOrder } from '../../build.ts';
@@ -60,10 +60,17 @@ export const buildTags = (of: { readonly instance: string; readonly site: SiteId
   ...siteTags(of),
   treeTag(of.key),
 ];
-export const siteTags = (of: { readonly instance: string; readonly site: SiteId }): readonly string[] => [
-  `mayfly-${instanceTag(of.instance)}`,
-  `site-${of.site.toLowerCase()}`,
+/** Of a site's builds, or of all of a Mayfly's. */
+export const siteTags = ({ instance, site }: { readonly instance: string; readonly site?: SiteId }): readonly string[] => [
+  `mayfly-${instanceTag(instance)}`,
+  ...(site === undefined ? [] : [`${SITE_TAG}${site.toLowerCase()}`]),
 ];
+const SITE_TAG = 'site-';
+/** Null when they say no site. */
+export const siteOfTags = (tags: readonly string[]): SiteId | null => {
+  const tag = tags.find((one) => one.startsWith(SITE_TAG));
+  return parseSiteId(tag?.slice(SITE_TAG.length).toUpperCase() ?? '') ?? null;
+};
 
 /** The build as it is asked of Cloud Build: an identity, an image repository and a cache for its trust alone. */
 export function toBuild(wish: BuildWish): Build {

@@ -7,6 +7,7 @@ import type { Images } from './images.ts';
 import { ownerOfPackage } from './names.ts';
 import type { SiteService, SiteServices } from './services.ts';
 import type { SiteSources } from './sources.ts';
+import { siteOfTags } from './steps.ts';
 
 /** All that sites have in one region, whatever Pulumi's state says: their services, databases, images and source archives. */
 export interface RegionStock extends Stock {
@@ -25,7 +26,7 @@ export type StockParts = {
   readonly regions: readonly string[];
   readonly images: Pick<Images, 'keepOnly' | 'packages'>;
   readonly sources: SiteSources;
-  readonly builds: Pick<CloudBuilds, 'cancelAll'>;
+  readonly builds: Pick<CloudBuilds, 'going' | 'cancelAll'>;
   readonly attempts: Pick<Attempts, 'images' | 'builds'>;
   /** `store.leases.check`. */
   readonly check: (held: Held) => Promise<void>;
@@ -89,17 +90,19 @@ export function openRegionStock(
       await sources.remove(region, site);
     },
     async survey() {
-      const [running, kept, packages, archives] = await Promise.all([
+      const [running, kept, packages, archives, going] = await Promise.all([
         services.list(region),
         tellsOfDatabases ? databases.of(region).then((here) => here.list()) : [],
         images.packages(region),
         sources.list(region),
+        attempts.builds({ region, trust: 'trusted' }, () => builds.going({ instance, region })),
       ]);
       return [
-        ...running.map(({ name, site }): Found => ({ kind: 'service', name, site })),
+        ...running.map(foundService),
         ...kept.map(({ name, site }): Found => ({ kind: 'database', name, site })),
         ...packages.flatMap((name) => foundIn(instance, name)),
         ...archives,
+        ...going.map(({ id, tags }): Found => ({ kind: 'build', name: id ?? '', site: siteOfTags(tags ?? []) })),
       ];
     },
     // Whatever is there is a site's, or nobody can tell whose.
@@ -108,6 +111,11 @@ export function openRegionStock(
 }
 
 type Guard = () => Promise<void>;
+
+const foundService = ({ name, site, origin, revision: launch }: SiteService): Found => ({
+  ...{ kind: 'service', name: name.slice(name.lastIndexOf('/') + 1), site },
+  serving: { origin, launch },
+});
 
 function foundIn(instance: string, name: string): readonly Found[] {
   const owner = ownerOfPackage(instance, name);

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { pause } from './expiry/clock.ts';
 
 export type JobBody = { readonly id: string };
-export type BareQueue = Pick<Queue<JobBody>, 'add' | 'getJobCounts' | 'close'>;
+export type BareQueue = Pick<Queue<JobBody>, 'add' | 'addBulk' | 'getJobCounts' | 'close'>;
 export type BareWorker = Pick<Worker<JobBody>, 'close'>;
 export type Process = (job: Pick<Job<JobBody>, 'name' | 'data' | 'attemptsMade'>) => Promise<void>;
 /** BullMQ on one of its stores; `queue` and `worker` are closed by whoever makes them, the connections behind them by the backend. */

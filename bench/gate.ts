@@ -181,7 +181,7 @@ export const gate: Measurement = {
     const rounds = isWhole ? 3 : 1;
     return [
       ...(await latencies(ground, { rounds, count: isWhole ? 1_000 : 20 })),
-      ...(await throughput(ground, { rounds, seconds: isWhole ? 3 : 1 })),
+      ...(await throughput(ground, { rounds, seconds: isWhole ? 2 : 1 })),
       ...(await weights(ground, { rounds, count: isWhole ? 1_000 : 50 })),
       ...(await waking(ground, rounds)),
     ];

@@ -116,6 +116,7 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
   const isLarge = name === 'astro';
   const parts = (kind: keyof typeof stages): Readonly<Record<string, number>> =>
     Object.fromEntries([...stages[kind]].map(([stage, sample]) => [stage, median(sample) / 1_000]));
+  const ourWarm = { what: `${app.name}, warm`, unit: 's', ours: inSeconds(warm('ours')) } as const;
   return [
     row(
       { what: `${app.name}, cold`, unit: 's', ours: inSeconds(cold('ours')) },
@@ -124,14 +125,17 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
         bar: isLarge ? { text: '≤ 1.25 ×', is: (ours, other) => ours <= 1.25 * other } : added,
       },
     ),
-    row(
-      { what: `${app.name}, warm`, unit: 's', ours: inSeconds(warm('ours')) },
-      // The script by hand begins anew each time; what it has downloaded before it has in npm's cache.
-      {
-        ...{ parts: parts('warm'), beside: beside(isLarge ? cold('hand') : warm('hand')) },
-        bar: isLarge ? { text: '≤ 0.6 ×', is: (ours, other) => ours <= 0.6 * other } : added,
-      },
-    ),
+    // The script by hand begins anew each time; what it has downloaded before it may find in npm's cache.
+    ...(isLarge
+      ? [
+          row(ourWarm, {
+            parts: parts('warm'),
+            beside: beside(cold('hand')),
+            bar: { text: '≤ 0.6 ×', is: (ours, other) => ours <= 0.6 * other },
+          }),
+          row(ourWarm, { beside: { name: 'by hand with npm’s cache', sample: inSeconds(warm('hand')) } }),
+        ]
+      : [row(ourWarm, { parts: parts('warm'), beside: beside(warm('hand')), bar: added })]),
     row(
       { what: `${app.name}, unchanged`, unit: 's', ours: inSeconds(unchanged('ours')) },
       { parts: parts('unchanged'), bar: below(5, 's') },

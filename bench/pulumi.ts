@@ -27,7 +27,7 @@ export const pulumi: Measurement = {
         .map((line) => run.safeParse(line).data)
         .filter((one) => one?.verb === verb)
         .filter((one) => one !== undefined);
-    for (let n = 0; n < (scale === 'whole' ? 10 : 1); n++) {
+    for (let n = 0; n < (scale === 'whole' ? 7 : 1); n++) {
       const pull = await mayfly.github.openPull(repo, { files: nodeApp(`${n}`) });
       await mayfly.reaches(pull, 'ready');
       pulls.push(pull);

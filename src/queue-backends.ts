@@ -48,7 +48,8 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
     connectionTimeoutMillis: ANSWER_LIMIT_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    options: `-c search_path=${SCHEMA}`,
+    // Not waiting for the disk: a job that a crash of the server takes with it is made again by the sweep, from its row, which was waited for.
+    options: `-c search_path=${SCHEMA} -c synchronous_commit=off`,
   });
   const told = openLosses(log);
   let isClosing = false;

@@ -1,164 +1,28 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
-import { request } from 'node:http';
-import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import autocannon from 'autocannon';
 import { freePort } from '../demo/ports.ts';
+import type { Pull } from '../test/doubles/github.ts';
 import { memoryOf } from './footprint.ts';
+import { download, load, manySockets, oneAtATime, p50, p99, type Target } from './load.ts';
 import { type BenchMayfly, get, makeFolder, openMayfly, until } from './mayfly.ts';
-import { type Doing, type Measurement, type Row, row } from './measurement.ts';
-import { inTurn, timed } from './sample.ts';
+import { type Bar, below, type Doing, type Measurement, type Row, row, type Unit } from './measurement.ts';
+import { inTurn, median, type Sample, timed } from './sample.ts';
+import { appFiles, type Behind, LARGE_MB, pageFiles, startCaddy, startNginx } from './servers.ts';
 
-const SIDES = ['ours', 'nginx', 'caddy'] as const;
+const SIDES = ['ours', 'nginx', 'Caddy'] as const;
 type Side = (typeof SIDES)[number];
-/** Where each of them listens, and under which host it serves the app, and the files. */
-type Doors = Readonly<Record<Side, { readonly app: URL; readonly files: URL }>>;
-const LARGE_MB = 100;
-const SOCKETS = 1_000;
-
-/** Answers in a moment, sends as much as is asked for, and echoes what comes after an upgrade. */
-const APP = `
-const { createServer } = require('node:http');
-const chunk = Buffer.alloc(1 << 20, 'x');
-const server = createServer((request, response) => {
-  if (request.url !== '/large') return response.end('hello');
-  response.setHeader('content-length', ${LARGE_MB} * chunk.length);
-  let left = ${LARGE_MB};
-  const more = () => {
-    while (left > 0) {
-      left -= 1;
-      if (!response.write(chunk)) return response.once('drain', more);
-    }
-    response.end();
-  };
-  more();
-});
-server.on('upgrade', (request, socket) => {
-  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nconnection: upgrade\\r\\nupgrade: echo\\r\\n\\r\\n');
-  socket.on('error', () => socket.destroy());
-  socket.pipe(socket);
-});
-server.listen(process.env.PORT);
-`;
-const appFiles = {
-  'package.json': JSON.stringify({ name: 'gate', private: true, scripts: { start: 'node server.js' } }),
-  'server.js': APP,
-};
-const pageFiles = { 'index.html': `<!doctype html><title>page</title>${'x'.repeat(20_000)}` };
-
-/** A program that serves until the measurement is over; resolves when it answers. */
-async function serve(program: string, args: readonly string[], answers: URL, stack: AsyncDisposableStack): Promise<void> {
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', program, ...args], { stdio: 'ignore' });
-  stack.defer(async () => {
-    const ended = once(child, 'exit');
-    if (child.kill()) await ended;
-  });
-  await until(`${program} to answer`, async () => (await get(answers, answers.host)).status === 200);
-}
-
-type Behind = { readonly socket: string; readonly files: string; readonly folder: string };
-
-async function startNginx({ socket, files, folder }: Behind, stack: AsyncDisposableStack): Promise<Doors['nginx']> {
-  const [app, page] = [await freePort(0), await freePort(0)];
-  const config = `
-daemon off; user root; worker_processes 1; pid ${folder}/nginx.pid; error_log ${folder}/nginx.log;
-events { worker_connections 4096; }
-http {
-  access_log off; client_body_temp_path ${folder}/body; proxy_temp_path ${folder}/proxy; fastcgi_temp_path ${folder}/f; uwsgi_temp_path ${folder}/u; scgi_temp_path ${folder}/s;
-  map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
-  upstream app { server unix:${socket}; keepalive 64; }
-  server { listen 127.0.0.1:${app}; location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } }
-  server { listen 127.0.0.1:${page}; root ${files}; }
-}`;
-  await writeFile(join(folder, 'nginx.conf'), config);
-  const doors = { app: new URL(`http://127.0.0.1:${app}`), files: new URL(`http://127.0.0.1:${page}`) };
-  await serve('nginx', ['-c', join(folder, 'nginx.conf')], doors.files, stack);
-  return doors;
-}
-
-async function startCaddy({ socket, files, folder }: Behind, stack: AsyncDisposableStack): Promise<Doors['caddy']> {
-  const [app, page] = [await freePort(0), await freePort(0)];
-  const config = `
-{
-  admin off
-  auto_https off
-  storage file_system ${folder}/caddy
-}
-http://127.0.0.1:${app} {
-  reverse_proxy unix/${socket}
-}
-http://127.0.0.1:${page} {
-  root * ${files}
-  file_server
-}
-`;
-  await writeFile(join(folder, 'Caddyfile'), config);
-  const doors = { app: new URL(`http://127.0.0.1:${app}`), files: new URL(`http://127.0.0.1:${page}`) };
-  // Processors for one, as the others have.
-  await serve('env', ['GOMAXPROCS=1', 'caddy', 'run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'], doors.files, stack);
-  return doors;
-}
-
-type Target = { readonly url: URL; readonly host: string };
-type Load = { readonly connections: number; readonly seconds: number };
-
-async function load({ url, host }: Target, { connections, seconds }: Load): Promise<autocannon.Result> {
-  const result = await autocannon({ url: url.href, connections, duration: seconds, headers: { host } });
-  if (result.errors > 0 || result.non2xx > 0)
-    throw new Error(`${host}: ${result.errors} errors, ${result.non2xx} answers that are not 2xx`);
-  return result;
-}
-
-/** Megabytes a second of one large download. */
-async function download({ url, host }: Target): Promise<number> {
-  const ms = await timed(
-    () =>
-      new Promise<void>((resolve, reject) => {
-        const outgoing = request(new URL('/large', url), { headers: { host } }, (incoming) => {
-          incoming.resume();
-          incoming.once('end', resolve).once('error', reject);
-        });
-        outgoing.once('error', reject).end();
-      }),
-  );
-  return (LARGE_MB * 1.048576) / (ms / 1_000);
-}
-
-function openEcho({ url, host }: Target): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(Number(url.port), url.hostname);
-    socket.once('error', reject);
-    socket.write(`GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n`);
-    socket.once('data', (head) => (head.toString().startsWith('HTTP/1.1 101') ? resolve(socket) : reject(new Error(head.toString()))));
-  });
-}
-
-const echo = (socket: Socket): Promise<void> =>
-  new Promise((resolve, reject) => {
-    socket.once('data', () => resolve()).once('error', reject);
-    socket.write('ping');
-  });
-
-/** Milliseconds to open so many connections that stay, and to hear an echo on each. */
-async function manySockets(target: Target, count: number, meanwhile: () => Promise<void>): Promise<number> {
-  const sockets: Socket[] = [];
-  const ms = await timed(async () => {
-    for (let n = 0; n < count; n += 50)
-      sockets.push(...(await Promise.all(Array.from({ length: Math.min(50, count - n) }, () => openEcho(target)))));
-    await Promise.all(sockets.map(echo));
-  });
-  await meanwhile();
-  for (const socket of sockets) socket.destroy();
-  return ms;
-}
+type Targets = Readonly<Record<Side, Target>>;
 
 type Ground = {
   readonly mayfly: BenchMayfly;
-  readonly app: Readonly<Record<Side, Target>>;
-  readonly files: Readonly<Record<Side, Target>>;
-  readonly direct: string;
+  readonly folder: string;
+  readonly appPull: Pull;
+  readonly app: Targets;
+  readonly files: Targets;
+  /** The app without anybody before it. */
+  readonly direct: Target;
 };
 
 async function openGround(stack: AsyncDisposableStack): Promise<Ground> {
@@ -166,112 +30,161 @@ async function openGround(stack: AsyncDisposableStack): Promise<Ground> {
   await mayfly.start();
   const launched = async (name: string, files: Readonly<Record<string, string>>) => {
     const repo = await mayfly.github.createRepository({ name: `bench/${name}`, files });
-    const site = await mayfly.reaches(await mayfly.github.openPull(repo, { files: { 'round.txt': name } }), 'ready');
-    return { host: new URL(site.url).host };
+    const pull = await mayfly.github.openPull(repo, { files: { 'round.txt': name } });
+    return { pull, host: new URL((await mayfly.reaches(pull, 'ready')).url).host };
   };
   const app = await launched('app', appFiles);
   const page = await launched('page', pageFiles);
   const sockets = join(mayfly.dataDir, 'run', 's');
-  const [socket] = (await readdir(sockets)).filter((name) => name.endsWith('.sock'));
-  if (socket === undefined) throw new Error('the app has no socket');
+  const [name] = (await readdir(sockets)).filter((one) => one.endsWith('.sock'));
+  if (name === undefined) throw new Error('the app has no socket');
   const folder = await makeFolder(stack);
   await writeFile(join(folder, 'index.html'), pageFiles['index.html']);
-  const behind: Behind = { socket: join(sockets, socket), files: folder, folder };
+  const behind: Behind = { socket: join(sockets, name), files: folder, folder };
   const [nginx, caddy] = [await startNginx(behind, stack), await startCaddy(behind, stack)];
-  const gate = new URL(mayfly.gate);
-  const plain = (url: URL): Target => ({ url, host: url.host });
+  const url = new URL(mayfly.gate);
+  const plain = (to: URL): Target => ({ url: to, host: to.host });
   return {
-    mayfly,
-    direct: behind.socket,
-    app: { ours: { url: gate, ...app }, nginx: plain(nginx.app), caddy: plain(caddy.app) },
-    files: { ours: { url: gate, ...page }, nginx: plain(nginx.files), caddy: plain(caddy.files) },
+    ...{ mayfly, folder, appPull: app.pull, direct: { url: new URL('http://localhost'), host: 'localhost', socket: behind.socket } },
+    app: { ours: { url, host: app.host }, nginx: plain(nginx.app), Caddy: plain(caddy.app) },
+    files: { ours: { url, host: page.host }, nginx: plain(nginx.files), Caddy: plain(caddy.files) },
   };
 }
 
-const perSide = <T>(make: (side: Side) => T): Record<Side, T> => ({ ours: make('ours'), nginx: make('nginx'), caddy: make('caddy') });
+type Compared = { readonly what: string; readonly unit: Unit; readonly of: (side: Side) => Sample; readonly bar?: Bar };
+
+/** A row beside nginx, which has the bar, and one beside Caddy. */
+const besideBoth = ({ what, unit, of, bar }: Compared): readonly Row[] =>
+  (['nginx', 'Caddy'] as const).map((name) =>
+    row({ what, unit, ours: of('ours') }, { beside: { name, sample: of(name) }, ...(bar && name === 'nginx' ? { bar } : {}) }),
+  );
+
+const perSide = <T>(make: (side: Side) => T): Record<Side, T> => ({ ours: make('ours'), nginx: make('nginx'), Caddy: make('Caddy') });
+
+/** One request at a time on one connection that is kept: what each adds to the app's own time, and what a file takes. */
+async function latencies({ app, files, direct }: Ground, { rounds, count }: { rounds: number; count: number }): Promise<readonly Row[]> {
+  const p99s = new Map<string, number[]>();
+  const ask = (name: string, target: Target) => async (): Promise<number> => {
+    const times = await oneAtATime(target, count);
+    p99s.set(name, [...(p99s.get(name) ?? []), p99(times)]);
+    return p50(times);
+  };
+  const asked = await inTurn(rounds, { direct: ask('direct', direct), ...perSide((side) => ask(side, app[side])) });
+  const sent = await inTurn(
+    rounds,
+    perSide((side) => ask(`${side} file`, files[side])),
+  );
+  const late = (name: string): Sample => p99s.get(name) ?? [];
+  const added = (to: Sample, own: Sample): Sample => to.map((ms, round) => ms - (own[round] ?? Number.NaN));
+  return [
+    ...besideBoth({
+      ...{ what: 'proxied request: added to the app’s own time, p50', unit: 'ms', bar: below(2, 'ms') },
+      of: (side) => added(asked(side), asked('direct')),
+    }),
+    ...besideBoth({
+      what: 'proxied request: added to the app’s own time, p99',
+      unit: 'ms',
+      of: (side) => added(late(side), late('direct')),
+    }),
+    ...besideBoth({ what: 'file of 20 kB, p50', unit: 'ms', of: sent }),
+    ...besideBoth({ what: 'file of 20 kB, p99', unit: 'ms', of: (side) => late(`${side} file`) }),
+  ];
+}
+
+async function throughput({ app, files }: Ground, { rounds, seconds }: { rounds: number; seconds: number }): Promise<readonly Row[]> {
+  const many = async (targets: Targets) => {
+    const sides = perSide((side) => async () => (await load(targets[side], { connections: 50, seconds })).requests.average);
+    // Unseen: what runs often is compiled anew by Node in the first seconds.
+    await inTurn(1, sides);
+    return inTurn(rounds, sides);
+  };
+  const bar = { text: '≥ 0.4 ×', is: (ours: number, other: number) => ours >= 0.4 * other };
+  return [
+    ...besideBoth({ what: 'proxied requests, 50 at once', unit: '/s', of: await many(app), bar }),
+    ...besideBoth({ what: 'files of 20 kB, 50 at once', unit: '/s', of: await many(files) }),
+  ];
+}
+
+/** What is large or stays: how fast, and what it leaves in memory. */
+async function weights({ mayfly, app }: Ground, { rounds, count }: { rounds: number; count: number }): Promise<readonly Row[]> {
+  const memory = (): Promise<number> => memoryOf(mayfly.pid);
+  // The first fills the pools from which all the others take.
+  await download(app.ours);
+  const before = await memory();
+  const large = await inTurn(
+    rounds,
+    perSide((side) => () => download(app[side])),
+  );
+  const afterDownloads = await memory();
+  const open: number[] = [];
+  const note = async (): Promise<void> => void open.push(await memory());
+  const sockets = await inTurn(
+    rounds,
+    perSide((side) => () => manySockets(app[side], count, side === 'ours' ? note : async () => {})),
+  );
+  const after = await memory();
+  return [
+    ...besideBoth({ what: `a download of ${LARGE_MB} MB`, unit: 'MB/s', of: large }),
+    ...besideBoth({ what: `${count} WebSockets opened, each with an echo`, unit: 'ms', of: sockets }),
+    row(
+      { what: `memory added by ${rounds} downloads of ${LARGE_MB} MB`, unit: 'MiB', ours: [afterDownloads - before] },
+      { bar: below(50, 'MiB') },
+    ),
+    row(
+      { what: `memory added by ${count} WebSockets, once they are closed`, unit: 'MiB', ours: [after - afterDownloads] },
+      { bar: below(50, 'MiB'), parts: { before: afterDownloads, open: median(open), closed: after } },
+    ),
+  ];
+}
+
+/** The app as a person starts it, until it answers. */
+async function startByHand(folder: string): Promise<number> {
+  await writeFile(join(folder, 'server.js'), appFiles['server.js']);
+  const port = await freePort(0);
+  const url = new URL(`http://127.0.0.1:${port}`);
+  const started = performance.now();
+  const child = spawn(process.execPath, ['server.js'], { cwd: folder, env: { PORT: String(port) }, stdio: 'ignore' });
+  await until('the app to answer by hand', async () => (await get(url, url.host)).status === 200);
+  const ms = performance.now() - started;
+  const ended = once(child, 'exit');
+  child.kill();
+  await ended;
+  return ms;
+}
+
+async function waking({ mayfly, appPull, app, folder }: Ground, rounds: number): Promise<readonly Row[]> {
+  mayfly.github.setPermission(appPull.repository, 'ann', 'write');
+  const woken = await inTurn(rounds, {
+    ours: async () => {
+      const comment = await mayfly.github.comment(appPull, 'ann', '/preview sleep');
+      await until('the app to be put to sleep', async () => comment.reactions.some((one) => one.content === '+1'));
+      return timed(() => get(app.ours.url, app.ours.host));
+    },
+    hand: () => startByHand(folder),
+  });
+  return [
+    row(
+      { what: 'woken from sleep, until the visitor has the answer', unit: 'ms', ours: woken('ours') },
+      {
+        beside: { name: 'the app started by hand', sample: woken('hand') },
+        bar: { text: '≤ 1 s more', is: (ours, other) => ours < other + 1_000 },
+      },
+    ),
+  ];
+}
 
 export const gate: Measurement = {
   title: 'The gate, beside nginx and Caddy before the same app and the same files, each on one processor',
-  async run({ scale, say }: Doing): Promise<readonly Row[]> {
+  async run({ scale }: Doing): Promise<readonly Row[]> {
     await using stack = new AsyncDisposableStack();
-    const { mayfly, app, files, direct } = await openGround(stack);
-    const rounds = scale === 'whole' ? 3 : 1;
-    const seconds = scale === 'whole' ? 3 : 1;
-    const rows: Row[] = [];
-    const straight = async (): Promise<number> => {
-      const result = await autocannon({ url: 'http://localhost', socketPath: direct, connections: 1, duration: seconds });
-      return 1_000 / result.requests.average;
-    };
-    const alone = await inTurn(rounds, {
-      direct: straight,
-      ...perSide((side) => async () => 1_000 / (await load(app[side], { connections: 1, seconds })).requests.average),
-    });
-    const added = (side: Side) => alone(side).map((ms, round) => ms - (alone('direct')[round] ?? Number.NaN));
-    rows.push(
-      row(
-        { what: 'proxied request, one at a time: added to the app’s own time', unit: 'ms', ours: added('ours') },
-        { beside: { name: 'nginx', sample: added('nginx') }, bar: { text: '< 2 ms', is: (ours) => ours < 2 } },
-      ),
-    );
-    const together = { connections: 50, seconds };
-    const proxied = await inTurn(
-      rounds,
-      perSide((side) => async () => (await load(app[side], together)).requests.average),
-    );
-    const aim = { text: '≥ 0.4 × nginx', is: (ours: number, other: number) => ours >= 0.4 * other };
-    rows.push(
-      row(
-        { what: 'proxied requests, 50 at once', unit: '/s', ours: proxied('ours') },
-        { beside: { name: 'nginx', sample: proxied('nginx') }, bar: aim },
-      ),
-    );
-    rows.push(
-      row(
-        { what: 'proxied requests, 50 at once', unit: '/s', ours: proxied('ours') },
-        { beside: { name: 'Caddy', sample: proxied('caddy') } },
-      ),
-    );
-    const sent = await inTurn(
-      rounds,
-      perSide((side) => async () => (await load(files[side], together)).requests.average),
-    );
-    rows.push(
-      row({ what: 'a file of 20 kB, 50 at once', unit: '/s', ours: sent('ours') }, { beside: { name: 'nginx', sample: sent('nginx') } }),
-    );
-    rows.push(
-      row({ what: 'a file of 20 kB, 50 at once', unit: '/s', ours: sent('ours') }, { beside: { name: 'Caddy', sample: sent('caddy') } }),
-    );
-    const before = await memoryOf(mayfly.pid);
-    const large = await inTurn(
-      rounds,
-      perSide((side) => () => download(app[side])),
-    );
-    rows.push(
-      row(
-        { what: `a download of ${LARGE_MB} MB`, unit: 'MB/s', ours: large('ours') },
-        { beside: { name: 'nginx', sample: large('nginx') } },
-      ),
-    );
-    const afterDownloads = await memoryOf(mayfly.pid);
-    const count = scale === 'whole' ? SOCKETS : 50;
-    let withSockets = 0;
-    const note = async (): Promise<void> => {
-      withSockets = await memoryOf(mayfly.pid);
-    };
-    const sockets = await inTurn(
-      rounds,
-      perSide((side) => () => manySockets(app[side], count, side === 'ours' ? note : async () => {})),
-    );
-    rows.push(
-      row(
-        { what: `${count} WebSockets opened, each with an echo`, unit: 'ms', ours: sockets('ours') },
-        { beside: { name: 'nginx', sample: sockets('nginx') } },
-      ),
-    );
-    say(
-      `memory: ${before.toFixed(0)} MiB before the downloads, ${afterDownloads.toFixed(0)} after, ${withSockets.toFixed(0)} with ${count} WebSockets open`,
-    );
-    rows.push(row({ what: `memory per open WebSocket`, unit: 'MiB', ours: [(withSockets - afterDownloads) / count] }));
-    return rows;
+    const ground = await openGround(stack);
+    const isWhole = scale === 'whole';
+    const rounds = isWhole ? 3 : 1;
+    return [
+      ...(await latencies(ground, { rounds, count: isWhole ? 1_000 : 20 })),
+      ...(await throughput(ground, { rounds, seconds: isWhole ? 2 : 1 })),
+      ...(await weights(ground, { rounds, count: isWhole ? 1_000 : 50 })),
+      ...(await waking(ground, rounds)),
+    ];
   },
 };

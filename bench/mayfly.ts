@@ -1,32 +1,30 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { fullName } from '../test/doubles/github/state.ts';
 import { createGitHub, type GitHub, type Pull } from '../test/doubles/github.ts';
+import { endProcess, type Running, startProcess } from '../test/launcher.ts';
 
-const ROOT = join(import.meta.dirname, '..');
-const LOOK_EVERY_MS = 10;
-const PATIENCE_MS = 180_000;
-
-const line = z.looseObject({ msg: z.string() });
-const upLine = z.looseObject({ msg: z.literal('Mayfly is up'), web: z.string(), gate: z.string() });
 const sites = z.object({
+  next: z.string().nullable(),
   sites: z.array(
     z.looseObject({
       id: z.string(),
+      repository: z.string(),
+      pull: z.number(),
       status: z.string(),
       sha: z.string(),
       url: z.string(),
       reason: z.string().nullable(),
       launches: z.array(
-        z.looseObject({ sha: z.string(), outcome: z.string().nullable(), stages: z.record(z.string(), z.number().nullable()) }),
+        z.looseObject({
+          ...{ sha: z.string(), outcome: z.string().nullable(), stages: z.record(z.string(), z.number().nullable()) },
+          ...{ startedAt: z.coerce.date(), finishedAt: z.coerce.date().nullable() },
+        }),
       ),
     }),
   ),
@@ -34,13 +32,19 @@ const sites = z.object({
 export type BenchSite = z.infer<typeof sites>['sites'][number];
 type Settings = Readonly<Record<string, string>>;
 
+type Patience = { readonly lookEveryMs: number; readonly patienceMs: number };
+
 /** Waits until `look` returns something other than undefined or false. */
-export async function until<Seen>(what: string, look: () => Promise<Seen | undefined | false>): Promise<Seen> {
-  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await delay(LOOK_EVERY_MS)) {
+export async function until<Seen>(
+  what: string,
+  look: () => Promise<Seen | undefined | false>,
+  { lookEveryMs, patienceMs }: Patience = { lookEveryMs: 10, patienceMs: 180_000 },
+): Promise<Seen> {
+  for (const end = performance.now() + patienceMs; performance.now() < end; await delay(lookEveryMs)) {
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
   }
-  throw new Error(`waited ${PATIENCE_MS / 1_000} s for ${what}`);
+  throw new Error(`waited ${patienceMs / 1_000} s for ${what}`);
 }
 
 /** A folder that the users of sites and of embedded servers may pass through; it goes with `stack`. */
@@ -65,6 +69,8 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
   const environment: Settings = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
+    // What is compiled is kept for the next start, as by `npm start`.
+    ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
     PORT: '0',
     MAYFLY_GATE_PORT: '0',
     MAYFLY_DATA_DIR: dataDir,
@@ -76,18 +82,16 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
     GITHUB_SERVER_URL: github.serverUrl,
     ...settings,
   };
-  const log: unknown[] = [];
-  let running: { readonly child: ChildProcess; readonly web: string; readonly gate: string } | null = null;
+  const said: (readonly string[])[] = [];
+  let running: Running | null = null;
   const current = () => {
     if (running === null) throw new Error('Mayfly does not run');
     return running;
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    const { child } = current();
+    const ending = current();
     running = null;
-    const ended = once(child, 'exit');
-    child.kill(signal);
-    await ended;
+    await endProcess(ending, signal);
   };
   opening.defer(async () => void (running && (await end('SIGTERM'))));
   const opened = opening.move();
@@ -96,7 +100,7 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
     dataDir,
     environment,
     get pid(): number {
-      return current().child.pid ?? 0;
+      return current().process.pid ?? 0;
     },
     get web(): string {
       return current().web;
@@ -105,25 +109,17 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
       return current().gate;
     },
     /** What it has logged, all of its lives. */
-    log: (): readonly unknown[] => log,
+    log: (): readonly unknown[] =>
+      said
+        .flat()
+        .filter((text) => text.startsWith('{'))
+        .map((text): unknown => JSON.parse(text)),
     /** Resolves when it says that it is up. */
     async start(): Promise<void> {
-      const args = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', 'src/main.ts'];
-      const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, ...args], {
-        env: environment,
-        cwd: ROOT,
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      running = await new Promise((resolve, reject) => {
-        child.once('exit', (code) => reject(new Error(`Mayfly ended with ${code}: ${JSON.stringify(log.slice(-5))}`)));
-        createInterface({ input: child.stdout }).on('line', (text) => {
-          const said = line.safeParse(JSON.parse(text)).data;
-          if (said) log.push(said);
-          const up = upLine.safeParse(said).data;
-          if (up) resolve({ child, web: up.web, gate: up.gate });
-        });
-      });
-      github.sendWebhooksTo(`${it.web}/api/github/webhooks`);
+      // As `npm start` does.
+      running = await startProcess(environment, { flags: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'] });
+      said.push(running.said);
+      if (it.web !== '') github.sendWebhooksTo(`${it.web}/api/github/webhooks`);
     },
     end,
     api: (path: string, init: RequestInit = {}): Promise<Response> =>
@@ -131,6 +127,16 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
     async site(pull: Pull): Promise<BenchSite | undefined> {
       const query = new URLSearchParams({ pull: String(pull.number), repository: fullName(pull.repository) });
       return sites.parse(await (await it.api(`/sites?${query}`)).json()).sites[0];
+    },
+    /** Every site there is. */
+    async sites(): Promise<readonly BenchSite[]> {
+      const all: BenchSite[] = [];
+      for (let cursor: string | null = ''; cursor !== null; ) {
+        const page = sites.parse(await (await it.api(`/sites?limit=100${cursor === '' ? '' : `&cursor=${cursor}`}`)).json());
+        all.push(...page.sites);
+        cursor = page.next;
+      }
+      return all;
     },
     /** The site at that commit, once it has the status. Throws when it has failed instead. */
     reaches: (pull: Pull, status: string): Promise<BenchSite> =>

@@ -1,6 +1,6 @@
 import { median, quantile, type Sample } from './sample.ts';
 
-export type Unit = 'ms' | 's' | 'MiB' | '/s' | 'MB/s' | '';
+export type Unit = 'ms' | 's' | 'MiB' | '/s' | '/min' | 'MB/s' | '';
 /** `low` and `high`: the middle half of the runs lies between them. */
 export type Figure = { readonly median: number; readonly low: number; readonly high: number; readonly runs: number };
 
@@ -14,6 +14,8 @@ export type Row = {
   readonly ratio: number | null;
   readonly bar: string | null;
   readonly holds: boolean | null;
+  /** What ours is made of, or how it grows: each a median in the row's unit. */
+  readonly parts: Readonly<Record<string, number>>;
 };
 
 /** `smoke` only shows that everything still works, in as few runs as can be. */
@@ -32,13 +34,16 @@ export const figure = (sample: Sample): Figure => ({
 
 type Told = { readonly what: string; readonly unit: Unit; readonly ours: Sample };
 /** `is` compares what the bar is about, given the medians. */
-type Bar = { readonly text: string; readonly is: (ours: number, other: number) => boolean };
+export type Bar = { readonly text: string; readonly is: (ours: number, other: number) => boolean };
+
+type Around = {
+  readonly beside?: { readonly name: string; readonly sample: Sample };
+  readonly bar?: Bar;
+  readonly parts?: Readonly<Record<string, number>>;
+};
 
 /** A row; with a bar, whether it holds. */
-export function row(
-  { what, unit, ours }: Told,
-  { beside, bar }: { readonly beside?: { readonly name: string; readonly sample: Sample }; readonly bar?: Bar } = {},
-): Row {
+export function row({ what, unit, ours }: Told, { beside, bar, parts = {} }: Around = {}): Row {
   const own = figure(ours);
   const other = beside ? figure(beside.sample) : null;
   return {
@@ -47,5 +52,9 @@ export function row(
     ratio: other ? own.median / other.median : null,
     bar: bar?.text ?? null,
     holds: bar ? bar.is(own.median, other?.median ?? Number.NaN) : null,
+    parts,
   };
 }
+
+/** A bar that ours alone has to clear. */
+export const below = (limit: number, unit: Unit): Bar => ({ text: `< ${limit} ${unit}`, is: (ours) => ours < limit });

@@ -15,6 +15,13 @@ const MARKS = new Map<boolean | null, string>([
   [null, ''],
 ]);
 
+/** What the rows are made of, a line each. */
+export const renderParts = (rows: readonly Row[]): readonly string[] =>
+  rows.flatMap(({ what, unit, parts }) => {
+    const all = Object.entries(parts).map(([part, value]) => `${part} ${digits(value)}`);
+    return all.length === 0 ? [] : [`${what}${unit === '' ? '' : `, in ${unit}`}: ${all.join(', ')}`];
+  });
+
 /** The rows as a table of Markdown: medians, with the middle half of the runs behind each. */
 export function renderTable(rows: readonly Row[]): string {
   const cells = rows.map(({ what, unit, ours, beside, ratio, bar, holds }) => [

@@ -6,7 +6,7 @@ import { pause } from './expiry/clock.ts';
 import { openPool } from './store/pool.ts';
 
 export type JobBody = { readonly id: string };
-export type BareQueue = Pick<Queue<JobBody>, 'add' | 'getJobCounts' | 'close'>;
+export type BareQueue = Pick<Queue<JobBody>, 'add' | 'addBulk' | 'getJobCounts' | 'close'>;
 export type BareWorker = Pick<Worker<JobBody>, 'close'>;
 export type Process = (job: Pick<Job<JobBody>, 'name' | 'data' | 'attemptsMade'>) => Promise<void>;
 /** BullMQ on one of its stores; `queue` and `worker` are closed by whoever makes them, the connections behind them by the backend. */
@@ -50,7 +50,8 @@ export async function openPostgresQueues(databaseUrl: string, log: Logger): Prom
       connectionTimeoutMillis: ANSWER_LIMIT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-      options: `-c search_path=${SCHEMA}`,
+      // Not waiting for the disk: a job that a crash of the server takes with it is made again by the sweep, from its row, which was waited for.
+      options: `-c search_path=${SCHEMA} -c synchronous_commit=off`,
     },
     told,
   );

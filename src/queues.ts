@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { JobsOptions } from 'bullmq';
 import type { Logger } from 'pino';
-import { type BareQueue, openPostgresQueues, openRedisQueues, type QueueBackend } from './queue-backends.ts';
+import { type BareQueue, type JobBody, openPostgresQueues, openRedisQueues, type QueueBackend } from './queue-backends.ts';
 import { LATER, type OpenLane, startWork } from './queue-work.ts';
 import type { SiteId } from './site/identity.ts';
+import { type Gathering, together } from './together.ts';
 
 export type QueueName = 'intake' | 'provision' | 'report';
 export const QUEUES = ['intake', 'provision', 'report'] as const satisfies readonly QueueName[];
@@ -66,6 +67,7 @@ const MAX_ATTEMPTS = 100;
 const POLL_MS = 20;
 
 const NOW = 'now';
+type NewJob = { readonly name: string; readonly data: JobBody; readonly opts: JobsOptions };
 const ONCE: JobsOptions = {
   attempts: MAX_ATTEMPTS,
   backoff: { type: 'ours' },
@@ -79,9 +81,9 @@ export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly'
   await using opening = new AsyncDisposableStack();
   const backend = opening.use(await (redisUrl === null ? openPostgresQueues(databaseUrl, log) : openRedisQueues(redisUrl, prefix, log)));
   const lanes = {
-    intake: openLane<string>(backend, 'intake'),
-    provision: openLane<SiteId>(backend, 'provision'),
-    report: openLane<SiteId>(backend, 'report'),
+    intake: openLane<string>(backend, 'intake', GATHERED),
+    provision: openLane<SiteId>(backend, 'provision', ALONE),
+    report: openLane<SiteId>(backend, 'report', ALONE),
   };
   for (const name of QUEUES) opening.defer(() => lanes[name].queue.close());
   const depth: Queues['depth'] = async () => {
@@ -111,13 +113,22 @@ export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly'
   };
 }
 
-function openLane<Id extends string>(backend: QueueBackend, name: QueueName): OpenLane<Id> {
+/** Deliveries come in bursts, each of them once. */
+const GATHERED: Gathering = { atOnce: 2, most: 100 };
+/** Two processes that wake the same sites together in another order would wait for each other: the store locks each id of a call in turn. */
+const ALONE: Gathering = { atOnce: Number.POSITIVE_INFINITY, most: 1 };
+
+function openLane<Id extends string>(backend: QueueBackend, name: QueueName, gathering: Gathering): OpenLane<Id> {
   const queue = backend.queue(`mayfly-${name}`);
   const running: OpenLane<Id>['running'] = new Map();
   let added = 0;
+  const addJob = together(async (jobs: readonly NewJob[]): Promise<readonly unknown[]> => {
+    const [only] = jobs;
+    return only && jobs.length === 1 ? [await queue.add(only.name, only.data, only.opts)] : queue.addBulk([...jobs]);
+  }, gathering);
   const now = (id: Id, deduplication: { readonly reschedule?: true }): Promise<unknown> => {
     added++;
-    return queue.add(NOW, { id }, { ...ONCE, deduplication: { id, keepLastIfActive: true, ...deduplication } });
+    return addJob({ name: NOW, data: { id }, opts: { ...ONCE, deduplication: { id, keepLastIfActive: true, ...deduplication } } });
   };
   return {
     queue,

@@ -1,21 +1,19 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, inject } from 'vitest';
 import { z } from 'zod';
 import { openForges } from './doubles/forges.ts';
 import type { ForgeName, StagePull } from './doubles/stage.ts';
+import { type Environment, endProcess, type How, launch, type Running, startProcess } from './launcher.ts';
 import type { Doom, Surroundings } from './mayfly-process.ts';
 import { createDatabase } from './postgres.ts';
 import { alive, descendantsOf, type Known, processes } from './processes.ts';
 import { type Answer, get, openCloud, type TargetName, until } from './world.ts';
 
-const upLine = z.object({ msg: z.literal('Mayfly is up'), web: z.string(), gate: z.string() });
 const sitesAnswer = z.object({
   sites: z.array(
     z.object({
@@ -38,10 +36,6 @@ export type Ended = {
   readonly errors: string;
   readonly said: string;
 };
-type Environment = Readonly<Record<string, string>>;
-type Running = { readonly process: ChildProcess; readonly web: string; readonly gate: string; readonly said: readonly string[] };
-/** `flags` for Node itself; `within`: a command that becomes Mayfly. */
-export type How = Surroundings & { readonly flags?: readonly string[]; readonly within?: readonly string[] };
 export type ChildWorld = Awaited<ReturnType<typeof createChildWorld>>;
 
 /** What a killed Mayfly may take to converge, and the work itself on a machine that others use as well. */
@@ -49,42 +43,6 @@ const CONVERGED_MS = 90_000;
 const OUTLIVED_MS = 5_000;
 /** How often a process that is about to die is asked what it has started. */
 const LOOK_EVERY_MS = 50;
-
-/** It ends with the tests, however they end. */
-function launch(env: Environment, { flags = [], within = [], ...surroundings }: How = {}): ChildProcess {
-  const isPlain = Object.keys(surroundings).length === 0;
-  const program = isPlain ? ['src/main.ts'] : ['test/mayfly-process.ts', JSON.stringify(surroundings)];
-  const command = [...within, process.execPath, ...flags, ...program];
-  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-}
-
-/** Starts a Mayfly and waits until it says that it is up. */
-export async function startProcess(env: Environment, how: How = {}): Promise<Running> {
-  const child = launch(env, how);
-  const said: string[] = [];
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => said.push(text));
-  return new Promise<Running>((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`Mayfly ended with ${code}: ${said.join('').slice(-2_000)}`)));
-    createInterface({ input: child.stdout ?? process.stdin }).on('line', (line) => {
-      said.push(line);
-      const up = line.includes('Mayfly is up') ? upLine.safeParse(JSON.parse(line)).data : undefined;
-      if (up) resolve({ process: child, web: up.web, gate: up.gate, said });
-    });
-  });
-}
-
-/** @returns how it ended, how long that took, and what it had started until then */
-export async function endProcess(
-  { process: child }: Running,
-  signal: NodeJS.Signals,
-): Promise<{ readonly code: number | null; readonly ms: number; readonly had: readonly Known[] }> {
-  const had = await descendantsOf(child.pid ?? 0);
-  const ended = once(child, 'exit');
-  const at = performance.now();
-  child.kill(signal);
-  const [code] = await ended;
-  return { code, had, ms: performance.now() - at };
-}
 
 /**
  * Mayfly as people run it: a process of its own, to be killed and started again on the same data.

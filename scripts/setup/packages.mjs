@@ -9,8 +9,8 @@ const PROGRAMS = [
   { program: 'bwrap', needs: 'bubblewrap', for: ['start', 'demo', 'test', 'bench'] },
   { program: 'redis-server', needs: 'redis-server', for: ['test', 'bench'] },
   { program: 'chromium', needs: 'chromium', for: ['test'] },
-  { program: 'nginx', needs: 'nginx-light', for: ['bench'] },
-  { program: 'caddy', needs: 'caddy', for: ['bench'] },
+  { program: 'nginx', needs: 'nginx-light', for: ['test', 'bench'] },
+  { program: 'caddy', needs: 'caddy', for: ['test', 'bench'] },
 ];
 
 const FOLDERS = [...(process.env.PATH ?? '').split(delimiter), '/usr/bin', '/bin', '/usr/sbin', '/sbin'];

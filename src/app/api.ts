@@ -3,9 +3,9 @@ import type { HttpBindings } from '@hono/node-server';
 import { type Context, Hono } from 'hono';
 import { z } from 'zod';
 import { outcomeOf } from '../site/answer.ts';
-import { costOf, PRICES } from '../site/cost.ts';
+import { costOf, NO_USAGE, PRICES, type Usage } from '../site/cost.ts';
 import { parseDuration } from '../site/deadline.ts';
-import { type Repository, toSiteId } from '../site/identity.ts';
+import { type Repository, type SiteId, toSiteId } from '../site/identity.ts';
 import { sentence } from '../site/problem.ts';
 import { regionLabel } from '../site/region.ts';
 import { type Site, STATUSES } from '../site/site.ts';
@@ -65,7 +65,7 @@ export function createApi(parts: ApiParts): Hono<Env> {
     const query = listQuery.safeParse(c.req.query());
     if (!query.success) return problem(c, 'query-invalid', query.error.issues.map(toDetail).join('; '));
     const { sites, next } = await parts.store.sites.list(toFilter(query.data));
-    return c.json({ sites: await Promise.all(sites.map((site) => show(parts, site))), next });
+    return c.json({ sites: await showAll(parts, sites), next });
   });
   api.get('/sites/:id', async (c) => {
     const site = await find(c.req.param('id'));
@@ -134,11 +134,32 @@ async function readExtension(c: Context<Env>): Promise<number | HttpProblem> {
   }
 }
 
-async function show(parts: ApiParts, site: Site) {
-  const [repository, launches] = await Promise.all([
-    parts.store.repositories.find(site.pull.forge, site.pull.repository),
-    parts.store.launches.of(site.id, LAUNCHES_SHOWN),
+/** What is shown of a site besides its row. */
+type Beside = { readonly repository: Repository | undefined; readonly launches: readonly Launch[]; readonly usage: Usage };
+
+/** A page of them in as many questions to the database as one. */
+async function showAll(parts: ApiParts, sites: readonly Site[]): Promise<readonly object[]> {
+  const { store, target } = parts;
+  const ids = sites.map(({ id }) => id);
+  const named = new Map(sites.map(({ pull }) => [`${pull.forge} ${pull.repository}`, pull]));
+  const [repositories, launches, usage] = await Promise.all([
+    Promise.all([...named].map(async ([key, { forge, repository }]) => [key, await store.repositories.find(forge, repository)] as const)),
+    store.launches.ofEach(ids, LAUNCHES_SHOWN),
+    target === 'gcp' ? store.usage.ofEach(ids) : new Map<SiteId, Usage>(),
   ]);
+  const byKey = new Map(repositories);
+  return sites.map((site) =>
+    toShown(parts, site, {
+      repository: byKey.get(`${site.pull.forge} ${site.pull.repository}`),
+      launches: launches.get(site.id) ?? [],
+      usage: usage.get(site.id) ?? NO_USAGE,
+    }),
+  );
+}
+
+const show = async (parts: ApiParts, site: Site): Promise<object | undefined> => (await showAll(parts, [site]))[0];
+
+function toShown(parts: ApiParts, site: Site, { repository, launches, usage }: Beside): object {
   return {
     id: site.id,
     forge: site.pull.forge,
@@ -154,13 +175,13 @@ async function show(parts: ApiParts, site: Site) {
     createdAt: site.createdAt.toISOString(),
     reason: reasonOf(site, parts.word),
     launches: launches.map((launch) => showLaunch(launch, parts.word)),
-    ...(parts.target === 'gcp' ? { cost: await showCost(parts, site) } : {}),
+    ...(parts.target === 'gcp' ? { cost: toCost(site, usage) } : {}),
   };
 }
 
 /** In US dollars, by the table of src/site/cost.ts: an estimate of what Cloud Run charges. */
-async function showCost({ store }: ApiParts, site: Site) {
-  const { asleepPerHour, awakePerHour, soFar } = costOf(site.region, await store.usage.of(site.id));
+function toCost(site: Site, usage: Usage): object {
+  const { asleepPerHour, awakePerHour, soFar } = costOf(site.region, usage);
   // To a hundredth of a cent: more would look more exact than it is.
   const rounded = (amount: number): number => Math.round(amount * 10_000) / 10_000;
   return {

@@ -7,7 +7,8 @@ export interface Agents extends Disposable {
   readonly of: (protocol: 'http:' | 'https:', connection: 'kept' | 'new') => http.Agent | false;
 }
 
-const KEPT = { keepAlive: true, maxFreeSockets: 32, timeout: 30_000 };
+/** With fewer kept than a busy site has requests at once, most of them would be closed and opened again for each. */
+const KEPT = { keepAlive: true, maxFreeSockets: 256, timeout: 30_000 };
 
 export function openAgents(): Agents {
   const plain = new http.Agent(KEPT);

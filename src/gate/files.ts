@@ -98,7 +98,19 @@ async function answer(exchange: Exchange, { file, name, status }: Found): Promis
   if (wanted) return sendParts(exchange, { file, type, common }, wanted);
   const whole = [...common, 'Content-Type', type, 'Content-Length', String(file.size)];
   if (method === 'HEAD') return send(exchange, status, whole);
+  if (file.size <= CHUNK) return sendWhole(exchange, { status, headers: whole, file });
   await stream(exchange, { status, headers: whole, chunks: read(file, { first: 0, last: file.size - 1 }) });
+}
+
+type Whole = { readonly status: number; readonly headers: readonly string[]; readonly file: Opened };
+
+/** One read and one write: a stream of its own costs a small file more than all the rest of its answer. */
+async function sendWhole({ request, response }: Exchange, { status, headers, file }: Whole): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of read(file, { first: 0, last: file.size - 1 })) chunks.push(chunk);
+  response.writeHead(status, ['Cache-Control', 'no-cache', ...headers, ...ROBOTS]);
+  response.end(Buffer.concat(chunks));
+  discardBody(request);
 }
 
 type Sent = { readonly file: Opened; readonly type: string; readonly common: readonly string[] };

@@ -20,6 +20,7 @@ export function toTrustedProxies(cidrs: readonly string[]): TrustedProxies {
     const address = ipaddr.process(text);
     return [address, address.kind() === 'ipv4' ? 32 : 128] as const;
   });
+  if (ranges.length === 0) return () => false;
   return (text) => {
     if (!ipaddr.isValid(text)) return false;
     const address = ipaddr.process(text);
@@ -36,6 +37,17 @@ function toAddress(text: string): string | undefined {
   return ipaddr.isValid(bare) ? ipaddr.process(bare).toString() : undefined;
 }
 
+/** Of connections: parsed for the first request on each. */
+const peers = new WeakMap<object, string>();
+
+function peerOf(socket: Pick<Socket, 'remoteAddress'>): string {
+  const known = peers.get(socket);
+  if (known !== undefined) return known;
+  const peer = toAddress(socket.remoteAddress ?? '') ?? '0.0.0.0';
+  peers.set(socket, peer);
+  return peer;
+}
+
 const listed = (values: readonly string[] | undefined): string[] =>
   (values ?? []).flatMap((value) => value.split(',')).map((item) => item.trim());
 
@@ -48,7 +60,7 @@ export function toVisitor(
   request: Pick<IncomingMessage, 'headersDistinct'> & { readonly socket: Pick<Socket, 'remoteAddress'> },
   ask: { readonly trusted: TrustedProxies; readonly preview: URL; readonly authority: string },
 ): Visitor {
-  const peer = toAddress(request.socket.remoteAddress ?? '') ?? '0.0.0.0';
+  const peer = peerOf(request.socket);
   const chain = [peer];
   const headers = request.headersDistinct;
   const claimed = listed(headers['x-forwarded-for']);

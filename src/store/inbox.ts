@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely';
+import { together } from '../together.ts';
 import type { Database } from './schema.ts';
 import type { Inbox } from './store.ts';
 
@@ -6,25 +7,35 @@ import type { Inbox } from './store.ts';
 const withoutNul = (text: string): string => text.replaceAll('\0', '\u{fffd}');
 const now = sql<Date>`clock_timestamp()`;
 
+/** In a burst, as many as come while a commit takes its time share the next one. */
+const GATHERED = { atOnce: 4, most: 100 };
+
+type Delivery = Parameters<Inbox['put']>[0];
+type Put = Awaited<ReturnType<Inbox['put']>>;
+
+async function putAll(db: Kysely<Database>, deliveries: readonly Delivery[]): Promise<readonly Put[]> {
+  const rows = await db
+    .insertInto('deliveries')
+    .values(deliveries.map(({ id, forge, digest, event }) => ({ id, forge, digest, event: JSON.stringify(event) })))
+    .onConflict((conflict) => conflict.column('id').doNothing())
+    .returning('id')
+    .execute();
+  const stored = new Set(rows.map(({ id }) => id));
+  // Of two with the same id the first was stored.
+  return Promise.all(deliveries.map(async (delivery) => (stored.delete(delivery.id) ? 'stored' : putBefore(db, delivery))));
+}
+
+/** What the same id means that was stored before. */
+async function putBefore(db: Kysely<Database>, { id, digest }: Delivery): Promise<Put> {
+  const row = await db.selectFrom('deliveries').select(['digest', 'handled_at', 'dead_at']).where('id', '=', id).executeTakeFirstOrThrow();
+  if (row.digest !== digest) return 'conflict';
+  return row.handled_at || row.dead_at ? 'handled' : 'again';
+}
+
 /** Deliveries, stored before they are answered. */
 export function openInbox(db: Kysely<Database>): Inbox {
   return {
-    async put({ id, forge, event, digest }) {
-      const stored = await db
-        .insertInto('deliveries')
-        .values({ id, forge, digest, event: JSON.stringify(event) })
-        .onConflict((conflict) => conflict.column('id').doNothing())
-        .returning('id')
-        .executeTakeFirst();
-      if (stored) return 'stored';
-      const row = await db
-        .selectFrom('deliveries')
-        .select(['digest', 'handled_at', 'dead_at'])
-        .where('id', '=', id)
-        .executeTakeFirstOrThrow();
-      if (row.digest !== digest) return 'conflict';
-      return row.handled_at || row.dead_at ? 'handled' : 'again';
-    },
+    put: together((deliveries) => putAll(db, deliveries), GATHERED),
     async get(id) {
       const row = await db.selectFrom('deliveries').select(['event', 'attempts', 'handled_at']).where('id', '=', id).executeTakeFirst();
       return row && { event: row.event, attempts: row.attempts, handledAt: row.handled_at };

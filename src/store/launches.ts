@@ -27,6 +27,29 @@ function toLaunch(row: Selectable<LaunchTable>): Launch {
 
 /** One row a launch. */
 export function openLaunches(db: Kysely<Database>): Launches {
+  const ofEach: Launches['ofEach'] = async (sites, limit) => {
+    if (sites.length === 0) return new Map();
+    const rows = await db
+      .selectFrom('sites')
+      .innerJoinLateral(
+        (eb) =>
+          eb
+            .selectFrom('launches')
+            .selectAll()
+            .whereRef('launches.site', '=', 'sites.id')
+            .orderBy('started_at', 'desc')
+            .orderBy('id', 'desc')
+            .limit(limit)
+            .as('launch'),
+        (join) => join.onTrue(),
+      )
+      .where('sites.id', 'in', sites)
+      .selectAll('launch')
+      .orderBy('launch.started_at', 'desc')
+      .orderBy('launch.id', 'desc')
+      .execute();
+    return Map.groupBy(rows.map(toLaunch), ({ site }) => site);
+  };
   return {
     async start({ id, site, sha, queuedMs }, { held } = {}) {
       await db.transaction().execute(async (tx) => {
@@ -67,16 +90,9 @@ export function openLaunches(db: Kysely<Database>): Launches {
       });
     },
     async of(site, limit) {
-      const rows = await db
-        .selectFrom('launches')
-        .selectAll()
-        .where('site', '=', site)
-        .orderBy('started_at', 'desc')
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .execute();
-      return rows.map(toLaunch);
+      return (await ofEach([site], limit)).get(site) ?? [];
     },
+    ofEach,
     async lastStart(site) {
       const { rows } = await sql<{ started_at: Date | null; now: Date }>`
         select clock_timestamp() as now, (select max(started_at) from mayfly.launches where site = ${site}) as started_at`.execute(db);

@@ -159,6 +159,8 @@ export interface Launches {
   finish(id: LaunchId, end: Pick<Launch, 'outcome' | 'reason' | 'tail'>, because?: Pick<Because, 'held'>): Promise<void>;
   /** Newest first. */
   of(site: SiteId, limit: number): Promise<readonly Launch[]>;
+  /** The same of many sites in one question; one that was never launched is left out. */
+  ofEach(sites: readonly SiteId[], limit: number): Promise<ReadonlyMap<SiteId, readonly Launch[]>>;
   /** When the site's newest launch started, and the database's clock now. */
   lastStart(site: SiteId): Promise<{ readonly startedAt: Date | null; readonly now: Date }>;
 }

@@ -24,7 +24,7 @@ const roomOf = (path: string): string => (path.split('/').length > 2 ? path.spli
 /** What each room may import besides itself. `main` and what it opens may import everything. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/site': [],
-  'src/store': ['src/site', 'src/fault-points.ts'],
+  'src/store': ['src/site', 'src/fault-points.ts', 'src/together.ts'],
   'src/app': ['src/site', 'src/store', 'src/config.ts', 'src/fault-points.ts'],
   'src/gate': ['src/site', 'src/store'],
   'src/expiry': ['src/site', 'src/store', 'src/queues.ts'],

@@ -48,3 +48,11 @@ test('a delivery is handled in the transaction that changes the site, or not at 
   await store.applyToPull(placeOf(1), news, { delivery: 'd-1' });
   expect((await store.inbox.get('d-1'))?.handledAt).toBeInstanceOf(Date);
 });
+
+test('of a burst each delivery is stored as it came, and of two with one id the first', async () => {
+  await using store = await openTestStore();
+  const burst = Array.from({ length: 50 }, (_, n) => ({ ...delivery, id: `b-${n < 45 ? n : n - 5}`, event: { n }, digest: String(n) }));
+  const answers = await Promise.all(burst.map((one) => store.inbox.put(one)));
+  expect(answers).toEqual(burst.map((_, n) => (n < 45 ? 'stored' : 'conflict')));
+  for (let n = 0; n < 45; n++) expect((await store.inbox.get(`b-${n}`))?.event).toEqual({ n });
+});

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { together } from '../src/together.ts';
+
+/** Work that is over when the test says so. */
+function held() {
+  const calls: { readonly items: readonly number[]; readonly end: () => void }[] = [];
+  const work = (items: readonly number[]): Promise<readonly string[]> =>
+    new Promise((resolve) => calls.push({ items, end: () => resolve(items.map((item) => `did ${item}`)) }));
+  return { work, calls, items: () => calls.map(({ items }) => items) };
+}
+
+test('what comes first goes at once and alone; what comes meanwhile goes together, so many at most', async () => {
+  const { work, calls, items } = held();
+  const add = together(work, { atOnce: 2, most: 3 });
+  const done = Promise.all([1, 2, 3, 4, 5, 6].map(add));
+  expect(items()).toEqual([[1], [2]]);
+  calls[0]?.end();
+  await expect.poll(items).toEqual([[1], [2], [3, 4, 5]]);
+  calls[1]?.end();
+  await expect.poll(items).toEqual([[1], [2], [3, 4, 5], [6]]);
+  for (const { end } of calls) end();
+  expect(await done).toEqual(['did 1', 'did 2', 'did 3', 'did 4', 'did 5', 'did 6']);
+});
+
+test('one that cannot be done takes nobody along', async () => {
+  const calls: (readonly number[])[] = [];
+  const add = together(
+    async (items: readonly number[]) => {
+      calls.push(items);
+      if (items.includes(3)) throw new Error('not 3');
+      return items;
+    },
+    { atOnce: 1, most: 10 },
+  );
+  const ends = await Promise.allSettled([1, 2, 3, 4].map(add));
+  expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+  expect(calls).toEqual([[1], [2, 3, 4], [2], [3], [4]]);
+});

@@ -28,7 +28,15 @@ const BIN = join(import.meta.dirname, '..', 'node_modules', '.bin');
 export async function launchByHand(app: BenchApp, options: HandOptions): Promise<number> {
   const { git, branch, folder, cache } = options;
   const port = await freePort(0);
-  const environment = { PATH: `${BIN}${delimiter}${process.env.PATH ?? ''}`, HOME: folder, npm_config_cache: cache, PORT: String(port) };
+  const { PATH = '', NODE_EXTRA_CA_CERTS } = process.env;
+  const environment = {
+    PATH: `${BIN}${delimiter}${PATH}`,
+    HOME: folder,
+    npm_config_cache: cache,
+    PORT: String(port),
+    // What this machine's registry is trusted by, as Mayfly's builds have it.
+    ...(NODE_EXTRA_CA_CERTS === undefined ? {} : { NODE_EXTRA_CA_CERTS }),
+  };
   const started = performance.now();
   await run('git', ['clone', '--quiet', '--branch', branch, '--single-branch', git, folder], environment, '/');
   const database = app.hasDatabase ? await seeded(options) : null;

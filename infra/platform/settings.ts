@@ -31,6 +31,10 @@ const NOT_THE_GATE: readonly Part[] = ['web', 'worker'];
 const READERS: Readonly<Record<string, readonly Part[]>> = {
   LOG_LEVEL: EVERYBODY,
   MAYFLY_COMMAND: EVERYBODY,
+  MAYFLY_DATA_DIR: EVERYBODY,
+  NODE_EXTRA_CA_CERTS: EVERYBODY,
+  NODE_OPTIONS: EVERYBODY,
+  TZ: EVERYBODY,
   MAYFLY_API_TOKEN: ['web'],
   GITHUB_CLIENT_ID: ['web'],
   GITHUB_CLIENT_SECRET: ['web'],

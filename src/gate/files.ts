@@ -109,8 +109,8 @@ async function sendWhole({ request, response }: Exchange, { status, headers, fil
   const chunks: Buffer[] = [];
   for await (const chunk of read(file, { first: 0, last: file.size - 1 })) chunks.push(chunk);
   response.writeHead(status, ['Cache-Control', 'no-cache', ...headers, ...ROBOTS]);
-  response.end(Buffer.concat(chunks));
-  discardBody(request);
+  // Once the visitor has it all, however slow: a body that never ends closes the connection.
+  response.once('close', () => discardBody(request)).end(Buffer.concat(chunks));
 }
 
 type Sent = { readonly file: Opened; readonly type: string; readonly common: readonly string[] };

@@ -62,7 +62,7 @@ export type SiteNews =
   | { readonly type: 'deployAsked'; readonly by: string; readonly only: 'any' | readonly ProblemCode[]; readonly order: Order }
   /** As `deployAsked`, also for a site that is well, and nothing that was kept is used. */
   | { readonly type: 'rebuildAsked'; readonly by: string; readonly order: Order }
-  /** What this launch came to does not count: its forge was away, or visitors get another's. It is made again, on the clock that runs. */
+  /** What this launch came to does not count: its forge was away, or visitors get another's. It is made again; until it is up, the clock runs on. */
   | { readonly type: 'launchDoubted'; readonly launch: LaunchId }
   | { readonly type: 'extended'; readonly byMs: number; readonly by: string }
   | { readonly type: 'kept'; readonly by: string }

@@ -1,9 +1,5 @@
-import pg from 'pg';
 import type { Logger } from 'pino';
-import { ensureRole, isDenied, nameBeside } from './roles.ts';
-
-/** Advisory lock of whoever makes the gate's role: `MAYG` in ASCII. */
-const LOCK = 0x4d415947;
+import { ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
 
 /** All that a gate by itself asks and writes: the version, the site of a host and its pull's address, and what sites are used. */
 const GRANTS = [
@@ -28,13 +24,10 @@ export type GateRoleOptions = {
  * hosts at once.
  */
 export async function ensureGateRole({ adminUrl, password, sessionName, log }: GateRoleOptions): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
-  // The statement that is under way throws; this keeps an idle loss from ending the process.
-  client.on('error', (error) => log.warn({ err: error }, 'the connection was lost'));
-  await client.connect();
+  const client = await openAdmin(adminUrl, sessionName, log);
   try {
     await client.query('begin');
-    await client.query('select pg_advisory_xact_lock($1)', [LOCK]);
+    await client.query('select pg_advisory_xact_lock($1)', [ROLES_LOCK]);
     const { rows } = await client.query<{ own: string }>('select current_database() as own');
     const own = rows[0]?.own ?? '';
     const name = nameBeside(own, 'gate');

@@ -16,7 +16,12 @@ type Put = Awaited<ReturnType<Inbox['put']>>;
 async function putAll(db: Kysely<Database>, deliveries: readonly Delivery[]): Promise<readonly Put[]> {
   const rows = await db
     .insertInto('deliveries')
-    .values(deliveries.map(({ id, forge, digest, event }) => ({ id, forge, digest, event: JSON.stringify(event) })))
+    // In one order everywhere, so that two processes with the same ids wait for each other and do not lock each other up.
+    .values(
+      deliveries
+        .toSorted((one, other) => (one.id < other.id ? -1 : 1))
+        .map(({ id, forge, digest, event }) => ({ id, forge, digest, event: JSON.stringify(event) })),
+    )
     .onConflict((conflict) => conflict.column('id').doNothing())
     .returning('id')
     .execute();

@@ -1,9 +1,6 @@
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { ensureRole, isDenied, nameBeside } from './roles.ts';
-
-/** Advisory lock of whoever makes Pulumi's database: `MAYP` in ASCII. */
-const LOCK = 0x4d415950;
+import { ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
 
 export type PulumiDatabaseOptions = {
   /** Mayfly's own database, as a role that may create roles and databases. */
@@ -21,12 +18,9 @@ export type PulumiDatabaseOptions = {
  * @returns the address for `PULUMI_BACKEND_URL`
  */
 export async function openPulumiDatabase({ adminUrl, password, sessionName, log }: PulumiDatabaseOptions): Promise<string> {
-  const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
-  // The statement that is under way throws; this keeps an idle loss from ending the process.
-  client.on('error', (error) => log.warn({ err: error }, 'the connection was lost'));
-  await client.connect();
+  const client = await openAdmin(adminUrl, sessionName, log);
   try {
-    await client.query('select pg_advisory_lock($1)', [LOCK]);
+    await client.query('select pg_advisory_lock($1)', [ROLES_LOCK]);
     const { rows } = await client.query<{ own: string }>('select current_database() as own');
     const own = rows[0]?.own ?? '';
     const name = nameBeside(own, 'pulumi');
@@ -85,7 +79,7 @@ async function closeDatabase(client: pg.Client, own: string, log: Logger): Promi
     return;
   }
   const names = superuser ? [own, 'postgres', 'template1'] : [own];
-  for (const name of names) await client.query(`revoke connect on database ${client.escapeIdentifier(name)} from public`);
+  for (const name of names) await client.query(`revoke connect, temporary on database ${client.escapeIdentifier(name)} from public`);
 }
 
 function addressOf(adminUrl: string, { name, password, sessionName }: { name: string; password: string; sessionName: string }): string {

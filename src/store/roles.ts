@@ -1,6 +1,12 @@
 import { createHash } from 'node:crypto';
 import pg from 'pg';
+import type { Logger } from 'pino';
 
+/**
+ * Advisory lock of whoever makes roles beside Mayfly's own, or changes who may do what in its database: `MAYP` in ASCII. One for all, since
+ * PostgreSQL refuses two changes of one database's rights at a time.
+ */
+export const ROLES_LOCK = 0x4d415950;
 const MAX_NAME = 63;
 const INSUFFICIENT_PRIVILEGE = '42501';
 
@@ -10,6 +16,20 @@ export function nameBeside(own: string, whom: 'gate' | 'pulumi'): string {
   if (name.length <= MAX_NAME) return name;
   const hash = createHash('sha256').update(own).digest('hex').slice(0, 12);
   return `${own.slice(0, MAX_NAME - 20)}_${hash}_${whom}`;
+}
+
+/** A session that changes rights: neither it nor those who wait for it wait for ever, whichever host stands still in the middle. */
+export async function openAdmin(adminUrl: string, sessionName: string, log: Logger): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: adminUrl,
+    application_name: sessionName,
+    connectionTimeoutMillis: 10_000,
+    options: '-c lock_timeout=60s -c idle_in_transaction_session_timeout=10s',
+  });
+  // The statement that is under way throws; this keeps an idle loss from ending the process.
+  client.on('error', (error) => log.warn({ err: error }, 'the connection was lost'));
+  await client.connect();
+  return client;
 }
 
 /** A role that may sign in with this password, and nothing else until it is granted. Not safe from two sessions at once. */

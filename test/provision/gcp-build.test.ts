@@ -8,6 +8,7 @@ import { openCloudBuilds } from '../../src/provision/targets/gcp/cloud-build.ts'
 import { openImages } from '../../src/provision/targets/gcp/images.ts';
 import { openRegionStock } from '../../src/provision/targets/gcp/stocks.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
+import { silent } from '../store/open.ts';
 import { createGcpBuilder, REGION, SITE } from './gcp-builder.ts';
 
 let b: Awaited<ReturnType<typeof createGcpBuilder>>;
@@ -277,6 +278,7 @@ test('the end of a site in a region cancels its builds before its images go, wit
     builds: openCloudBuilds(google),
     attempts: attemptsOf(google, platform, times.pauses),
     check: async () => undefined,
+    log: silent,
   });
   const { signal } = new AbortController();
   const held = { name: `site:${SITE}`, holder: 'test', epoch: 1, signal };

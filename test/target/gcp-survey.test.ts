@@ -194,3 +194,13 @@ test('whoever has the site next finds what it rests on: nothing is removed once 
   await w.target.destroy(hold(), of, watching());
   expect(await w.found(order)).toEqual([]);
 });
+
+test('where builds may not be listed, everything else is found', async () => {
+  const of = site();
+  await makeService(w.instance, of);
+  const message = 'The caller does not have permission';
+  w.google.cloud.faults.next('cloudbuild.builds.list', { kind: 'refuse', status: 'PERMISSION_DENIED', message });
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'x') });
+  expect(kindsOf((await w.stocks[REGION]?.survey()) ?? [], order)).toContain('service');
+  await w.target.destroy(hold(), of, watching());
+});

@@ -99,7 +99,7 @@ export function lookAtGcp({ pulumiUrl, credentials, log, ...options }: Looking):
       drop: () => Promise.reject(new Error('Nothing is changed from beside')),
     }),
   };
-  const { stocks } = openRegionStocks(options, databases, NOBODYS);
+  const { stocks } = openRegionStocks({ ...options, log }, databases, NOBODYS);
   const survey = async () => ourStacks(await stackNames({ pulumiUrl, credentials, log }), 'gcp', instance);
   return { stacks: { survey }, ...Object.fromEntries(stocks.map((stock) => [stock.region, stock])) };
 }
@@ -107,7 +107,7 @@ export function lookAtGcp({ pulumiUrl, credentials, log, ...options }: Looking):
 const NOBODYS = (): Promise<void> => Promise.reject(new Error('Nothing is changed from beside'));
 
 function openRegionStocks(
-  { google, instance, platform }: Pick<GcpOptions, 'google' | 'instance' | 'platform'>,
+  { google, instance, platform, log }: Pick<GcpOptions, 'google' | 'instance' | 'platform' | 'log'>,
   databases: StockParts['databases'],
   check: StockParts['check'],
 ) {
@@ -118,6 +118,7 @@ function openRegionStocks(
     services,
     databases,
     check,
+    log,
     builds: openCloudBuilds(google),
     server: serverOf(platform),
     regions: Object.keys(platform.regions),

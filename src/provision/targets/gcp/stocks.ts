@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import type { Found, Held, Stock, Watch } from '../../../site/ports.ts';
 import type { SiteDatabases } from '../databases.ts';
@@ -30,6 +31,7 @@ export type StockParts = {
   readonly attempts: Pick<Attempts, 'images' | 'builds'>;
   /** `store.leases.check`. */
   readonly check: (held: Held) => Promise<void>;
+  readonly log: Logger;
 };
 
 export function openRegionStock(
@@ -52,6 +54,14 @@ export function openRegionStock(
       await here.drop(name);
     }
   };
+  /** Google ends builds by itself: where they cannot be listed, all else is found all the same. */
+  const goingBuilds = (): ReturnType<CloudBuilds['going']> =>
+    attempts
+      .builds({ region, trust: 'trusted' }, () => builds.going({ instance, region }))
+      .catch((error: unknown) => {
+        parts.log.warn({ err: error, region }, 'the builds that go on there could not be listed');
+        return [];
+      });
   /** Whoever has the site next may have begun: what is done without the lease would be done to theirs. */
   const guarding =
     (held: Held, { signal }: Pick<Watch, 'signal'>): Guard =>
@@ -95,7 +105,7 @@ export function openRegionStock(
         tellsOfDatabases ? databases.of(region).then((here) => here.list()) : [],
         images.packages(region),
         sources.list(region),
-        attempts.builds({ region, trust: 'trusted' }, () => builds.going({ instance, region })),
+        goingBuilds(),
       ]);
       return [
         ...running.map(foundService),

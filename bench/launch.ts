@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { openEmbeddedPostgres } from '../src/store/embedded.ts';
 import type { Pull, Repo } from '../test/doubles/github.ts';
@@ -47,10 +48,13 @@ async function watch(
   return { ms, saidMs: await said, site: await mayfly.reaches(pull, 'ready') };
 }
 
+/** Launches of one site begin five seconds apart at least, so that a rush of pushes makes few of them: whoever pushes now and then never waits for it. */
+const APART_MS = 6_000;
+
 async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]> {
   const { mayfly, folder, postgres, doing, said } = ground;
   const app = APPS[name]();
-  const rounds = doing.scale === 'smoke' ? 1 : name === 'plain' ? 5 : 3;
+  const rounds = doing.scale === 'smoke' ? 1 : 3;
   const path = PATH_OF[name];
   const stages = { cold: new Map<string, number[]>(), warm: new Map<string, number[]>(), unchanged: new Map<string, number[]>() };
   const note = (kind: keyof typeof stages, site: BenchSite): void => {
@@ -90,9 +94,12 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
     hand: async (round) => byHand(repositories[round] ?? never(), 'bench', shows('cold', round), `npm-${randomUUID()}`),
   });
   const pull = pulls[0] ?? never();
+  let begun = performance.now();
   const pushed = async (kind: 'warm' | 'unchanged', files: ReturnType<BenchApp['changed']>, word: string): Promise<number> => {
     const before = await mayfly.site(pull);
+    await delay(begun + APART_MS - performance.now());
     const started = performance.now();
+    begun = started;
     await mayfly.github.push(pull, files);
     const site = await until(`#${pull.number} to be live anew`, async () => {
       const now = await mayfly.site(pull);

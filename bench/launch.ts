@@ -97,7 +97,7 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
   let begun = performance.now();
   const pushed = async (kind: 'warm' | 'unchanged', files: ReturnType<BenchApp['changed']>, word: string): Promise<number> => {
     const before = await mayfly.site(pull);
-    await delay(begun + APART_MS - performance.now());
+    await delay(Math.max(1, begun + APART_MS - performance.now()));
     const started = performance.now();
     begun = started;
     await mayfly.github.push(pull, files);

@@ -1,5 +1,4 @@
-import type { Logger } from 'pino';
-import { ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
+import { type BesideOptions, ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
 
 /** All that a gate by itself asks and writes: the version, the site of a host and its pull's address, and what sites are used. */
 const GRANTS = [
@@ -8,22 +7,12 @@ const GRANTS = [
   'select, insert, update on mayfly.usage',
 ];
 
-export type GateRoleOptions = {
-  /** Mayfly's own database, migrated, as a role that may create roles. */
-  readonly adminUrl: string;
-  /** The role's password: the same on every host, so derived from the secret key. */
-  readonly password: string;
-  /** `application_name` of the session. */
-  readonly sessionName: string;
-  readonly log: Logger;
-};
-
 /**
  * Makes a role beside Mayfly's own (`mayfly` → `mayfly_gate`) that may do what a gate does and nothing else: hostile sites' traffic goes
  * through the gate. Nothing is ever taken from it, since a gate of the version before may still run. Idempotent, and safe from several
  * hosts at once.
  */
-export async function ensureGateRole({ adminUrl, password, sessionName, log }: GateRoleOptions): Promise<void> {
+export async function ensureGateRole({ adminUrl, password, sessionName, log }: BesideOptions): Promise<void> {
   const client = await openAdmin(adminUrl, sessionName, log);
   try {
     await client.query('begin');

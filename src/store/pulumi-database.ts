@@ -1,23 +1,13 @@
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
-
-export type PulumiDatabaseOptions = {
-  /** Mayfly's own database, as a role that may create roles and databases. */
-  readonly adminUrl: string;
-  /** The role's password: the same on every host, so derived from the secret key. */
-  readonly password: string;
-  /** `application_name` of the sessions, so that they can be ended with ours. */
-  readonly sessionName: string;
-  readonly log: Logger;
-};
+import { type BesideOptions, ensureRole, isDenied, nameBeside, openAdmin, ROLES_LOCK } from './roles.ts';
 
 /**
  * Makes a database for Pulumi's state beside Mayfly's own (`mayfly` → `mayfly_pulumi`), and a role of the same name that can touch
  * nothing else. Idempotent, and safe from several hosts at once.
  * @returns the address for `PULUMI_BACKEND_URL`
  */
-export async function openPulumiDatabase({ adminUrl, password, sessionName, log }: PulumiDatabaseOptions): Promise<string> {
+export async function openPulumiDatabase({ adminUrl, password, sessionName, log }: BesideOptions): Promise<string> {
   const client = await openAdmin(adminUrl, sessionName, log);
   try {
     await client.query('select pg_advisory_lock($1)', [ROLES_LOCK]);
@@ -41,11 +31,7 @@ export async function openPulumiDatabase({ adminUrl, password, sessionName, log 
 }
 
 /** The address that `openPulumiDatabase` made before; undefined when it was never called. Changes nothing. */
-export async function findPulumiDatabase({
-  adminUrl,
-  password,
-  sessionName,
-}: Omit<PulumiDatabaseOptions, 'log'>): Promise<string | undefined> {
+export async function findPulumiDatabase({ adminUrl, password, sessionName }: Omit<BesideOptions, 'log'>): Promise<string | undefined> {
   const client = new pg.Client({ connectionString: adminUrl, application_name: sessionName });
   // The statement that is under way throws.
   client.on('error', () => undefined);

@@ -18,6 +18,17 @@ export function nameBeside(own: string, whom: 'gate' | 'pulumi'): string {
   return `${own.slice(0, MAX_NAME - 20)}_${hash}_${whom}`;
 }
 
+/** For what is made beside Mayfly's own database. */
+export type BesideOptions = {
+  /** Mayfly's own database, migrated where its tables are granted, as a role that may create roles, and databases where one is made. */
+  readonly adminUrl: string;
+  /** The new role's password: the same on every host, so derived from the secret key. */
+  readonly password: string;
+  /** `application_name` of the sessions, so that they can be ended with ours. */
+  readonly sessionName: string;
+  readonly log: Logger;
+};
+
 /** A session that changes rights: neither it nor those who wait for it wait for ever, whichever host stands still in the middle. */
 export async function openAdmin(adminUrl: string, sessionName: string, log: Logger): Promise<pg.Client> {
   const client = new pg.Client({

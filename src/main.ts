@@ -197,7 +197,7 @@ async function startWork(
     target: work.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
-    turns: createTurns(LAUNCHES, ({ forge, repository: id }) => store.places.othersWait({ forge, id })),
+    turns: createTurns(LAUNCHES),
     policy: config,
     metrics,
     newId: ulid,

@@ -18,8 +18,6 @@ const START_APART_MS = 5_000;
 const QUIET_MS = 1_000;
 /** A lease of the dead lives on for 15 s at most; looked at again often, since people wait. */
 const LEASE_RETRY_MS = 1_000;
-/** Another repository's launch is let in before. */
-const TURN_RETRY_MS = 500;
 /** The comment comes first, so that people see `queued`; a forge that is slow must not hold a launch up for longer than this. */
 const FIRST_WORD_MS = 2_000;
 const FIRST_WORD_LOOK_MS = 25;
@@ -78,8 +76,9 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       case 'deploying': {
         const wait = await whenMayStart(parts, site, held);
         if (wait !== 0) return wait;
-        using turn = await parts.turns.take(site.pull);
-        if (turn === undefined) return TURN_RETRY_MS;
+        const turn = parts.turns.take(site);
+        if (typeof turn === 'number') return turn;
+        using _held = turn;
         await firstWord(parts.store, site, stop);
         await launch(parts, site, { held, stop });
         break;

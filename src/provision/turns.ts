@@ -1,33 +1,56 @@
-import type { PullRef } from '../site/identity.ts';
+import type { PullRef, SiteId } from '../site/identity.ts';
 
-/** Who may start a launch now: so many at once, and never all of them of one repository. */
+/** How soon who waits asks again; later where many wait, so that all of them together ask a hundred times a second. */
+const RETRY_MS = 500;
+const RETRY_APART_MS = 10;
+/** Who has not asked again by then waits no more: it was closed, or another process works on it. */
+const LATE_MS = 1_000;
+
+/** Who may start a launch now: so many at once, never all of them of one repository, and repositories by turns. */
 export interface Turns {
-  /** Undefined when it has to wait. Dispose of it once the launch is over. */
-  take(pull: PullRef): Promise<Disposable | undefined>;
+  /** Its turn, to dispose of once the launch is over; or the milliseconds after which to ask again. */
+  take(site: { readonly id: SiteId; readonly pull: PullRef }): Disposable | number;
 }
 
 /**
- * A repository may have half of the launches while another one waits, and all but one while nobody does: whoever comes next finds that one.
+ * The next is who has the fewest launches under way, and of those whose last one began the longest ago: a repository that queues one
+ * launch does not wait for the hundred of another. One is kept free for whoever comes next.
  * @param launches that this process works on at once
- * @param othersWait whether a launch of another repository waits
+ * @param now in milliseconds, of a clock that only goes forward
  */
-export function createTurns(launches: number, othersWait: (pull: PullRef) => Promise<boolean>): Turns {
-  const half = Math.max(1, Math.floor(launches / 2));
+export function createTurns(launches: number, now: () => number = () => performance.now()): Turns {
   const most = Math.max(1, launches - 1);
-  const working = new Map<string, number>();
-  const all = (): number => [...working.values()].reduce((sum, count) => sum + count, 0);
+  const waiting = new Map<SiteId, { readonly repository: string; readonly until: number }>();
+  const underWay = new Map<string, number>();
+  /** A number for each repository that was ever launched here. */
+  const lastBegan = new Map<string, number>();
+  const countOf = (repository: string): number => underWay.get(repository) ?? 0;
+  const isBefore = (one: string, other: string): boolean => {
+    const more = countOf(one) - countOf(other);
+    return more < 0 || (more === 0 && (lastBegan.get(one) ?? -1) < (lastBegan.get(other) ?? -1));
+  };
+  const isTurnOf = (repository: string): boolean => {
+    const all = [...underWay.values()].reduce((sum, count) => sum + count, 0);
+    if (all >= launches || countOf(repository) >= most) return false;
+    return ![...waiting.values()].some((other) => isBefore(other.repository, repository));
+  };
   return {
-    async take(pull) {
-      const key = `${pull.forge} ${pull.repository}`;
-      const own = (): number => working.get(key) ?? 0;
-      const share = own() >= half && (await othersWait(pull)) ? half : most;
-      if (own() >= share || all() >= launches) return undefined;
-      working.set(key, own() + 1);
+    take({ id, pull }) {
+      const at = now();
+      const repository = `${pull.forge} ${pull.repository}`;
+      for (const [late, { until }] of waiting) if (until < at) waiting.delete(late);
+      if (!isTurnOf(repository)) {
+        const waitMs = Math.max(RETRY_MS, waiting.size * RETRY_APART_MS);
+        waiting.set(id, { repository, until: at + waitMs + LATE_MS });
+        return waitMs;
+      }
+      waiting.delete(id);
+      lastBegan.set(repository, at);
+      underWay.set(repository, countOf(repository) + 1);
       return {
         [Symbol.dispose]() {
-          const left = own() - 1;
-          if (left === 0) working.delete(key);
-          else working.set(key, left);
+          if (countOf(repository) === 1) underWay.delete(repository);
+          else underWay.set(repository, countOf(repository) - 1);
         },
       };
     },

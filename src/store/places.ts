@@ -48,17 +48,6 @@ export function openPlaces(db: Kysely<Database>): Places {
         .executeTakeFirstOrThrow();
       return count;
     },
-    async othersWait({ forge, id }) {
-      const row = await db
-        .selectFrom('sites')
-        .select('id')
-        .where('status', '=', sql.lit('queued'))
-        .where(WANTS_WORKER)
-        .where(({ not, and, eb }) => not(and([eb('forge', '=', forge), eb('repository', '=', id)])))
-        .limit(1)
-        .executeTakeFirst();
-      return row !== undefined;
-    },
   };
 }
 

@@ -125,8 +125,6 @@ export interface Places {
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
   /** How many sites of all repositories have waited for a worker for longer than this one. */
   before(queued: { readonly id: SiteId; readonly since: Date }): Promise<number>;
-  /** Whether another repository than this one has a launch that waits for a worker. */
-  othersWait(repository: Pick<Repository, 'forge' | 'id'>): Promise<boolean>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */

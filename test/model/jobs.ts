@@ -36,10 +36,10 @@ export type Enqueue = (kind: JobKind, id: string, delayMs?: number) => void;
 /** A process of Mayfly: who holds leases. One that is frozen neither renews them nor goes on. */
 export type Process = { readonly name: string; readonly leases: Leases & AsyncDisposable; readonly turns: Turns; isFrozen: boolean };
 
-export function openProcess({ clock, store, newId }: Ground, log: Logger): Process {
+export function openProcess({ clock, newId }: Ground, log: Logger): Process {
   const name = newId();
   const leases = openLeases({ pool: clock.pool, holder: name, sessionName: (of) => `model:${of}`, times: LEASE_TIMES, log });
-  const turns = createTurns(4, ({ forge, repository: id }) => store.places.othersWait({ forge, id }));
+  const turns = createTurns(4, clock.now);
   return { name, leases, turns, isFrozen: false };
 }
 

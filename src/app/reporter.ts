@@ -109,10 +109,10 @@ const isRemoved = (site: Site): boolean => (site.status === 'ending' || site.sta
 /** Where a queued site stands: behind others, or without a place. */
 async function lineOf({ store, maxSites }: ReporterParts, site: Site): Promise<Pick<SiteView, 'place' | 'holders'>> {
   if (site.status !== 'queued') return { place: null, holders: null };
-  if (site.place === 'taken') return { place: 1 + (await store.places.before(site)), holders: null };
+  if (site.place === 'taken') return { place: 1 + (await store.places.before(site.id)), holders: null };
   const placed = await store.places.holders({ forge: site.pull.forge, id: site.pull.repository });
   // One that was refused may be read between a place's coming free and its being given to whoever has waited longest.
-  if (site.place === 'none' && placed.length < maxSites) return { place: 1 + (await store.places.before(site)), holders: null };
+  if (site.place === 'none' && placed.length < maxSites) return { place: 1 + (await store.places.before(site.id)), holders: null };
   return { place: null, holders: placed.map(({ pull: { number }, endsAt }) => ({ number, endsAt })) };
 }
 

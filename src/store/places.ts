@@ -38,15 +38,15 @@ export function openPlaces(db: Kysely<Database>): Places {
         .execute();
       return rows.map((row) => toSiteId(row.id));
     },
-    async before({ id, since }) {
-      const { count } = await db
-        .selectFrom('sites')
-        .select((eb) => eb.fn.countAll<number>().as('count'))
-        .where('status', '=', sql.lit('queued'))
-        .where(WANTS_WORKER)
-        .where(sql<boolean>`(queued_at, id) < (${since}, ${id})`)
-        .executeTakeFirstOrThrow();
-      return count;
+    async before(id) {
+      const { rows } = await sql<{ count: number }>`
+        with line as (
+          select id, queued_at, row_number() over (partition by forge, repository order by queued_at, id) as turn
+          from mayfly.sites where status = 'queued' and ${WANTS_WORKER}
+        )
+        select count(*) from line, line as own
+        where own.id = ${id} and (line.turn, line.queued_at, line.id) < (own.turn, own.queued_at, own.id)`.execute(db);
+      return rows[0]?.count ?? 0;
     },
   };
 }

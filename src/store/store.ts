@@ -123,8 +123,8 @@ export interface Places {
   holders(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
   /** Those that wait for a place of the repository, longest first. */
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
-  /** How many sites of all repositories have waited for a worker for longer than this one. */
-  before(queued: { readonly id: SiteId; readonly since: Date }): Promise<number>;
+  /** How many sites of all repositories are launched before this one, when repositories take turns at it. */
+  before(queued: SiteId): Promise<number>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */

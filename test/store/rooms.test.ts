@@ -61,3 +61,16 @@ test('a site that stands is not moved, and one that failed there before comes ba
   await store.apply(site.id, { type: 'deployAsked', by: 'ada', only: 'any', order: null });
   expect(await claim(store, site, ['europe-west1', 'europe-west3'])).toMatchObject({ place: 'taken', region: 'europe-west3' });
 });
+
+test('a place in the line is what it is when repositories take turns', async () => {
+  await using store = await openTestStore();
+  const busy: Site[] = [];
+  for (const number of [1, 2, 3]) busy.push(await born(store, number, 1));
+  const calm = await born(store, 4, 2);
+  const before = await Promise.all([...busy, calm].map(({ id }) => store.places.before(id)));
+  expect(before).toEqual([0, 2, 3, 1]);
+  const stopped = busy[0]?.id ?? calm.id;
+  await store.apply(stopped, { type: 'stopped', by: 'ada', order: null });
+  expect(await store.places.before(stopped)).toBe(0);
+  expect(await store.places.before(calm.id)).toBe(1);
+});

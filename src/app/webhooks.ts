@@ -52,7 +52,8 @@ const LINGER_MS = 1_000;
 const DELIVERY_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
 type Answer = { readonly status: 202 } | { readonly problem: HttpProblem };
-type Outcome = { readonly outcome: DeliveryOutcome; readonly answer: Answer | 'gone' };
+/** `work`: the stored delivery that is to be worked on, once the sender has its answer. */
+type Outcome = { readonly outcome: DeliveryOutcome; readonly answer: Answer | 'gone'; readonly work?: string };
 const accepted = (outcome: DeliveryOutcome): Outcome => ({ outcome, answer: { status: 202 } });
 const refused = (outcome: DeliveryOutcome, problem: HttpProblem): Outcome => ({ outcome, answer: { problem } });
 
@@ -72,10 +73,11 @@ export function openWebhooks(parts: WebhookParts): Webhooks {
       // Looked up each time: forges are connected and disconnected while we run.
       const door = parts.doors.find(({ kind }) => pathOf(incoming) === `/api/${kind}/webhooks`);
       if (door === undefined) return false;
-      receive({ ...parts, enqueue }, door, incoming).then(
-        ({ outcome, answer: reply }) => {
+      receive(parts, door, incoming).then(
+        ({ outcome, answer: reply, work }) => {
           parts.metrics.delivered(door.forge, outcome);
           if (reply !== 'gone') answer(outgoing, reply);
+          if (work !== undefined) enqueue(work);
         },
         (error: unknown) => {
           // Nothing was promised to the sender, who tries again; the bug is ours to read.
@@ -93,9 +95,7 @@ export function openWebhooks(parts: WebhookParts): Webhooks {
 
 const pathOf = (incoming: IncomingMessage): string => (incoming.url ?? '').split('?', 1)[0] ?? '';
 
-type ReceiveParts = Omit<WebhookParts, 'enqueue'> & { readonly enqueue: (delivery: string) => void };
-
-async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessage): Promise<Outcome> {
+async function receive(parts: WebhookParts, door: Door, incoming: IncomingMessage): Promise<Outcome> {
   if (incoming.method !== 'POST') return refused('refused', 'method-not-allowed');
   const body = await readBody(incoming, parts.limits ?? LIMITS);
   if (body === 'gone') return { outcome: 'refused', answer: 'gone' };
@@ -120,7 +120,7 @@ async function receive(parts: ReceiveParts, door: Door, incoming: IncomingMessag
 
 type Incoming = { readonly id: string; readonly forge: ForgeId; readonly event: ForgeEvent; readonly digest: string };
 
-async function store(parts: ReceiveParts, delivery: Incoming): Promise<Outcome> {
+async function store(parts: WebhookParts, delivery: Incoming): Promise<Outcome> {
   const put = await within(STORE_MS, parts.inbox.put(delivery)).catch((error: unknown) => {
     // Whatever kept it from being stored, the one safe answer is that it was not.
     parts.log.error({ err: error, delivery: delivery.id }, 'a delivery could not be stored');
@@ -129,8 +129,7 @@ async function store(parts: ReceiveParts, delivery: Incoming): Promise<Outcome> 
   if (put === 'unavailable') return refused('unavailable', 'unavailable');
   if (put === 'conflict') parts.log.warn({ delivery: delivery.id }, 'the same delivery id came with another body; the first stands');
   await faultPoint('delivery-stored');
-  if (put === 'stored' || put === 'again') parts.enqueue(delivery.id);
-  return accepted(put);
+  return put === 'stored' || put === 'again' ? { ...accepted(put), work: delivery.id } : accepted(put);
 }
 
 function doorHeaders(incoming: IncomingMessage): DoorHeaders {

@@ -8,7 +8,7 @@ import type { BenchApp } from './apps.ts';
 import { get, until } from './mayfly.ts';
 
 export type HandOptions = {
-  /** Bare repository that is cloned, and the branch. */
+  /** Address that is cloned, the forge's as Mayfly has it, and the branch. */
   readonly git: string;
   readonly branch: string;
   /** Empty, or not there yet; removed in the end. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { openEmbeddedPostgres } from '../src/store/embedded.ts';
+import { fullName } from '../test/doubles/github/state.ts';
 import type { Pull, Repo } from '../test/doubles/github.ts';
 import { APPS, type BenchApp } from './apps.ts';
 import { launchByHand } from './by-hand.ts';
@@ -68,13 +69,18 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
   const shows = (kind: string, round: number): string => `${name}-${kind}-${round}`;
   const byHand = (repo: Repo, branch: string, word: string, cache: string): Promise<number> =>
     launchByHand(app, {
-      ...{ git: repo.git ?? '', branch, folder: join(folder, `hand-${randomUUID()}`), cache: join(folder, cache) },
+      ...{
+        git: `${mayfly.github.serverUrl}/${fullName(repo)}.git`,
+        branch,
+        folder: join(folder, `hand-${randomUUID()}`),
+        cache: join(folder, cache),
+      },
       ...{ path, shows: app.shows(word), postgres },
     });
   const cold = await inTurn(rounds, {
     // A repository of its own each time: nothing of it has been fetched, installed or built before.
     ours: async (round) => {
-      const repo = await mayfly.github.createRepository({ name: `bench/${name}-${round}`, files: app.files });
+      const repo = await mayfly.github.createRepository({ name: `bench/${name}-${round}`, files: app.files, private: false });
       repositories.push(repo);
       const word = shows('cold', round);
       const opened = () => mayfly.github.openPull(repo, { files: app.changed(word), branch: 'bench' });

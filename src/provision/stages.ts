@@ -7,7 +7,15 @@ import type { ForgeId, LaunchId, Repository, SiteId } from '../site/identity.ts'
 import { mayRun } from '../site/policy.ts';
 import type { Artefact, DatabaseWish, DeployOrder, Facts, RunSettings, Source, Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { askSettings, CONFIG_FILE, CONFIG_MAX_BYTES, type RepoConfig, settingsDigest, settingsOfCommit } from '../site/repo-config.ts';
+import {
+  askSettings,
+  CONFIG_FILE,
+  CONFIG_MAX_BYTES,
+  type RepoConfig,
+  type Settings,
+  settingsDigest,
+  settingsOfCommit,
+} from '../site/repo-config.ts';
 import type { Served } from '../site/site.ts';
 import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
@@ -77,9 +85,12 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   const repository = await getRepository(parts, run);
   const mayGoOn = (): Promise<void> => mustBeApproved(parts, run, repository);
   await mayGoOn();
+  const base = askSettings(parts.facts(site.pull.forge), repository, site.head.base);
+  // Asked beside the fetch; when that fails, nobody waits for the answer.
+  base.catch(() => undefined);
   const snapshot = await fetchCommit(parts, run, repository);
   await faultPoint('fetched');
-  const config = await readSettings(parts, { run, repository, snapshot });
+  const config = await readSettings(parts, { run, repository, snapshot }, await base);
   const region = effectiveRegion({ region: site.wishes.region ?? config.region }, parts.policy);
   if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
   run.hide(secretsIn(config.env));
@@ -164,17 +175,15 @@ function fetchCommit(parts: Parts, { site, watch }: Run, repository: Repository)
 type Reading = { readonly run: Run; readonly repository: Repository; readonly snapshot: Snapshot };
 
 /** The base branch's settings as they are now, with what the commit's own file may say. */
-async function readSettings(parts: Parts, { run, repository, snapshot }: Reading): Promise<RepoConfig> {
-  const { pull, head } = run.site;
-  const facts = parts.facts(pull.forge);
-  const base = await askSettings(facts, repository, head.base);
+async function readSettings(parts: Parts, { run, repository, snapshot }: Reading, base: Settings): Promise<RepoConfig> {
+  const { pull } = run.site;
   await run.note({ settings: settingsDigest(base) });
   const own = await snapshot.read(CONFIG_FILE, CONFIG_MAX_BYTES);
   let settings = settingsOfCommit(base, own === 'too-large' ? null : own?.toString('utf8'));
   const alone = settingsOfCommit(base, undefined);
   if (!isDeepStrictEqual(settings, alone)) {
     // A pull that does not touch the file has the base branch's of the time when it began, which is no word of its own.
-    const changed = await facts.changedPaths(repository, pull.number);
+    const changed = await parts.facts(pull.forge).changedPaths(repository, pull.number);
     if (changed !== null && !changed.includes(CONFIG_FILE)) settings = alone;
   }
   if ('fault' in settings) {

@@ -4,7 +4,7 @@ import { stackName } from '../../../../infra/labels.ts';
 import type { LocalPlan } from '../../../../infra/preview-local.ts';
 import { faultPoint } from '../../../fault-points.ts';
 import type { SiteId } from '../../../site/identity.ts';
-import type { DeployOrder, FolderArtefact, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
+import type { Artefact, DeployOrder, FolderArtefact, Found, Held, Runner, Supervisor, Target, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { Served } from '../../../site/site.ts';
 import type { Stacks } from '../../stack.ts';
@@ -55,6 +55,30 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     }
   };
 
+  /** Builds while the database is made, which takes as long as its seed; the engine then finds it. Neither goes on once this is over. */
+  const besideDatabase = async (held: Held, { site, database, build }: DeployOrder, watch: Watch): Promise<Artefact> => {
+    const over = new AbortController();
+    const signal = AbortSignal.any([watch.signal, held.signal, over.signal]);
+    const makeDatabase = async (): Promise<void> => {
+      if (database === null) return;
+      await check(held);
+      await databases.ensure(site, database.seed, signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        throw asFault(error);
+      });
+    };
+    const making = makeDatabase();
+    making.catch(() => undefined);
+    try {
+      const artefact = await build();
+      await making;
+      return artefact;
+    } finally {
+      over.abort(new Error('the build is over'));
+      await making.catch(() => undefined);
+    }
+  };
+
   const isLost = async (held: Held): Promise<boolean> =>
     held.signal.aborted ||
     check(held).then(
@@ -85,7 +109,7 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       known.add(site);
     },
     async deploy(held, order, watch) {
-      const artefact = await order.build();
+      const artefact = await besideDatabase(held, order, watch);
       if (!('folder' in artefact)) throw new Error('An image does not run on this machine');
       await order.prepared;
       const plan = planOf(order, artefact);

@@ -4,7 +4,7 @@ import type { ForgeEvent } from '../site/forge-event.ts';
 import { type PullRef, shortSha } from '../site/identity.ts';
 import type { Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { regionLabel, resolveRegion } from '../site/region.ts';
+import { REGION_LIST, regionLabel, regionsOf, resolveRegion } from '../site/region.ts';
 import { clockTime, inWords } from '../site/report-words.ts';
 import type { Site } from '../site/site.ts';
 import { isApproved, isOver } from '../site/site-changes.ts';
@@ -88,11 +88,15 @@ const VERBS: { readonly [T in Command['type']]: Verb<T> } = {
     const site = (await siteOf(parts, event)) ?? (await lookAt(parts, event, 'as it is'));
     if (site === undefined) return came('pull-gone');
     const { policy } = parts;
-    const choice = policy.target === 'local' ? { region: name } : resolveRegion(name, policy.regions);
-    if ('refusal' in choice) return came('region-forbidden', { region: name, regions: choice.refusal.details.regions });
+    const isLocal = policy.target === 'local';
+    const choice = isLocal && regionsOf(name).length > 0 ? { region: name } : resolveRegion(name, policy.regions);
+    if ('refusal' in choice) {
+      const { code, details } = choice.refusal;
+      return came(code, isLocal ? { ...details, regions: REGION_LIST } : details);
+    }
     const news = { type: 'regionChosen', region: name, by: given.by.login, order: orderOf(given) } as const;
     if (isLater(await carryOut(parts, { site, given }, news), 'region', given)) return came('overtaken');
-    return came(policy.target === 'local' ? 'region-here' : 'region-noted', { region: regionLabel(name) });
+    return came(isLocal ? 'region-here' : 'region-noted', { region: regionLabel(name) });
   },
   help: async () => came('help'),
   ping: async () => came('pong'),

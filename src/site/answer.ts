@@ -48,6 +48,7 @@ export const ANSWERS = {
   'did-not-wake': { outcome: 'refused', sentence: 'the app did not start. `{word} logs app` shows what it said.' },
   'region-noted': { outcome: 'done', sentence: 'the next launch is in {region}.' },
   'region-here': { outcome: 'done', sentence: '{region} is noted. Previews run on this machine, whatever their region.' },
+  'region-unknown': { outcome: 'refused', sentence: 'there is no such region.{hint} These may be used here: {regions}.' },
   'region-forbidden': { outcome: 'refused', sentence: '{region} may not be used here. These may: {regions}.' },
   pong: { outcome: 'done', sentence: 'I am here.' },
   help: { outcome: 'done', sentence: 'this can be typed, a command a line.' },

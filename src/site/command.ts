@@ -1,6 +1,5 @@
 import { parseDuration } from './deadline.ts';
 import { nearest } from './nearest.ts';
-import { REGION_WORDS, regionsOf } from './region.ts';
 
 /** The commands that are one word. */
 type Lone = 'deploy' | 'rebuild' | 'status' | 'keep' | 'stop' | 'sleep' | 'wake' | 'help' | 'ping';
@@ -12,6 +11,7 @@ export type Command =
   /** The first 7 to 64 digits of the commit; null for the pull's head when the comment was written. */
   | { readonly type: 'approve'; readonly sha: string | null }
   | { readonly type: 'logs'; readonly of: 'build' | 'app'; readonly lines: number }
+  /** What was typed, which may be no region. */
   | { readonly type: 'region'; readonly name: string };
 
 /**
@@ -94,9 +94,7 @@ const GRAMMAR: Readonly<Record<string, Grammar>> = {
   region: (words, { word }) => {
     const [name] = words;
     if (name === undefined || words.length > 1) return `Name one region: \`${word} region eu-frankfurt\`.`;
-    if (regionsOf(name).length > 0) return { type: 'region', name: name.toLowerCase() };
-    const near = nearest(name, REGION_WORDS);
-    return near === undefined ? 'There is no such region.' : `There is no such region. Did you mean \`${word} region ${near}\`?`;
+    return { type: 'region', name: name.toLowerCase() };
   },
   help: alone('help'),
   ping: alone('ping'),

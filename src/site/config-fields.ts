@@ -1,7 +1,7 @@
 import type { Position, Raw } from './config-yaml.ts';
 import { parseDuration } from './deadline.ts';
 import { nearest } from './nearest.ts';
-import { REGION_WORDS, regionsOf } from './region.ts';
+import { REGION_LIST, REGION_WORDS, regionsOf } from './region.ts';
 
 /** `.mayfly.yml` as it counts. Paths are relative to the repository and stay inside it. Null: not said, so it is found out or the operator's. */
 export type RepoConfig = {
@@ -142,7 +142,7 @@ function region(raw: Raw, tell: Tell): string | undefined {
   if (raw.kind !== 'text') return refuse(tell, raw, `must be a region, like eu-frankfurt, not ${found(raw)}`);
   if (regionsOf(raw.text).length > 0) return raw.text.trim().toLowerCase();
   const near = nearest(raw.text, REGION_WORDS);
-  const hint = near === undefined ? "use one of Google Cloud's, like europe-west3" : `did you mean ${near}?`;
+  const hint = near === undefined ? `there are ${REGION_LIST} and Google Cloud's own names, like europe-west8` : `did you mean ${near}?`;
   return refuse(tell, raw, `names a region that does not exist, "${raw.text}"; ${hint}`);
 }
 

@@ -60,6 +60,9 @@ const GROUPS = ['europe', 'usa', 'asia'] as const satisfies readonly RegionGroup
 /** Everything that may be written where a region is asked for. */
 export const REGION_WORDS: readonly string[] = [...BY_ALIAS.keys(), ...GROUPS, ...ROWS.keys()];
 
+/** What people are told that there is: Google's other names are in its own list. */
+export const REGION_LIST = [...BY_ALIAS.keys(), ...GROUPS].join(', ');
+
 /** The regions that a name, alias or group stands for, in the table's order; none when it is unknown. */
 export function regionsOf(word: string): readonly string[] {
   const asked = word.trim().toLowerCase();

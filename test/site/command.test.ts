@@ -52,8 +52,6 @@ describe('lines that were meant as commands', () => {
     ['/preview approve main', 'Name one commit by 7 or more of its digits: `/preview approve 3f2a9c1`.'],
     ['/preview logs app 201', 'Write `/preview logs`, `/preview logs build 50` or `/preview logs app 50`, at most 200 lines.'],
     ['/preview logs ../../etc/passwd', 'Write `/preview logs`, `/preview logs build 50` or `/preview logs app 50`, at most 200 lines.'],
-    ['/preview region atlantis', 'There is no such region.'],
-    ['/preview region eu-frankfort', 'There is no such region. Did you mean `/preview region eu-frankfurt`?'],
     ['/preview region', 'Name one region: `/preview region eu-frankfurt`.'],
     ['/preview sto\u0000p', 'There is no such command. Did you mean `/preview stop`?'],
   ])('T-B11: %j', (line, problem) => {

@@ -17,6 +17,7 @@ const DETAILS = {
   asked: '1a2b3c4',
   region: 'eu-frankfurt',
   regions: 'eu-belgium, us-iowa',
+  hint: ' Did you mean us-iowa?',
   problem: 'There is no such command. Did you mean `/preview deploy`?',
 };
 const told = (code: AnswerCode, typed = '/preview x', by = 'ada') => ({ typed, by, answer: { code, details: DETAILS } });
@@ -55,6 +56,7 @@ test('every answer that needs words has them', () => {
     refused: the app did not start. \`/preview logs app\` shows what it said.
     done: the next launch is in eu-frankfurt.
     done: eu-frankfurt is noted. Previews run on this machine, whatever their region.
+    refused: there is no such region. Did you mean us-iowa? These may be used here: eu-belgium, us-iowa.
     refused: eu-frankfurt may not be used here. These may: eu-belgium, us-iowa.
     done: I am here.
     refused: there is no such log yet."

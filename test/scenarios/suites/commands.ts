@@ -9,8 +9,19 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
   // GitLab has no state that is neither good nor bad.
   const neutral = { github: 'neutral', gitlab: 'success' }[forge];
   const said = {
-    local: { region: 'usa', sleep: 'it sleeps. The next visitor wakes it.', files: 'made of files alone' },
-    gcp: { region: 'europe', sleep: 'it sleeps by itself, some minutes', files: 'it sleeps by itself, some minutes' },
+    local: {
+      region: 'usa',
+      regions:
+        'asia-tokyo, asia-singapore, sydney, eu-belgium, eu-london, eu-frankfurt, eu-netherlands, us-iowa, us-virginia, us-oregon, europe, usa, asia',
+      sleep: 'it sleeps. The next visitor wakes it.',
+      files: 'made of files alone',
+    },
+    gcp: {
+      region: 'europe',
+      regions: 'eu-belgium',
+      sleep: 'it sleeps by itself, some minutes',
+      files: 'it sleeps by itself, some minutes',
+    },
   }[target];
   let w: World;
   let made = 0;
@@ -93,6 +104,20 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
     const sha = await w.forge.push(pull, nodeApp('two'));
     await w.reaches(pull, 'ready', sha);
     expect(quoted(pull)).toEqual([]);
+  });
+
+  test('a region that there is not, or that may not be used, is answered with those that may', async () => {
+    const { pull } = await standing();
+    expect(await verdict(pull, 'maintain', '/preview region atlantis\n/preview region eu-frankfrt')).toBe('-1');
+    const may = `These may be used here: ${said.regions}.`;
+    expect(quoted(pull)).toEqual([
+      `> \`/preview region atlantis\` by maintain: there is no such region. ${may}`,
+      '>',
+      `> \`/preview region eu-frankfrt\` by maintain: there is no such region. Did you mean eu-frankfurt? ${may}`,
+    ]);
+    if (target === 'local') return;
+    expect(await verdict(pull, 'maintain', '/preview region sydney')).toBe('-1');
+    expect(quoted(pull)).toEqual(['> `/preview region sydney` by maintain: sydney may not be used here. These may: eu-belgium.']);
   });
 
   test('extend says when the limit is reached; keep stands at the limit, over a push', async () => {

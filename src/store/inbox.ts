@@ -26,7 +26,7 @@ async function putAll(db: Kysely<Database>, deliveries: readonly Delivery[]): Pr
     // In one order everywhere, so that two processes with the same ids wait for each other and do not lock each other up.
     .values(
       deliveries
-        .toSorted((one, other) => (one.id < other.id ? -1 : 1))
+        .toSorted((one, other) => Number(one.id > other.id) - Number(one.id < other.id))
         .map(({ id, forge, digest, event }) => ({ id, forge, digest, event: JSON.stringify(event) })),
     )
     .onConflict((conflict) => conflict.column('id').doNothing())

@@ -5,6 +5,7 @@ import { expect, inject, test } from 'vitest';
 import { openStore } from '../../src/store/db.ts';
 import { ensureGateRole } from '../../src/store/gate-role.ts';
 import { openPulumiDatabase } from '../../src/store/pulumi-database.ts';
+import { openAdmin } from '../../src/store/roles.ts';
 import { createDatabase, onDatabase, type TestDatabase } from '../postgres.ts';
 import { github, headOf, headSeen, openAgain, placeOf, repositoryId, sha, silent } from './open.ts';
 
@@ -145,6 +146,15 @@ test('who may not even grant what the gate needs is told', async () => {
     [role, lacks],
   ];
   expect(await admitPoorly(database, [])).toEqual(others);
+});
+
+test('a session that changes rights is ended when it stands still, and waits for no other for ever', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const client = await openAdmin(database.url, 'mayfly:1', silent);
+  const limits = ['lock_timeout', 'idle_in_transaction_session_timeout'];
+  const { rows } = await client.query({ text: `select ${limits.map((name) => `current_setting('${name}')`)}`, rowMode: 'array' });
+  await client.end();
+  expect(rows).toEqual([['1min', '10s']]);
 });
 
 test('with another secret key the role has another password', async () => {

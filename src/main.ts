@@ -278,6 +278,8 @@ export async function main(surroundings: Surroundings = {}): Promise<void> {
   log.info({ signal: await asked }, 'stopping');
   await mayfly[Symbol.asyncDispose]();
   log.info('stopped');
+  // What did not heed its abort (Google may take minutes over a removal) is for whoever takes it up.
+  process.exit();
 }
 
 if (import.meta.main) await main();

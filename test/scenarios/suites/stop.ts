@@ -12,7 +12,7 @@ const HELD = 'select name as it from mayfly.leases where expires_at > clock_time
 const LAUNCHES = 'select id as it from mayfly.launches where outcome';
 const isPack = ({ path }: { readonly path: string }): boolean => path.endsWith('/git-upload-pack');
 /** Starts and never answers: its deploy goes on for as long as an app may take. */
-const neverAnswers = (): Files => ({ ...nodeApp(''), 'server.js': 'setInterval(() => {}, 1_000);' });
+export const neverAnswers = (): Files => ({ ...nodeApp(''), 'server.js': 'setInterval(() => {}, 1_000);' });
 
 /** Stopped in the middle, on either forge. */
 export function stop(forge: ForgeName, target: TargetName = 'local'): void {

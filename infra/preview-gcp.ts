@@ -83,7 +83,7 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
       customTimeouts: PATIENCE,
       retainOnDelete: true,
       // Read as it is, and then changed like one that was known: no visitor notices. Until that has succeeded the state has what was read
-      // in the clear, the environment too.
+      // in the clear, the environment too, and is dropped when it fails: src/provision/targets/gcp/deploy.ts.
       ...(adopting !== null && { import: adopting }),
     });
     declareInvoker(plan.service.gate, service, { name: `gate-${region}`, provider: google });

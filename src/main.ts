@@ -17,7 +17,7 @@ import { logsLoop, openExpiry } from './expiry/expiry.ts';
 import { type LiveForges, openForges } from './live-forges.ts';
 import { createScrubber, openLog } from './log.ts';
 import { getSource } from './open-forges.ts';
-import { startGate } from './open-gate.ts';
+import { openStoreOfGate, startGate } from './open-gate.ts';
 import { type GoogleStandIn, openWayIn } from './open-gcp.ts';
 import { hookSecretsLoop, openSetup, type SetupSurroundings, standingLoop } from './open-setup.ts';
 import { openStores, type Stores } from './open-stores.ts';
@@ -30,7 +30,6 @@ import { createTurns } from './provision/turns.ts';
 import type { OperatorPolicy } from './site/decide.ts';
 import type { Target } from './site/ports.ts';
 import type { Site } from './site/site.ts';
-import { openStore } from './store/db.ts';
 import type { Store } from './store/store.ts';
 import { takingPort } from './taking-port.ts';
 
@@ -83,7 +82,7 @@ async function startGateAlone(config: Config, options: StartOptions & { readonly
   const { url, log } = options;
   await using opening = new AsyncDisposableStack();
   const dataDir = opening.use(await openDataDir(config.dataDir));
-  const store = opening.use(await openStore({ url, applicationName: 'mayfly', beside: 'to change', log, newId: ulid }));
+  const store = opening.use(await openStoreOfGate(url, log));
   const { identity } = openWayIn(config, options, opening);
   const port = await startGate({ config, store, dataDir, running: { runner: null, identity }, log }, opening);
   opening.use(startLoops([logsLoop({ store, dataDir: dataDir.path, log })], log));
@@ -279,6 +278,8 @@ export async function main(surroundings: Surroundings = {}): Promise<void> {
   log.info({ signal: await asked }, 'stopping');
   await mayfly[Symbol.asyncDispose]();
   log.info('stopped');
+  // What did not heed its abort (Google may take minutes over a removal) is for whoever takes it up.
+  process.exit();
 }
 
 if (import.meta.main) await main();

@@ -1,10 +1,13 @@
 import type { Logger } from 'pino';
-import type { Config } from './config.ts';
+import { ulid } from 'ulid';
+import { type Config, ConfigError } from './config.ts';
 import type { DataDir } from './data-dir.ts';
 import { openGate } from './gate/gate.ts';
 import type { Running } from './open-target.ts';
 import { pullAddress, pullWord } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
+import { openStore } from './store/db.ts';
+import { isRefused } from './store/roles.ts';
 import type { Store } from './store/store.ts';
 import { takingPort } from './taking-port.ts';
 
@@ -20,6 +23,21 @@ type Parts = {
   readonly running: Pick<Running, 'runner' | 'identity'>;
   readonly log: Logger;
 };
+
+/**
+ * The store for a gate by itself, as a role that others have made for it. Throws ConfigError when the database does not let that role in: it
+ * may be that nobody was there before.
+ */
+export async function openStoreOfGate(url: string, log: Logger): Promise<Store> {
+  try {
+    return await openStore({ url, applicationName: 'mayfly', beside: 'to change', log, newId: ulid });
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    const role = decodeURIComponent(new URL(url).username);
+    const wrong = `is of the role ${role}, which the database does not let in (${error.message}). Web and worker make the role of a gate by itself, with a password from MAYFLY_SECRET_KEY, each time they start: start one of them on this database first, and read in its log whether it could`;
+    throw new ConfigError([{ name: 'DATABASE_URL', wrong, example: 'DATABASE_URL=postgres://mayfly_gate:…@db.acme.dev/mayfly' }]);
+  }
+}
 
 /** Opens the gate onto `opening`. @returns its port */
 export async function startGate(

@@ -113,10 +113,10 @@ export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly'
   };
 }
 
-/** Deliveries come in bursts, each of them once. */
-const GATHERED: Gathering = { atOnce: 2, most: 100 };
+/** Deliveries come in bursts, each of them once. A job is its id, which the inbox has taken before: no store refuses a single one. */
+const GATHERED: Gathering = { atOnce: 2, most: 100, isOnes: () => false };
 /** Two processes that wake the same sites together in another order would wait for each other: the store locks each id of a call in turn. */
-const ALONE: Gathering = { atOnce: Number.POSITIVE_INFINITY, most: 1 };
+const ALONE: Gathering = { ...GATHERED, atOnce: Number.POSITIVE_INFINITY, most: 1 };
 
 function openLane<Id extends string>(backend: QueueBackend, name: QueueName, gathering: Gathering): OpenLane<Id> {
   const queue = backend.queue(`mayfly-${name}`);

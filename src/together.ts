@@ -1,17 +1,17 @@
-/** `atOnce`: calls under way; `most`: of how many things one is. */
-export type Gathering = { readonly atOnce: number; readonly most: number };
+/** `atOnce`: calls under way; `most`: of how many things one is; `isOnes`: whether what a call threw may be the fault of one of them. */
+export type Gathering = { readonly atOnce: number; readonly most: number; readonly isOnes: (error: unknown) => boolean };
 
 type Waiting<Item, Result> = { readonly item: Item; readonly resolve: (result: Result) => void; readonly reject: (error: unknown) => void };
 
 /**
  * For work that costs little more for many than for one. While fewer than `atOnce` calls are under way a thing goes at once, alone; what comes
- * meanwhile goes together as soon as one of them is over. A call for several that throws is repeated for each alone, so that one that
- * cannot be done takes nobody along.
+ * meanwhile goes together as soon as one of them is over. A call for several that throws because of one of them is repeated for each alone, so
+ * that it takes nobody along; what is nobody's fault, as a server that is away, would only be met with as often as there are things.
  * @param work its results in the order of the items
  */
 export function together<Item, Result>(
   work: (items: readonly Item[]) => Promise<readonly Result[]>,
-  { atOnce, most }: Gathering,
+  { atOnce, most, isOnes }: Gathering,
 ): (item: Item) => Promise<Result> {
   const waiting: Waiting<Item, Result>[] = [];
   let underWay = 0;
@@ -20,8 +20,8 @@ export function together<Item, Result>(
       const results = await work(batch.map(({ item }) => item));
       for (const [index, result] of results.entries()) batch[index]?.resolve(result);
     } catch (error) {
-      if (batch.length === 1) batch[0]?.reject(error);
-      else await Promise.all(batch.map((one) => run([one])));
+      if (batch.length > 1 && isOnes(error)) await Promise.all(batch.map((one) => run([one])));
+      else for (const { reject } of batch) reject(error);
     }
   };
   const go = async (): Promise<void> => {

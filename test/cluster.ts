@@ -13,13 +13,16 @@ export type Cluster = AsyncDisposable & {
   readonly crash: () => Promise<void>;
 };
 
-/** A PostgreSQL of the test's own, to be stopped and started. */
-export async function createCluster(): Promise<Cluster> {
+/**
+ * A PostgreSQL of the test's own, to be stopped and started.
+ * @param settings of the server, over what it has anyway
+ */
+export async function createCluster(settings: Readonly<Record<string, string>> = {}): Promise<Cluster> {
   await using opening = new AsyncDisposableStack();
   const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mayfly-cluster-')), (path) => rm(path, { recursive: true, force: true }));
   // A fresh temporary folder is closed to everybody, the server's user included.
   await chmod(folder, 0o711);
-  const options = { folder, name: 'stopped', log: pino({ level: 'silent' }), settings: { fsync: 'off' } };
+  const options = { folder, name: 'stopped', log: pino({ level: 'silent' }), settings: { fsync: 'off', ...settings } };
   let running: EmbeddedPostgres | null = await openEmbeddedPostgres(options);
   const { port } = running;
   const stop = async (): Promise<void> => {

@@ -34,15 +34,14 @@ export async function startProcess(env: Environment, how: How = {}): Promise<Run
   });
 }
 
-/** @returns how it ended, how long that took, and what it had started until then */
+/** @returns how it ended, and what it had started until then */
 export async function endProcess(
   { process: child }: Running,
   signal: NodeJS.Signals,
-): Promise<{ readonly code: number | null; readonly ms: number; readonly had: readonly Known[] }> {
+): Promise<{ readonly code: number | null; readonly had: readonly Known[] }> {
   const had = await descendantsOf(child.pid ?? 0);
   const ended = once(child, 'exit');
-  const at = performance.now();
   child.kill(signal);
   const [code] = await ended;
-  return { code, had, ms: performance.now() - at };
+  return { code, had };
 }

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { together } from '../src/together.ts';
 
 /** Work that is over when the test says so. */
@@ -11,7 +11,7 @@ function held() {
 
 test('what comes first goes at once and alone; what comes meanwhile goes together, so many at most', async () => {
   const { work, calls, items } = held();
-  const add = together(work, { atOnce: 2, most: 3 });
+  const add = together(work, { atOnce: 2, most: 3, isOnes: () => true });
   const done = Promise.all([1, 2, 3, 4, 5, 6].map(add));
   expect(items()).toEqual([[1], [2]]);
   calls[0]?.end();
@@ -22,17 +22,29 @@ test('what comes first goes at once and alone; what comes meanwhile goes togethe
   expect(await done).toEqual(['did 1', 'did 2', 'did 3', 'did 4', 'did 5', 'did 6']);
 });
 
-test('one that cannot be done takes nobody along', async () => {
-  const calls: (readonly number[])[] = [];
-  const add = together(
-    async (items: readonly number[]) => {
+describe('a call for several that throws', () => {
+  function failing(error: Error) {
+    const calls: (readonly number[])[] = [];
+    const work = async (items: readonly number[]): Promise<readonly number[]> => {
       calls.push(items);
-      if (items.includes(3)) throw new Error('not 3');
+      if (items.includes(3)) throw error;
       return items;
-    },
-    { atOnce: 1, most: 10 },
-  );
-  const ends = await Promise.allSettled([1, 2, 3, 4].map(add));
-  expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
-  expect(calls).toEqual([[1], [2, 3, 4], [2], [3], [4]]);
+    };
+    const isOnes = (thrown: unknown): boolean => thrown instanceof RangeError;
+    return { calls, add: together(work, { atOnce: 1, most: 10, isOnes }) };
+  }
+
+  test('one that cannot be done takes nobody along', async () => {
+    const { calls, add } = failing(new RangeError('not 3'));
+    const ends = await Promise.allSettled([1, 2, 3, 4].map(add));
+    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected', 'fulfilled']);
+    expect(calls).toEqual([[1], [2, 3, 4], [2], [3], [4]]);
+  });
+
+  test('what no single one has caused is not asked again for each', async () => {
+    const { calls, add } = failing(new Error('away'));
+    const ends = await Promise.allSettled([1, 2, 3, 4].map(add));
+    expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
+    expect(calls).toEqual([[1], [2, 3, 4]]);
+  });
 });

@@ -100,6 +100,9 @@ async function run(order: StackOrder, { workspace, signal }: Place, mended: read
       // else could not be destroyed has thrown.
       await workspace.removeStack(stack.name, { force: true });
       return;
+    case 'forget':
+      await workspace.removeStack(stack.name, { force: true });
+      return;
     default:
       return order satisfies never;
   }

@@ -51,7 +51,7 @@ export async function runMending(
     } catch (error) {
       if (place.signal.aborted) throw error;
       // A stack that is not there is removed already.
-      if (order.verb === 'destroy' && error instanceof StackNotFoundError) return mended;
+      if ((order.verb === 'destroy' || order.verb === 'forget') && error instanceof StackNotFoundError) return mended;
       // Mending may itself need another one first: a state that is cut off is emptied only once its lock is broken.
       next = await findMend(order, place, error);
       if (next === undefined || mended.includes(next) || round > MENDS.length * 2) throw error;

@@ -17,6 +17,8 @@ export type Order =
   | ({ readonly verb: 'refresh' } & WithProgram)
   /** Also removes the stack. A stack that is not there is removed already. */
   | ({ readonly verb: 'destroy' } & WithProgram)
+  /** Removes the stack alone. One that is not there is removed already. */
+  | ({ readonly verb: 'forget' } & OnStack)
   | { readonly verb: 'list' };
 
 export type ToChild = { readonly type: 'order'; readonly order: Order } | { readonly type: 'abort' };

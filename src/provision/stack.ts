@@ -41,6 +41,8 @@ export interface Stacks extends AsyncDisposable {
   refresh(held: Held, stack: string, run: Run): Promise<void>;
   /** Destroys what the state knows, then the stack. */
   destroy(held: Held, stack: string, run: Run): Promise<void>;
+  /** Drops the stack and all that was ever written down of it; what it stands for stays. */
+  forget(held: Held, stack: string, signal: AbortSignal): Promise<void>;
   /** Names of all of the project's stacks. */
   list(): Promise<readonly string[]>;
 }
@@ -93,6 +95,10 @@ export async function openStacks(options: StackOptions): Promise<Stacks> {
     refresh: (held, stack, { program, attach, signal }) => work(held, { verb: 'refresh', stack, program, attach }, signal),
     async destroy(held, stack, { program, attach, signal }) {
       await work(held, { verb: 'destroy', stack, program, attach }, signal);
+      await backend.forget(held, stack);
+    },
+    async forget(held, stack, signal) {
+      await work(held, { verb: 'forget', stack }, signal);
       await backend.forget(held, stack);
     },
     async list() {

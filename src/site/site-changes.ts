@@ -49,7 +49,7 @@ type Restart = Pick<News<'headSeen'>, 'head' | 'terms' | 'region' | 'asks' | 'at
 const endFrom = (start: Date, { terms, wishes, before }: { terms: Terms; wishes: Common['wishes']; before: Date | null }): Date =>
   wishes.kept ? endAtLimit(terms, start) : endAfterRestart(before, terms, start);
 
-/** A new start of the clock, for a push or a deploy. `endsAt` is the end until now; null for a new life. */
+/** A new start of the clock, for a push or a wish for a deploy. `endsAt` is the end until now; null for a new life. */
 export function restarted(base: Common, to: Restart, endsAt: Date | null): Common {
   const { head, terms, at } = to;
   const isPush = head.sha !== base.head.sha;
@@ -223,12 +223,17 @@ export function afterStage(site: Site, event: News<'stageEntered'>): Change {
   return { next, effects: REPORT };
 }
 
-/** The current launch's site answers: visitors get it from now on, and the clock starts anew. */
+/**
+ * The current launch's site answers: visitors get it from now on. The first time after a push or a deploy the clock starts anew; what was
+ * launched again without either (`afterDoubt`) ends when it would have.
+ */
 export function afterSuccess(site: Site, event: News<'launchSucceeded'>): Change {
   if (!isCurrent(site, event)) return unchanged(site);
   const live: Live = { ...event.live, sha: event.sha, revision: event.launch, since: event.at };
-  const endsAt = endFrom(event.at, { terms: site.terms, wishes: site.wishes, before: site.endsAt });
-  const base = { ...common(site), clockStart: event.at, endsAt, rebuild: false };
+  const isFirst = site.live === null || site.live.since < site.clockStart;
+  const clockStart = isFirst ? event.at : site.clockStart;
+  const endsAt = isFirst ? endFrom(clockStart, { terms: site.terms, wishes: site.wishes, before: site.endsAt }) : site.endsAt;
+  const base = { ...common(site), clockStart, endsAt, rebuild: false };
   return { next: { ...base, status: 'ready', live, launch: event.launch }, effects: REPORT };
 }
 
@@ -263,7 +268,7 @@ export function afterDeployAsked(before: Site, event: News<'deployAsked'>): Chan
   }
 }
 
-/** Not a push and not a person's wish: what fails again and again must not keep a site for ever. */
+/** Neither a push nor a person's wish, so the clock runs on: what is launched again and again must not keep a site for ever. */
 export function afterDoubt(site: Site, { launch, at }: News<'launchDoubted'>): Change {
   if ((site.status !== 'failed' && site.status !== 'ready') || site.launch !== launch) return unchanged(site);
   return { next: waiting(common(site), at), effects: BOTH };

@@ -86,10 +86,10 @@ export function afterRest(site: Site, { order }: News<'restAsked'>): Change {
   return isOvertaken(site, 'rest', order) ? unchanged(site) : { next: ordered(site, 'rest', order), effects: [] };
 }
 
-/** Allows what waits, when it is still that. */
+/** Allows what waits, when it is still that, and so asks for its deploy. */
 export function afterApproval(site: Site, { approval, at }: News<'approved'>): Change {
   if (site.status !== 'held' || !isApproved(site.head, approval)) return unchanged(site);
-  return { next: waiting({ ...common(site), approval, notice: null }, at), effects: BOTH };
+  return { next: waiting({ ...restarted(common(site), asItIs(site, at), site.endsAt), approval }, at), effects: BOTH };
 }
 
 /** What was approved and no longer is waits again; what visitors have of an approved commit they keep. */

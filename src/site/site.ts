@@ -115,7 +115,7 @@ export type Common = {
   readonly region: string;
   readonly home: Home;
   readonly terms: Terms;
-  /** When the clock was last started: by a push or a deploy. The end is at most `terms.maxTtlMs` after it. */
+  /** When the clock was last started: by a push or a deploy, as it was asked for or first stood. The end is at most `terms.maxTtlMs` after it. */
   readonly clockStart: Date;
   readonly endsAt: Date;
   /** When `head.sha` was first seen. */

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely';
-import { together } from '../together.ts';
+import pg from 'pg';
+import { type Gathering, together } from '../together.ts';
 import type { Database } from './schema.ts';
 import type { Inbox } from './store.ts';
 
@@ -7,8 +8,14 @@ import type { Inbox } from './store.ts';
 const withoutNul = (text: string): string => text.replaceAll('\0', '\u{fffd}');
 const now = sql<Date>`clock_timestamp()`;
 
+/** SQLSTATE classes of what PostgreSQL says of the data it is given: it makes no value of it, or a constraint forbids it. */
+const OF_DATA = /^2[23]/;
 /** In a burst, as many as come while a commit takes its time share the next one. */
-const GATHERED = { atOnce: 4, most: 100 };
+const GATHERED: Gathering = {
+  atOnce: 4,
+  most: 100,
+  isOnes: (error) => error instanceof pg.DatabaseError && OF_DATA.test(error.code ?? ''),
+};
 
 type Delivery = Parameters<Inbox['put']>[0];
 type Put = Awaited<ReturnType<Inbox['put']>>;
@@ -19,7 +26,7 @@ async function putAll(db: Kysely<Database>, deliveries: readonly Delivery[]): Pr
     // In one order everywhere, so that two processes with the same ids wait for each other and do not lock each other up.
     .values(
       deliveries
-        .toSorted((one, other) => (one.id < other.id ? -1 : 1))
+        .toSorted((one, other) => Number(one.id > other.id) - Number(one.id < other.id))
         .map(({ id, forge, digest, event }) => ({ id, forge, digest, event: JSON.stringify(event) })),
     )
     .onConflict((conflict) => conflict.column('id').doNothing())

@@ -46,12 +46,23 @@ export async function openAdmin(adminUrl: string, sessionName: string, log: Logg
 /** A role that may sign in with this password, and nothing else until it is granted. Not safe from two sessions at once. */
 export async function ensureRole(client: pg.Client, name: string, password: string): Promise<void> {
   const role = client.escapeIdentifier(name);
-  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name]);
-  if (rowCount === 0) await client.query(`create role ${role} login nocreatedb nocreaterole`);
+  if (!(await isRole(client, name))) await client.query(`create role ${role} login nocreatedb nocreaterole`);
   await client.query(`alter role ${role} password ${client.escapeLiteral(password)}`);
   // To own its database on its behalf, and to end its sessions.
   await client.query(`grant ${role} to current_user`);
 }
 
+/** Whether the server has a role of this name, whoever made it. */
+export async function isRole(client: pg.Client, name: string): Promise<boolean> {
+  const { rowCount } = await client.query('select 1 from pg_roles where rolname = $1', [name]);
+  return rowCount !== 0;
+}
+
 /** Whether it is our own role that may not do it. */
 export const isDenied = (error: unknown): boolean => error instanceof pg.DatabaseError && error.code === INSUFFICIENT_PRIVILEGE;
+
+/** SQLSTATE class of who is not let in: not known, with another password, or from where nobody is. */
+const NOT_LET_IN = /^28/;
+/** Whether the server lets our own role in nowhere, or not where it wants to. */
+export const isRefused = (error: unknown): error is pg.DatabaseError =>
+  error instanceof pg.DatabaseError && (NOT_LET_IN.test(error.code ?? '') || isDenied(error));

@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import fc from 'fast-check';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { toNames } from '../../src/gate/file-path.ts';
+import { serveFile } from '../../src/gate/files.ts';
 import { createWorld, HOST, raw, readyAs, type World } from './world.ts';
 
 let w: World;
@@ -49,6 +52,41 @@ test.each([
   expect(answer.headers).toMatchObject({ 'content-type': type, 'x-robots-tag': 'noindex, nofollow', 'cache-control': 'no-cache' });
   const head = await w.ask(path, { method: 'HEAD' });
   expect(head).toMatchObject({ status, body: '', headers: { 'content-length': String(Buffer.byteLength(body)) } });
+});
+
+test('a visitor who is slow to read gets all of a small file, and a body that never ends is cut off after that', async () => {
+  const text = 'x'.repeat(200_000);
+  await writeFile(join(w.folder, 'site', 'large.txt'), text);
+  const [served, reads, over] = [Promise.withResolvers<boolean>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const visitor = { address: '::1', proto: 'http', chain: [], port: '80' } as const;
+  const server = createServer((request, response) => {
+    const exchange = { request, response, path: '/large.txt', authority: HOST, visitor, upgrade: null };
+    serveFile(exchange, { folder: 'site', dataDir: w.folder }).then(served.resolve, served.reject);
+    response.once('close', over.resolve);
+  });
+  let answer = '';
+  const line = new Duplex({
+    read: () => undefined,
+    // What the visitor does not read is not sent.
+    async write(chunk, _, sent) {
+      await reads.promise;
+      if (!line.destroyed) answer += chunk;
+      sent();
+    },
+  });
+  server.emit('connection', line);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  using _timers = { [Symbol.dispose]: () => vi.useRealTimers() };
+  line.push(`GET /large.txt HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 5\r\n\r\n`);
+  expect(await served.promise).toBe(true);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(line.destroyed).toBe(false);
+  reads.resolve();
+  await over.promise;
+  const [head, body] = answer.split('\r\n\r\n');
+  expect([head?.split('\r\n')[0], body?.length]).toEqual(['HTTP/1.1 200 OK', text.length]);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(line.destroyed).toBe(true);
 });
 
 test.each([

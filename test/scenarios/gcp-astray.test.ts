@@ -29,7 +29,7 @@ test('what a worker asked of Google before it lost its site, and Google does lat
   }
   await w.mayfly.reconcileNow();
   await until('another launch', async () => (await launches()) === 3);
-  await w.reaches(pull, 'ready', sha);
+  expect(await w.reaches(pull, 'ready', sha)).toMatchObject({ endsAt: site.endsAt });
   expect((await w.visit(pull)).body).toBe('newer');
   await w.mayfly.reconcileNow();
   expect([(await w.siteOf(pull))?.status, await launches()]).toEqual(['ready', 3]);

@@ -42,6 +42,13 @@ function gateSettings(w: World): Readonly<Record<string, string | undefined>> {
   return Object.fromEntries(GATE_SETTINGS.map((name) => [name, given[name]]));
 }
 
+async function change(url: string, ...statements: readonly string[]): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  for (const statement of statements) await client.query(statement);
+  await client.end();
+}
+
 test('on Google Cloud web, gate and worker are on hosts of their own: a site is put up, speaks, sleeps, wakes and ends', async () => {
   await using w = await createWorld(WEB, { target: 'gcp' });
   await using opening = new AsyncDisposableStack();
@@ -94,6 +101,28 @@ test('a gate by itself does not start on a database that nobody has migrated, an
   await expect(startOn(w, { ...gateSettings(w), DATABASE_URL: empty.url }, opening)).rejects.toThrow(
     'The database has never been used by Mayfly. Start Mayfly on it first.',
   );
+});
+
+test.each([
+  ['is not there', '', (role: string) => `password authentication failed for user "${role}"`],
+  [
+    'may do nothing there',
+    `login password '${gatePassword(KEY)}'`,
+    (_: string, database: string) => `permission denied for database "${database}"`,
+  ],
+])('a gate by itself whose role %s does not start, and says what to do', async (_, made, why) => {
+  await using w = await createWorld(WEB, { target: 'gcp' });
+  await using other = await createDatabase(inject('postgresUrl'));
+  const role = `${other.name}_gate`;
+  await change(other.url, `revoke connect on database ${other.name} from public`, ...(made ? [`create role ${role} ${made}`] : []));
+  const url = Object.assign(new URL(other.url), { username: role, password: gatePassword(KEY) });
+  await using opening = new AsyncDisposableStack();
+  await expect(startOn(w, { ...gateSettings(w), DATABASE_URL: url.href }, opening)).rejects.toMatchObject({
+    name: 'ConfigError',
+    message: `Mayfly cannot start with these settings:
+  DATABASE_URL is of the role ${role}, which the database does not let in (${why(role, other.name)}). Web and worker make the role of a gate by itself, with a password from MAYFLY_SECRET_KEY, each time they start: start one of them on this database first, and read in its log whether it could
+    for example: DATABASE_URL=postgres://mayfly_gate:…@db.acme.dev/mayfly`,
+  });
 });
 
 test('web makes the role of a gate by itself, and nothing of what the worker alone needs', async () => {

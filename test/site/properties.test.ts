@@ -9,7 +9,7 @@ import { COMMENT_MAX, commentMarker, renderComment } from '../../src/site/report
 import { currentLaunch, type Head, type Site, transition } from '../../src/site/site.ts';
 import type { SiteEvent, SiteNews } from '../../src/site/site-news.ts';
 import { cleanLog, codeSpan, escapeText, fence } from '../../src/site/text.ts';
-import { COMMON, EVERY_SITE, HEAD, later, launch, NOW, PREVIEW_URL, SITES, sha, TERMS, view } from './site-examples.ts';
+import { COMMON, EVERY_SITE, HEAD, LAUNCH, LIVE, later, launch, NOW, PREVIEW_URL, SITES, sha, TERMS, view } from './site-examples.ts';
 
 const HEADS = ['a', 'b', 'c'].map((start): Head => ({ ...HEAD, sha: sha(start) }));
 const LAUNCHES = ['1', '2', '3'].map(toLaunchId);
@@ -61,11 +61,12 @@ const workers: fc.Arbitrary<SiteNews> = fc
       { type: 'launchFailed', launch: id, sha: of, during: stage, code: 'unexpected', details: {} },
     ),
   );
+const doubts = fc.constantFrom(...LAUNCHES.map((one): SiteNews => ({ type: 'launchDoubted', launch: one })));
 const people: fc.Arbitrary<SiteNews> = fc.oneof(
+  doubts,
   fc.integer({ min: 1, max: 99 * 86_400_000 }).map((byMs): SiteNews => ({ type: 'extended', byMs, by: 'ada' })),
   fc.constantFrom<SiteNews>(
     { type: 'deployAsked', by: 'ada', only: 'any', order: null },
-    ...LAUNCHES.map((one): SiteNews => ({ type: 'launchDoubted', launch: one })),
     { type: 'stopped', by: 'ada', order: null },
     { type: 'endReached' },
     { type: 'repositoryRemoved' },
@@ -76,8 +77,8 @@ const looks = truths.map((all) => asNews((all as Truth[])[0] as Truth, all.lengt
 const anyNews = fc.array(fc.oneof(workers, people, looks), { maxLength: 30 });
 
 const START: Site = { ...SITES.queued, observation: 0, head: HEADS[0] ?? HEAD };
-function* states(news: readonly SiteNews[]): Generator<{ site: Site; event: SiteEvent; next: Site }> {
-  let site: Site = START;
+function* states(news: readonly SiteNews[], start = START): Generator<{ site: Site; event: SiteEvent; next: Site }> {
+  let site = start;
   for (const [index, one] of news.entries()) {
     const event: SiteEvent = { ...one, at: later(index * 3_600_000) };
     const { next } = transition(site, event);
@@ -105,6 +106,18 @@ test('an end is never later than the limit after the clock was started', () => {
     fc.property(anyNews, (news) => {
       for (const { next } of states(news)) expect(next.endsAt.getTime()).toBeLessThanOrEqual(next.clockStart.getTime() + TERMS.maxTtlMs);
     }),
+  );
+});
+
+test('what is launched again of its own accord ends when it would have', () => {
+  const [first = LAUNCH] = LAUNCHES;
+  const ready: Site = { ...SITES.ready, head: START.head, launch: first, live: { ...LIVE, revision: first } };
+  const { clockStart, endsAt } = ready;
+  fc.assert(
+    fc.property(fc.array(fc.oneof(workers, doubts), { maxLength: 60 }), (news) => {
+      for (const { next } of states(news, ready)) expect(next).toMatchObject({ clockStart, endsAt });
+    }),
+    { numRuns: 500 },
   );
 });
 

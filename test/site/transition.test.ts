@@ -194,6 +194,29 @@ describe('what a change carries along', () => {
     expect(extended).toMatchObject({ clockStart: later(2000), endsAt: later(8 * DAY), pushedAt: later(2000) });
   });
 
+  test('the first success after a push or a deploy restarts the clock, what is launched again of its own accord does not', () => {
+    const launched = (launch = NEXT): readonly SiteNews[] => [
+      { type: 'launchStarted', launch, sha: HEAD.sha },
+      { type: 'launchSucceeded', launch, sha: HEAD.sha, live: SERVED },
+    ];
+    const doubted: SiteNews = { type: 'launchDoubted', launch: LAUNCH };
+    const failed: SiteNews = { type: 'launchFailed', ...OF_LAUNCH, during: 'fetch', code: 'forge-unreachable', details: {} };
+    const asked: SiteNews = { type: 'rebuildAsked', by: 'ada', order: null };
+    const clocks = [
+      through(SITES.queued, ...launched()),
+      through(SITES.building, failed, doubted, ...launched()),
+      through(SITES.ready, doubted, ...launched()),
+      through(SITES.ready, doubted, ...launched(LAUNCH), doubted, ...launched()),
+      through(SITES.ready, asked, ...launched()),
+    ].map(({ clockStart, endsAt }) => [clockStart, endsAt]);
+    expect(clocks).toEqual([2000, 4000, 0, 0, 3000].map((ms) => [later(ms), later(ms + 3 * DAY)]));
+  });
+
+  test('an approval restarts the clock', () => {
+    const approved = through(SITES.held, { type: 'approved', approval: approvalOf(SITES.held) });
+    expect(approved).toMatchObject({ clockStart: later(1000), endsAt: later(1000 + 3 * DAY), pushedAt: NOW });
+  });
+
   test('a removal leaves nothing live', () => {
     expect(through(SITES.ending, gone)).toMatchObject({ status: 'ended', live: null, reason: { kind: 'closed' } });
   });

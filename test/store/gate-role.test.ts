@@ -5,6 +5,7 @@ import { expect, inject, test } from 'vitest';
 import { openStore } from '../../src/store/db.ts';
 import { ensureGateRole } from '../../src/store/gate-role.ts';
 import { openPulumiDatabase } from '../../src/store/pulumi-database.ts';
+import { openAdmin } from '../../src/store/roles.ts';
 import { createDatabase, onDatabase, type TestDatabase } from '../postgres.ts';
 import { github, headOf, headSeen, openAgain, placeOf, repositoryId, sha, silent } from './open.ts';
 
@@ -97,20 +98,63 @@ test('a gate that comes before the database is migrated is refused, and migrates
   expect(await ask(database.url, `select to_regclass('mayfly.migrations')`)).toEqual([null]);
 });
 
-test('who may make no roles goes on without the gate’s, and is told', async () => {
-  await using database = await createDatabase(inject('postgresUrl'));
+const MAY_GRANT = ['usage on schema mayfly', 'all on all tables in schema mayfly'];
+
+/** What is told by one that may make no roles, with these rights in Mayfly's database to give away. */
+async function admitPoorly(database: TestDatabase, rights = MAY_GRANT): Promise<readonly unknown[]> {
   const poor = new URL(database.url);
   [poor.username, poor.password] = [`${database.name}_pulumi`, 'pw'];
-  for (const statement of [
-    `create role ${poor.username} login password 'pw'`,
-    `grant connect on database ${database.name} to ${poor.username}`,
-  ])
-    await ask(database.url, statement);
+  await ask(database.url, `create role ${poor.username} login password 'pw'`);
+  for (const right of [`connect on database ${database.name}`, ...rights])
+    await ask(database.url, `grant ${right} to ${poor.username} with grant option`);
   const told: unknown[] = [];
-  const log = { warn: (_: unknown, text: string) => told.push(text) } as never;
-  await ensureGateRole({ adminUrl: poor.href, password, sessionName: 'mayfly:1', log });
-  expect(told).toEqual(['the gate has no role of its own in the database: the role in DATABASE_URL may not make it']);
-  expect(await ask(database.url, `select 1 from pg_roles where rolname = '${database.name}_gate'`)).toEqual([]);
+  const tell = ({ role }: { readonly role: string }, text: string): unknown => told.push([role, text]);
+  await ensureGateRole({ adminUrl: poor.href, password, sessionName: 'mayfly:1', log: { warn: tell, info: tell } as never });
+  return told;
+}
+
+test('who may make no roles goes on without the gate’s, and is told', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const role = `${database.name}_gate`;
+  expect(await admitPoorly(database)).toEqual([
+    [
+      role,
+      'a gate by itself has no role in the database, and the role in DATABASE_URL may not make it: give that CREATEROLE, or make this one with a password of yours, and start again',
+    ],
+  ]);
+  expect(await ask(database.url, `select 1 from pg_roles where rolname = '${role}'`)).toEqual([]);
+});
+
+const KEEPS = 'the role of a gate by itself keeps the password that it was made with: the role in DATABASE_URL may not change it';
+
+test('who may make no roles lets in the one that somebody else has made for the gate', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const role = `${database.name}_gate`;
+  await ask(database.url, `create role ${role} login password 'an operator’s'`);
+  expect(await admitPoorly(database)).toEqual([[role, KEEPS]]);
+  await using gate = await openAgain({ ...database, url: asGate(database, 'an operator’s') }, { beside: 'to change' });
+  expect(await gate.repositories.forges()).toEqual([]);
+});
+
+test('who may not even grant what the gate needs is told', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const role = `${database.name}_gate`;
+  await ask(database.url, `create role ${role} login password 'an operator’s'`);
+  const lacks = 'the role of a gate by itself lacks what that needs: the role in DATABASE_URL may not grant it';
+  const others = [
+    [role, KEEPS],
+    [role, lacks],
+  ];
+  expect(await admitPoorly(database, [])).toEqual(others);
+});
+
+test('a session that changes rights is ended when it stands still, and waits for no other for ever', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const client = await openAdmin(database.url, 'mayfly:1', silent);
+  const limits = ['lock_timeout', 'idle_in_transaction_session_timeout'];
+  const { rows } = await client.query({ text: `select ${limits.map((name) => `current_setting('${name}')`)}`, rowMode: 'array' });
+  await client.end();
+  expect(rows).toEqual([['1min', '10s']]);
 });
 
 test('with another secret key the role has another password', async () => {

@@ -1,5 +1,11 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
 import { expect, test } from 'vitest';
-import { github, headOf, headSeen, openTestStore, placeOf, sha } from './open.ts';
+import { openInbox } from '../../src/store/inbox.ts';
+import type { Database } from '../../src/store/schema.ts';
+import { github, headOf, headSeen, openAgain, openTestStore, placeOf, sha } from './open.ts';
 
 const delivery = { id: 'd-1', forge: github.id, event: { type: 'pullChanged', title: 'a \0 and \ud800' }, digest: 'x' };
 
@@ -9,6 +15,56 @@ test('one hundred puts of a delivery store it once', async () => {
   expect(answers.filter((answer) => answer === 'stored')).toHaveLength(1);
   expect(answers.filter((answer) => answer === 'again')).toHaveLength(99);
   expect((await store.inbox.get('d-1'))?.event).toEqual(delivery.event);
+});
+
+const burst = (length: number): readonly (typeof delivery)[] => Array.from({ length }, (_, index) => ({ ...delivery, id: `d-${index}` }));
+
+test('one that PostgreSQL does not take keeps none of its burst out', async () => {
+  await using store = await openTestStore();
+  const broken = { ...delivery, id: 'd-\0' };
+  const ends = await Promise.allSettled([...burst(8), broken, ...burst(8)].map(store.inbox.put));
+  expect(ends.filter(({ status }) => status === 'rejected')).toEqual([ends[8]]);
+});
+
+/** Of as many as are under way at once, so that the next ones go together. */
+const first = (of: string): readonly (typeof delivery)[] => burst(4).map((one) => ({ ...one, id: `${of}-${one.id}` }));
+
+test('two processes that are given the same burst, each in its own order, do not lock each other up', async () => {
+  await using store = await openTestStore();
+  await using other = await openAgain(store.database);
+  const all = burst(100);
+  const between = new pg.Client(store.database.url);
+  await between.connect();
+  const waiting = async (): Promise<unknown> => {
+    const sql = `select count(*)::int as it from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+    return (await between.query<{ it: number }>(sql)).rows[0]?.it;
+  };
+  // Each is in the middle of its burst: what comes first in either order is taken already.
+  await between.query(`begin; insert into mayfly.deliveries (id, forge, event, digest) values ('d-50', 'github', '{}', '')`);
+  const puts = [...first('one').map(store.inbox.put), ...all.map(store.inbox.put)];
+  puts.push(...first('other').map(other.inbox.put), ...all.toReversed().map(other.inbox.put));
+  await expect.poll(waiting, { timeout: 20_000 }).toBe(2);
+  await between.query('rollback');
+  await between.end();
+  const answers = await Promise.all(puts);
+  expect(answers.filter((answer) => answer === 'stored')).toHaveLength(108);
+  expect(answers.filter((answer) => answer === 'again')).toHaveLength(100);
+});
+
+test('a burst is not asked for one by one while the database is away', async () => {
+  let asked = 0;
+  await using server = createServer((socket) => {
+    asked++;
+    socket.destroy();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const pool = new pg.Pool({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  const inbox = openInbox(new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }));
+  const ends = await Promise.allSettled(burst(1_000).map(inbox.put));
+  expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
+  // Four at once alone, the rest by the hundred.
+  expect(asked).toBe(14);
+  await pool.end();
 });
 
 test('the same id with another body is a conflict, and the first stays', async () => {

@@ -41,6 +41,8 @@ export type GcpWorld = AsyncDisposable &
     hasSaid(text: string): Promise<void>;
     /** Asks of, or does to, what the engine wrote down of the site: SQL on `pulumi_state` without its condition. */
     onState(order: DeployOrder, sql: string): Promise<readonly Record<string, unknown>[]>;
+    /** All that the engine has written down, of any site and at any time, as text. */
+    written(): Promise<string>;
     /** What the target has of one site, by kind. */
     found(order: DeployOrder): Promise<readonly string[]>;
   };
@@ -97,6 +99,15 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     },
     opening,
   );
+  const ask = async (sql: string, ...values: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
+    const client = new pg.Client(backendUrl);
+    await client.connect();
+    try {
+      return (await client.query(sql, [...values])).rows;
+    } finally {
+      await client.end();
+    }
+  };
   const opened = opening.move();
   const target: GcpWorld['target'] = {
     ...gcp.target,
@@ -129,14 +140,10 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     async hasSaid(text) {
       await until(`an app to say ${text}`, () => cloud.logs.list(({ textPayload }) => textPayload === text).length > 0);
     },
-    async onState({ site }, sql) {
-      const client = new pg.Client(backendUrl);
-      await client.connect();
-      try {
-        return (await client.query(`${sql} where key like $1`, [`%.pulumi/stacks/%/${stackName('gcp', { instance, site })}.json`])).rows;
-      } finally {
-        await client.end();
-      }
+    onState: ({ site }, sql) => ask(`${sql} where key like $1`, `%.pulumi/stacks/%/${stackName('gcp', { instance, site })}.json`),
+    async written() {
+      const rows = await ask(`select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state`);
+      return rows.map(({ it }) => it).join('\n');
     },
     found: async ({ site }) => (await gcp.target.survey()).flatMap((it) => (it.site === site ? [it.kind] : [])).sort(),
     async [Symbol.asyncDispose]() {

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import type { DeployOrder, Held, Watch } from '../../../site/ports.ts';
 import { Fault } from '../../../site/problem.ts';
 import type { ApiFailureKind } from './api-error.ts';
@@ -21,8 +22,11 @@ export type DeployParts = {
   readonly up: (adopting: string | null) => Promise<void>;
   /** Brings the engine's state in line with what there is. */
   readonly refresh: () => Promise<void>;
+  /** Drops the engine's state, and leaves what there is. */
+  readonly forget: () => Promise<void>;
   /** Whether somebody else has the site by now. */
   readonly isLost: () => Promise<boolean>;
+  readonly log: Logger;
 };
 
 /** A service that stands in the way is removed or adopted, or a state that is behind is renewed, so often; then what failed has failed. */
@@ -55,6 +59,7 @@ async function upMending(parts: DeployParts, deploying: Deploying): Promise<void
     try {
       return await parts.up(next.adopting);
     } catch (error) {
+      if (next.adopting !== null) await forgetRead(parts, deploying);
       deploying.watch.signal.throwIfAborted();
       // Where there was too much or nobody answered, Google's provider has asked again for minutes: what it tells is how it is.
       const kind = toEngineFailure(error)?.kind;
@@ -62,6 +67,18 @@ async function upMending(parts: DeployParts, deploying: Deploying): Promise<void
       if (mended === undefined) throw error;
       next = mended;
     }
+  }
+}
+
+/**
+ * What is adopted is read first, and its environment with the database's password stands in the state in the clear until the update after
+ * that has succeeded. Without a state the next run adopts it anew.
+ */
+async function forgetRead({ forget, log }: DeployParts, { order: { site } }: Deploying): Promise<void> {
+  try {
+    await forget();
+  } catch (error) {
+    log.error({ err: error, site }, 'the state of a site holds its environment in the clear until it is launched again');
   }
 }
 

@@ -1,3 +1,4 @@
+import pg from 'pg';
 import { z } from 'zod';
 import { GCP_TYPES } from '../../../../infra/preview-gcp.ts';
 import { faultPoint } from '../../../fault-points.ts';
@@ -50,13 +51,18 @@ function imageKind({ build }: Means): ResourceKind {
 
 /** PostgreSQL's word for a server, a database or a role with as many connections as it may have. */
 const TOO_MANY_CONNECTIONS = '53300';
+/** Where in PostgreSQL a role's own limit is refused, and a database's: nothing else in the error tells them apart in every language. */
+const OWN_LIMITS = ['InitializeSessionUserId', 'CheckMyDatabase'];
+
+const isFull = (error: unknown): boolean =>
+  error instanceof pg.DatabaseError && error.code === TOO_MANY_CONNECTIONS && !OWN_LIMITS.includes(error.routine ?? '');
 
 /** A server of databases without room is as full as a region whose quota is used up: the site may go to the next one. */
 async function inRoom<Result>(region: string, work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === TOO_MANY_CONNECTIONS)) throw error;
+    if (!isFull(error)) throw error;
     throw new Fault('google-limited', { details: { action: 'make a database', region: regionLabel(region) }, cause: error });
   }
 }

@@ -139,6 +139,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
             return operate('up', operation, wish(adopting));
           },
           refresh: () => operate('refresh', operation, wish(null)),
+          forget: () => stacks.forget(held, stackOf(site), held.signal),
           isLost: () => isLost(held),
         },
         { held, order, watch: limited },

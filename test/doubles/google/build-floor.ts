@@ -84,7 +84,7 @@ export async function openBuildFloor(options: FloorOptions): Promise<BuildFloor>
     put(job, { status: 'WORKING', startTime: cloud.now().toISOString() });
     const limit = setTimeout(() => job.giveUp.abort('TIMEOUT'), seconds(now(job).timeout)).unref();
     try {
-      end(job, await work(job));
+      end(job, await cloud.pacer.during('build', cloud.pacer.pace.build, () => work(job)));
     } finally {
       clearTimeout(limit);
     }

@@ -25,6 +25,8 @@ const LOOK = { name: 'look for the image', what: /^GET .*\/tags\/tree-/ };
 const MAKE = { name: 'service', what: /^service\.create$/ };
 const CHANGE = { name: 'service', what: /^service\.update$/ };
 const GRANT = { name: 'grant', what: /^invoker\.create$/ };
+/** Whether what has the site's name is the site's. */
+const LOOK_AT_SERVICE = { name: 'look at the service', what: /^GET .*\/services\/[^/]+$/ };
 const REMOVE = { name: 'removal', what: /^DELETE .*\/services\// };
 const REMOVAL = { name: 'removal', what: /^removal$/ };
 
@@ -40,7 +42,7 @@ async function observe(google: GoogleDouble, { steps, over }: Deed): Promise<Tol
   await over();
   const to = performance.now();
   const path = steps.map(({ name, what }): Took => {
-    const one = took.slice(before).findLast((it) => what.test(it.what));
+    const one = took.slice(before).find((it) => what.test(it.what));
     if (one === undefined) throw new Error(`Google did nothing like ${what}`);
     return { ...one, what: name };
   });
@@ -98,7 +100,7 @@ async function deedsOn(mayfly: BenchMayfly): Promise<readonly Deed[]> {
       },
     },
     {
-      ...{ what: 'close until nothing is left', steps: [REMOVE, REMOVAL] },
+      ...{ what: 'close until nothing is left', steps: [LOOK_AT_SERVICE, REMOVE, REMOVAL] },
       async over() {
         await mayfly.github.close(pull());
         await until('the end', async () => (await mayfly.site(pull()))?.status === 'ended');

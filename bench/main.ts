@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { footprint } from './footprint.ts';
 import { gate } from './gate.ts';
+import { google } from './google.ts';
 import { launch } from './launch.ts';
 import { describeMachine } from './machine.ts';
 import type { Measurement, Row, Scale } from './measurement.ts';
@@ -14,7 +15,10 @@ import { webhooks } from './webhooks.ts';
 import { workers } from './workers.ts';
 
 /** By the names that the command line takes; what disturbs the others comes last. */
-const MEASUREMENTS: Readonly<Record<string, Measurement>> = { footprint, webhooks, gate, pulumi, launch, workers, scale, recovery };
+const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
+  ...{ footprint, webhooks, gate, pulumi, launch, google },
+  ...{ workers, scale, recovery },
+};
 const USAGE = `usage: npm run bench -- [--smoke] [--to FILE] [NAME…]
   names: ${Object.keys(MEASUREMENTS).join(', ')}; all of them unless given
   --smoke: as few and as small runs as can be, which show that everything works and measure nothing

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { fullName } from '../test/doubles/github/state.ts';
 import { createGitHub, type GitHub, type Pull } from '../test/doubles/github.ts';
 import { endProcess, type Running, startProcess } from '../test/launcher.ts';
+import type { Surroundings } from '../test/mayfly-process.ts';
 
 const sites = z.object({
   next: z.string().nullable(),
@@ -56,15 +57,16 @@ export async function makeFolder(stack: AsyncDisposableStack): Promise<string> {
 }
 
 export type BenchMayfly = Awaited<ReturnType<typeof openMayfly>>;
+type Beside = { readonly github?: GitHub; readonly google?: Surroundings['google'] };
 
 /**
  * Mayfly as people run it, in a process of its own, with a GitHub of its own beside it. It can be ended and started again on the same
  * data.
  */
-export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
+export async function openMayfly(settings: Settings = {}, { github: given, google }: Beside = {}) {
   await using opening = new AsyncDisposableStack();
   const dataDir = await makeFolder(opening);
-  const github = beside ?? opening.use(await createGitHub());
+  const github = given ?? opening.use(await createGitHub());
   const token = randomBytes(24).toString('hex');
   const environment: Settings = {
     PATH: process.env.PATH ?? '',
@@ -117,7 +119,8 @@ export async function openMayfly(settings: Settings = {}, beside?: GitHub) {
     /** Resolves when it says that it is up. */
     async start(): Promise<void> {
       // As `npm start` does.
-      running = await startProcess(environment, { flags: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'] });
+      const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
+      running = await startProcess(environment, { flags, ...(google ? { google } : {}) });
       said.push(running.said);
       if (it.web !== '') github.sendWebhooksTo(`${it.web}/api/github/webhooks`);
     },

@@ -103,7 +103,7 @@ async function openGround(stack: AsyncDisposableStack): Promise<Ground & { reado
   const repo = await first.github.createRepository({ name: 'bench/many', files: { 'index.html': 'hello' } });
   await first.reaches(await first.github.openPull(repo, { files: { 'index.html': 'changed' } }), 'ready');
   await first.end('SIGTERM');
-  const web = stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'web' }, first.github));
+  const web = stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'web' }, { github: first.github }));
   await web.start();
   const db = new pg.Client(url);
   await db.connect();

@@ -106,7 +106,7 @@ export const webhooks: Measurement = {
     const postgres = stack.use(await openEmbeddedPostgres({ folder: join(folder, 'postgres'), name: 'bench', log }));
     // The web role alone: what was stored is worked on elsewhere.
     const settings = { DATABASE_URL: await postgres.ensureDatabase('mayfly'), MAYFLY_ROLES: 'web' };
-    const mayfly = stack.use(await openMayfly(settings, github));
+    const mayfly = stack.use(await openMayfly(settings, { github }));
     await mayfly.start();
     github.sendWebhooksTo(null);
     const sides = { ours: `${mayfly.web}/api/github/webhooks`, plain: await startPlain(github, stack) };

@@ -30,14 +30,14 @@ async function launchAll({ repositories, pulls, processes }: Load): Promise<read
     MAYFLY_SECRET_KEY: randomBytes(32).toString('base64'),
     MAYFLY_MAX_SITES: String(pulls),
   };
-  const web = stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'web,clock' }, github));
+  const web = stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'web,clock' }, { github }));
   await web.start();
   for (let r = 0; r < repositories; r++) {
     const repo = await github.createRepository({ name: `team-${r}/site`, files });
     for (let n = 0; n < pulls; n++) await github.openPull(repo, { files: { 'page.txt': `${n}` } });
   }
   const workers = [];
-  for (let n = 0; n < processes; n++) workers.push(stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'gate,worker' }, github)));
+  for (let n = 0; n < processes; n++) workers.push(stack.use(await openMayfly({ ...shared, MAYFLY_ROLES: 'gate,worker' }, { github })));
   await Promise.all(workers.map((one) => one.start()));
   const count = repositories * pulls;
   return await until(

@@ -31,7 +31,17 @@ test('npm run bench measures everything it names, in the smallest sizes, and wri
     const { code, errors } = await runCommand('bench/main.ts', {}, { args: ['--smoke', '--to', file] });
     expect(code, errors).toBe(0);
     const { results: measured, machine } = results.parse(JSON.parse(await readFile(file, 'utf8')));
-    expect(measured.map(({ name }) => name)).toEqual(['footprint', 'webhooks', 'gate', 'pulumi', 'launch', 'workers', 'scale', 'recovery']);
+    expect(measured.map(({ name }) => name)).toEqual([
+      'footprint',
+      'webhooks',
+      'gate',
+      'pulumi',
+      'launch',
+      'google',
+      'workers',
+      'scale',
+      'recovery',
+    ]);
     expect(Object.keys(machine.versions)).toEqual(['pulumi', 'postgres', 'redis', 'npm', 'probot', 'nginx', 'caddy']);
     expect(Object.values(machine.versions)).not.toContain('unknown');
     for (const { rows } of measured) for (const one of rows) expect(one.holds === null).toBe(one.bar === null);

@@ -16,6 +16,7 @@ import { type RunKindOptions, runKinds } from './google/kinds-run.ts';
 import { openLogging } from './google/logging.ts';
 import { openMetadata } from './google/metadata.ts';
 import { openOperations } from './google/operations.ts';
+import type { Pace } from './google/pace.ts';
 import { makePlatform, type PlatformDescription } from './google/platform.ts';
 import { type GcpProvider, openGcpProvider } from './google/provider.ts';
 import { openRun, type Run } from './google/run.ts';
@@ -43,6 +44,8 @@ export type GoogleDoubleOptions = {
   readonly restricted?: readonly string[];
   /** Builds that a region does at once; ten unless given. */
   readonly buildsAtOnce?: number;
+  /** How long what is asked for takes; at once unless given. */
+  readonly pace?: Pace;
   /** How long a second of a start probe takes, in milliseconds: for tests that wait for its end. */
   readonly secondMs?: number;
 };
@@ -81,11 +84,11 @@ const IDLE_MS = 15 * 60_000;
 /** A project on Google Cloud on which Mayfly's platform stands, with every API that Mayfly uses; its Cloud Run really runs what it is given. */
 export async function openGoogleDouble(options: GoogleDoubleOptions = {}): Promise<GoogleDouble> {
   await using opening = new AsyncDisposableStack();
-  const { project, now, regions = ['europe-west1'], previewDatabaseUrl } = options;
+  const { project, now, pace, regions = ['europe-west1'], previewDatabaseUrl } = options;
   const folder = opening.adopt(await mkdtemp(join(tmpdir(), 'mfg-')), (path) => rm(path, { recursive: true, force: true }));
   // Containers have user ids of their own, and sockets in it.
   await chmod(folder, 0o711);
-  const cloud = openGoogleCloud({ ...(project ? { project } : {}), ...(now ? { now } : {}) });
+  const cloud = openGoogleCloud({ ...(project ? { project } : {}), ...(now ? { now } : {}), ...(pace ? { pace } : {}) });
   const tokens = openTokens(cloud.now);
   const platform = makePlatform(cloud, regions, previewDatabaseUrl === undefined ? null : new URL(previewDatabaseUrl).host);
   const sandbox = openLater(() => openSandbox({ mode: 'auto', dataDir: join(folder, 'data'), log: () => undefined }));

@@ -78,6 +78,12 @@ test('a database that is found again keeps its data and its password; once dropp
   expect((await w.databases.list()).filter((database) => database.site === mine)).toEqual([]);
 });
 
+test('one that is dropped from two sides at once is gone for both', async () => {
+  const { name } = await w.databases.ensure(site(), null, never);
+  await Promise.all([w.databases.drop(name), w.databases.drop(name), w.databases.drop(name)]);
+  expect(await w.databases.exists(name)).toBe(false);
+});
+
 test('templates beyond the number, or the size together, that is kept are dropped, the least recently used first', async () => {
   const sql = (n: number) => `create table seeded as select ${n} as n`;
   for (const kept of [

@@ -105,3 +105,15 @@ test('an adoption that fails leaves nothing of the site in the clear, and is mad
   await w.target.destroy(hold(), order.site, watching());
   expect(await w.found(order)).toEqual([]);
 });
+
+test('what is built does not wait for the engine', async () => {
+  const begun = Promise.withResolvers<void>();
+  const artefact = await server('at once');
+  const build = async () => {
+    begun.resolve();
+    return artefact;
+  };
+  // Its stack is made only once the build has begun.
+  const order = w.order({ artefact, build, prepared: begun.promise });
+  expect(await w.visit(await w.target.deploy(hold(), order, watching()))).toBe('at once');
+});

@@ -7,16 +7,12 @@ import type { DeployOrder, Found } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
 import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
-import { hold } from './local.ts';
+import { hold, until } from './local.ts';
 
 const OTHER = 'europe-west3';
 let w: GcpWorld;
-let lost = false;
 beforeAll(async () => {
-  const check = async (): Promise<void> => {
-    if (lost) throw new Fault('lease-lost');
-  };
-  w = await openGcpWorld({ regions: [REGION, OTHER], patienceMs: 60, check });
+  w = await openGcpWorld({ regions: [REGION, OTHER], patienceMs: 60 });
 });
 afterAll(() => w[Symbol.asyncDispose]());
 
@@ -176,23 +172,29 @@ test('a move that fails leaves nothing where it went, and what was live is still
 });
 
 test('whoever has the site next finds what it rests on: nothing is removed once the lease is lost', async () => {
-  const of = site();
-  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
-  await w.target.deploy(hold(), order, watching());
-  const before = w.google.cloud.runner;
-  w.google.cloud.runner = {
+  const lease = { isLost: false };
+  const check = async (): Promise<void> => {
+    if (lease.isLost) throw new Fault('lease-lost');
+  };
+  await using one = await openGcpWorld({ check });
+  const artefact = await one.artefact({ 'server.js': answering('here') });
+  const order = one.order({ artefact, database: { engine: 'postgres', seed: null } });
+  await one.target.deploy(hold(), order, watching());
+  const before = one.google.cloud.runner;
+  one.google.cloud.runner = {
     ...before,
     async onDelete(service) {
-      lost = true;
+      // All that is removed beside it.
+      await until('the rest to be gone', async () => (await one.found(order)).join() === 'database,service');
+      lease.isLost = true;
       await before.onDelete(service);
     },
   };
-  await expect(w.target.destroy(hold(), of, watching())).rejects.toThrow('lease-lost');
-  w.google.cloud.runner = before;
-  lost = false;
-  expect(await w.found(order)).toEqual(['image']);
-  await w.target.destroy(hold(), of, watching());
-  expect(await w.found(order)).toEqual([]);
+  await expect(one.target.destroy(hold(), order.site, watching())).rejects.toThrow('lease-lost');
+  lease.isLost = false;
+  expect(await one.found(order)).toEqual(['database']);
+  await one.target.destroy(hold(), order.site, watching());
+  expect(await one.found(order)).toEqual([]);
 });
 
 test('where builds may not be listed, everything else is found', async () => {

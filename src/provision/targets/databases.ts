@@ -54,6 +54,7 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
   const password = (name: string): string => createHmac('sha256', passwordKey).update(name).digest('base64url');
   const admin: Admin = { db: pool, adminUrl, tag: instanceTag(instance), rights, password };
   await closeToPublic(admin, log);
+  const dropping = new Map<string, Promise<void>>();
   return {
     async ensure(site, seed, signal) {
       const name = databaseName(instance, site, seed?.sha256 ?? null);
@@ -69,7 +70,12 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
     exists: (name) => isComplete(pool, name),
     drop: (name) => {
       if (!name.startsWith(databasePrefix(instance))) throw new Error(`Not a database of ours: ${JSON.stringify(name)}`);
-      return alone(admin, { name, others: 'ended' }, (turn) => dropDatabase(turn.db, name));
+      // Regions that share a server drop what is on it at the same time, under the one lease.
+      const dropped =
+        dropping.get(name) ??
+        alone(admin, { name, others: 'ended' }, (turn) => dropDatabase(turn.db, name)).finally(() => dropping.delete(name));
+      dropping.set(name, dropped);
+      return dropped;
     },
     list: () => listDatabases(pool, instance),
     [Symbol.asyncDispose]: () => pool.end(),

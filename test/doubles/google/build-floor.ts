@@ -1,9 +1,10 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type Dependencies, openDependencies } from '../../../src/provision/dependencies.ts';
 import type { Later } from './asked.ts';
 import { runStep } from './build-steps.ts';
 import type { BuildNow, BuildStatus, StepNow } from './cloud-build.ts';
-import { openLayers } from './layers.ts';
+import { hashOf, openLayers } from './layers.ts';
 import { type Machine, PLACES } from './machine.ts';
 import { tool, type Workshop } from './workshop.ts';
 
@@ -42,6 +43,13 @@ export async function openBuildFloor(options: FloorOptions): Promise<BuildFloor>
   const { cloud } = options;
   const layers = openLayers(join(options.folder, 'layers'));
   const caches = new Map<string, Set<string>>();
+  const opened = new Map<string, Promise<Dependencies>>();
+  const installed = (cache: string | null): Promise<Dependencies> => {
+    const folder = join(options.folder, 'caches', hashOf(cache).slice(0, 16));
+    const dependencies = opened.get(folder) ?? openDependencies(folder);
+    opened.set(folder, dependencies);
+    return dependencies;
+  };
   const builds = new Map<string, BuildNow>();
   const jobs = new Map<string, Job>();
   const turns = openTurns(options.atOnce);
@@ -84,7 +92,7 @@ export async function openBuildFloor(options: FloorOptions): Promise<BuildFloor>
     put(job, { status: 'WORKING', startTime: cloud.now().toISOString() });
     const limit = setTimeout(() => job.giveUp.abort('TIMEOUT'), seconds(now(job).timeout)).unref();
     try {
-      end(job, await work(job));
+      end(job, await cloud.pacer.during('build', cloud.pacer.pace.build, () => work(job)));
     } finally {
       clearTimeout(limit);
     }
@@ -92,7 +100,7 @@ export async function openBuildFloor(options: FloorOptions): Promise<BuildFloor>
   const work = async (job: Job): Promise<Ended> => {
     const { id, steps, source, serviceAccount } = now(job);
     const folder = join(options.folder, 'machines', id);
-    const common = { workshop: options, layers, caches, visible: new Set<string>(), driver: { name: 'docker' as const } };
+    const common = { workshop: options, layers, caches, installed, visible: new Set<string>(), driver: { name: 'docker' as const } };
     try {
       for (const name of Object.values(PLACES)) await mkdir(join(folder, name), { recursive: true });
       say(job, 'MAIN', `starting build "${id}"`);

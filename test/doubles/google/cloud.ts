@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Faults, openFaults } from './faults.ts';
+import { AT_ONCE, openPacer, type Pace, type Pacer } from './pace.ts';
 import type { Json, Operation, Policy, Revision, RunService } from './run-types.ts';
 
 /** What Artifact Registry holds, by `REGION-docker.pkg.dev/PROJECT/REPOSITORY/PACKAGE@sha256:…`. */
@@ -97,6 +98,7 @@ export type GoogleCloud = {
   readonly accounts: Set<string>;
   readonly quotas: { servicesPerRegion: number };
   readonly faults: Faults;
+  readonly pacer: Pacer;
   /** What was asked that no stand-in knows. A test fails when there is anything in it. */
   readonly unknown: string[];
   runner: Runner;
@@ -106,10 +108,13 @@ export type CloudOptions = {
   readonly project?: string;
   readonly now?: () => Date;
   readonly accounts?: readonly string[];
+  /** At once unless given. */
+  readonly pace?: Pace;
 };
 
 /** An empty project. */
-export function openGoogleCloud({ project = 'mayfly-test', now = () => new Date(), accounts = [] }: CloudOptions = {}): GoogleCloud {
+export function openGoogleCloud(options: CloudOptions = {}): GoogleCloud {
+  const { project = 'mayfly-test', now = () => new Date(), accounts = [], pace = AT_ONCE } = options;
   const entries: LogEntry[] = [];
   return {
     project,
@@ -134,6 +139,7 @@ export function openGoogleCloud({ project = 'mayfly-test', now = () => new Date(
     accounts: new Set(accounts),
     quotas: { servicesPerRegion: 1000 },
     faults: openFaults(),
+    pacer: openPacer(pace),
     unknown: [],
     runner: {
       address: async ({ name }) => `https://${shortName(name)}-${randomBytes(5).toString('hex')}.a.run.app`,

@@ -23,7 +23,7 @@ export async function serveGoogle(options: HttpOptions): Promise<AsyncDisposable
     const entry: Seen = { at: Date.now(), method: asked.method, path: asked.path, query: asked.query.toString(), status: 0 };
     seen.push(entry);
     try {
-      const answer = await answered(options, asked);
+      const answer = await paced(options.cloud, asked, () => answered(options, asked));
       entry.status = answer.status;
       send(response, answer);
     } catch (error) {
@@ -42,6 +42,14 @@ export async function serveGoogle(options: HttpOptions): Promise<AsyncDisposable
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+const isUpload = ({ method, path }: Asked): boolean => method === 'POST' && path.startsWith('/upload/');
+
+/** The metadata server is on the machine itself. */
+function paced<T>({ pacer }: GoogleCloud, asked: Asked, deed: () => Promise<T>): Promise<T> {
+  if (asked.path.startsWith('/computeMetadata/')) return deed();
+  return pacer.during(`${asked.method} ${asked.path}`, isUpload(asked) ? pacer.pace.upload : pacer.pace.call, deed);
 }
 
 async function askedOf(request: IncomingMessage): Promise<Asked> {

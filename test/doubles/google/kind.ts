@@ -57,8 +57,12 @@ export async function insist<T>(deed: () => Promise<T> | T, { ms, pauseMs }: Wai
   }
 }
 
-/** Waits for the operation as Google's provider does; resolves with what went wrong in its words, or with undefined. */
-export async function waitFor(operation: Operation, doing: string, { ms, seconds }: Waiting): Promise<string | undefined> {
+/**
+ * Waits for the operation as Google's provider does; resolves with what went wrong in its words, or with undefined.
+ * @param look milliseconds between two looks of it at the operation; 0: it hears of the end at once
+ */
+export async function waitFor(operation: Operation, doing: string, { ms, seconds, look }: Waiting & { readonly look: number }) {
+  const started = performance.now();
   const over = new AbortController();
   const isEnded = await Promise.race([operation.ended.then(() => true), delay(ms, false, { signal: over.signal }).catch(() => false)]);
   over.abort();
@@ -66,6 +70,7 @@ export async function waitFor(operation: Operation, doing: string, { ms, seconds
     const span = `${Math.floor(seconds / 60)}m${seconds % 60}s`;
     return `Error waiting for ${doing}: timeout while waiting for state to become 'done: true' (last state: 'done: false', timeout: ${span})`;
   }
+  if (look > 0) await delay(look - ((performance.now() - started) % look));
   const { error } = operation;
   return error && `Error waiting for ${doing}: Error code ${error.code}, message: ${error.message}`;
 }

@@ -4,10 +4,11 @@ import { isObject } from './check.ts';
 import { type GoogleCloud, shortName } from './cloud.ts';
 import { GoogleError } from './faults.ts';
 import { type Problem, problemsIn, sayable } from './inputs.ts';
-import { InitFailed, insist, type Kind, type Properties, type State, spoken, waitFor } from './kind.ts';
+import { InitFailed, insist, type Kind, type Properties, type State, spoken, type Waiting, waitFor } from './kind.ts';
+import type { Pacer } from './pace.ts';
 import { openProtos } from './protos.ts';
 import { openRun, type Run } from './run.ts';
-import type { Policy, RunService, ServiceWish } from './run-types.ts';
+import type { Operation, Policy, RunService, ServiceWish } from './run-types.ts';
 import { fromApi, type Spelling, toApi } from './spelling.ts';
 
 const protos = openProtos('@google-cloud/run');
@@ -47,10 +48,23 @@ export type RunKindOptions = {
 export function runKinds(cloud: GoogleCloud, { failedCreates = 'out-of-state' }: RunKindOptions = {}): Readonly<Record<string, Kind>> {
   const run = openRun(cloud);
   return {
-    'gcp:cloudrunv2/service:Service': serviceKind(run, failedCreates),
-    'gcp:cloudrunv2/serviceIamMember:ServiceIamMember': iamMemberKind(run),
+    'gcp:cloudrunv2/service:Service': noted('service', cloud.pacer, serviceKind(run, cloud.pacer, failedCreates)),
+    'gcp:cloudrunv2/serviceIamMember:ServiceIamMember': noted('invoker', cloud.pacer, iamMemberKind(run, cloud.pacer)),
   };
 }
+
+/** With a note of when the provider was at it. */
+const noted = (what: string, { during }: Pacer, kind: Kind): Kind => ({
+  ...kind,
+  create: (...of) => during(`${what}.create`, 0, () => kind.create(...of)),
+  update: (...of) => during(`${what}.update`, 0, () => kind.update(...of)),
+});
+
+/** A call to the API. */
+const calling =
+  ({ pace, during }: Pacer) =>
+  <T>(deed: () => Promise<T> | T, waiting: Waiting): Promise<T> =>
+    during('the provider’s call', pace.call, () => insist(deed, waiting));
 
 const wished = z.looseObject({ template: z.looseObject({ containers: z.array(z.looseObject({ image: z.string() })) }) });
 
@@ -65,7 +79,10 @@ function toWish(inputs: Properties): ServiceWish {
 const ownOf = (inputs: State) => OWN.parse(Object.fromEntries(OWN_KEYS.flatMap((key) => (key in inputs ? [[key, inputs[key]]] : []))));
 const withoutOwn = (inputs: State): State => Object.fromEntries(Object.entries(inputs).filter(([key]) => !OWN_KEYS.includes(key)));
 
-function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
+function serviceKind(run: Run, pacer: Pacer, failedCreates: FailedCreates): Kind {
+  const call = calling(pacer);
+  const waitForEnd = (operation: Operation, doing: string, waiting: Waiting): Promise<string | undefined> =>
+    waitFor(operation, doing, { ...waiting, look: pacer.pace.look });
   const stateOf = (service: RunService, inputs: Properties): State => {
     const { name, labels = {}, ...rest } = service;
     const said = isObject(inputs.labels) ? Object.keys(inputs.labels) : [];
@@ -96,19 +113,19 @@ function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
     async create(inputs, waiting) {
       const { project, location, name } = ownOf(inputs);
       const parent = `projects/${project}/locations/${location}`;
-      const operation = await insist(() => run.create(parent, name, toWish(inputs)), waiting).catch((error: unknown) => {
+      const operation = await call(() => run.create(parent, name, toWish(inputs)), waiting).catch((error: unknown) => {
         throw new Error(plural(`Error creating Service: ${spoken(error)}`));
       });
       const id = `${parent}/services/${name}`;
-      const failure = await waitFor(operation, 'Creating Service', waiting);
-      if (failure === undefined) return { id, state: stateOf(run.get(id), inputs) };
+      const failure = await waitForEnd(operation, 'Creating Service', waiting);
+      if (failure === undefined) return { id, state: stateOf(await call(() => run.get(id), waiting), inputs) };
       const text = `Error waiting to create Service: ${failure}`;
       if (failedCreates === 'out-of-state') throw new Error(plural(text));
       throw new InitFailed(plural(text), { id, state: stateOf(run.get(id), inputs) });
     },
     async read(id, state, waiting) {
       try {
-        return stateOf(await insist(() => run.get(id), waiting), 'name' in state ? state : imported(id));
+        return stateOf(await call(() => run.get(id), waiting), 'name' in state ? state : imported(id));
       } catch (error) {
         if (error instanceof GoogleError && error.status === 'NOT_FOUND') return undefined;
         throw new Error(plural(`Error when reading or editing CloudRunV2Service "${id}": ${spoken(error)}`));
@@ -120,20 +137,20 @@ function serviceKind(run: Run, failedCreates: FailedCreates): Kind {
     },
     async update(id, inputs, waiting) {
       if (nameOf(ownOf(inputs)) !== id) throw new Error(`an update of ${id} with another name`);
-      const operation = await insist(() => run.update(id, toWish(inputs)), waiting).catch((error: unknown) => {
+      const operation = await call(() => run.update(id, toWish(inputs)), waiting).catch((error: unknown) => {
         throw new Error(plural(`Error updating Service "${id}": ${spoken(error)}`));
       });
-      const failure = await waitFor(operation, 'Updating Service', waiting);
+      const failure = await waitForEnd(operation, 'Updating Service', waiting);
       // The provider has written down by then what it was to do.
       if (failure !== undefined) throw new InitFailed(plural(failure), { id, state: stateOf(run.get(id), inputs) });
-      return stateOf(run.get(id), inputs);
+      return stateOf(await call(() => run.get(id), waiting), inputs);
     },
     async remove(id, state, waiting) {
       if (ownOf(state).deletionProtection) {
         throw new Error(plural('cannot destroy service without setting deletion_protection=false and running `pulumi up`'));
       }
       try {
-        const failure = await waitFor(await insist(() => run.remove(id), waiting), 'Deleting Service', waiting);
+        const failure = await waitForEnd(await call(() => run.remove(id), waiting), 'Deleting Service', waiting);
         if (failure !== undefined) throw new Error(failure);
       } catch (error) {
         // Gone is what was wanted.
@@ -157,7 +174,9 @@ const membership = z.strictObject({
   member: z.string().regex(/^(?:allUsers|allAuthenticatedUsers|(?:user|group|serviceAccount|domain|principal|principalSet):.+)$/),
 });
 
-function iamMemberKind(run: Run): Kind {
+function iamMemberKind(run: Run, pacer: Pacer): Kind {
+  const call = calling(pacer);
+  const { call: callMs, reread } = pacer.pace;
   const stateOf = (inputs: z.infer<typeof membership>, etag: string): State => ({ ...inputs, etag });
   const serviceOf = ({ project, location, name }: z.infer<typeof membership>): string =>
     `projects/${project}/locations/${location}/services/${name}`;
@@ -183,7 +202,10 @@ function iamMemberKind(run: Run): Kind {
       const wish = parse(inputs);
       const service = serviceOf(wish);
       try {
-        const { etag } = await insist(() => change(service, (bindings) => withMember(bindings, wish)), waiting);
+        // Read and written, read three times more to see that it lasts, and once for the state.
+        const least = 2 * callMs + 3 * (reread + callMs) + callMs;
+        const add = () => insist(() => change(service, (bindings) => withMember(bindings, wish)), waiting);
+        const { etag } = await pacer.during('the provider’s grant', least, add);
         return { id: `${service}/${wish.role}/${wish.member}`, state: stateOf(wish, etag) };
       } catch (error) {
         const what = `Error applying IAM policy for cloudrunv2 service "${service}"`;
@@ -193,7 +215,7 @@ function iamMemberKind(run: Run): Kind {
     async read(_, state, waiting) {
       const wish = parse(state);
       try {
-        const { bindings, etag } = await insist(() => run.getPolicy(serviceOf(wish)), waiting);
+        const { bindings, etag } = await call(() => run.getPolicy(serviceOf(wish)), waiting);
         return bindings.some(({ role, members }) => role === wish.role && members.includes(wish.member)) ? stateOf(wish, etag) : undefined;
       } catch (error) {
         if (error instanceof GoogleError && error.status === 'NOT_FOUND') return undefined;
@@ -204,7 +226,7 @@ function iamMemberKind(run: Run): Kind {
     async remove(_, state, waiting) {
       const wish = parse(state);
       try {
-        await insist(() => change(serviceOf(wish), (bindings) => withoutMember(bindings, wish)), waiting);
+        await call(() => change(serviceOf(wish), (bindings) => withoutMember(bindings, wish)), waiting);
       } catch (error) {
         if (error instanceof GoogleError && error.status === 'NOT_FOUND') return;
         throw new Error(plural(`Error when reading or editing Resource "cloudrunv2 service": ${spoken(error)}`));

@@ -1,5 +1,6 @@
 import { join, normalize } from 'node:path';
 import { z } from 'zod';
+import type { Dependencies } from '../../../src/provision/dependencies.ts';
 import { StepFailed } from './docker-build.ts';
 import { inside, type Layers } from './layers.ts';
 import type { Workshop } from './workshop.ts';
@@ -22,6 +23,8 @@ export type Machine = {
   readonly layers: Layers;
   /** Keys of layers by the name of the cache image that holds them. */
   readonly caches: Map<string, Set<string>>;
+  /** What buildpacks have installed before, by the name of the cache image: one for all builds, which may use it at once. */
+  readonly installed: (cache: string | null) => Promise<Dependencies>;
   /** `/workspace`, `/builder/home` and `/builder/outputs` are in it. */
   readonly folder: string;
   readonly account: string;

@@ -3,7 +3,7 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { createBuildBox } from '../../../src/provision/build-box.ts';
-import { dependenciesKey, openDependencies } from '../../../src/provision/dependencies.ts';
+import { dependenciesKey } from '../../../src/provision/dependencies.ts';
 import { detect, type Plan } from '../../../src/provision/detect.ts';
 import { toLaunchId } from '../../../src/site/identity.ts';
 import { Fault } from '../../../src/site/problem.ts';
@@ -105,7 +105,10 @@ type Running = {
   readonly env?: string;
 };
 
-async function built({ workshop, signal, say }: Machine, { plan, checkout, env, scratch, cache, clear }: Building): Promise<void> {
+async function built(
+  { workshop, installed, signal, say }: Machine,
+  { plan, checkout, env, scratch, cache, clear }: Building,
+): Promise<void> {
   const output: string[] = [];
   const told = linewise((line) => {
     // The box's own line about what it runs.
@@ -113,7 +116,7 @@ async function built({ workshop, signal, say }: Machine, { plan, checkout, env, 
     output.push(line);
     say(`[builder] ${line}`);
   });
-  await using kept = await openDependencies(join(workshop.folder, 'caches', hashOf(cache).slice(0, 16)));
+  const kept = await installed(cache);
   const common = { sandbox: workshop.sandbox, egress: { socket: await workshop.egress() }, registry: await workshop.registry() };
   const launch = toLaunchId(ulid());
   await using box = await createBuildBox({ ...common, launch, work: scratch, checkout, env, signal, log: told.push });

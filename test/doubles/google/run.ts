@@ -1,5 +1,6 @@
 // Cloud Run's Admin API v2 over the shared state: what the Pulumi provider and the HTTP stand-in both call.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type GoogleCloud, regionOf, shortName } from './cloud.ts';
 import { CODES, GoogleError, type GoogleFault } from './faults.ts';
@@ -31,7 +32,7 @@ export interface Run {
 
 /** Cloud Run of the project. Every verb throws GoogleError as the API refuses. */
 export function openRun(cloud: GoogleCloud): Run {
-  const { services, policies, operations, faults } = cloud;
+  const { services, policies, operations, faults, pacer } = cloud;
   const creator = `mayfly@${cloud.project}.iam.gserviceaccount.com`;
 
   const admit = (permission: string, name: string): GoogleFault | undefined => {
@@ -107,7 +108,10 @@ export function openRun(cloud: GoogleCloud): Run {
       if (revision.template.containers[0] && !isKnown(cloud, revision.template.containers[0].image)) {
         throw new RevisionFailure(`Image '${revision.template.containers[0].image}' not found.`, { code: 5, reason: 'CONTAINER_MISSING' });
       }
-      await cloud.runner.onRevision(find(name), revision);
+      await pacer.during('revision', 0, async () => {
+        await delay(pacer.pace.revision);
+        await cloud.runner.onRevision(find(name), revision);
+      });
     } catch (error) {
       const { message, reason, code } =
         error instanceof RevisionFailure ? error : new RevisionFailure(String(error), { reason: 'INTERNAL', code: 13 });
@@ -210,7 +214,7 @@ export function openRun(cloud: GoogleCloud): Run {
       if (running) return answered(fault, running);
       const service = put({ ...find(name), deleteTime: cloud.now().toISOString(), reconciling: true });
       const deed = async (): Promise<void> => {
-        await cloud.runner.onDelete(service);
+        await pacer.during('removal', pacer.pace.removal, () => cloud.runner.onDelete(service));
         services.delete(name);
         policies.delete(name);
         for (const { name: revision } of revisionsOf(cloud, name)) cloud.revisions.delete(revision);

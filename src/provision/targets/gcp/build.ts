@@ -135,10 +135,10 @@ type Building = {
 /** @returns the image */
 async function build(of: Building): Promise<string> {
   const { order, parts } = of;
-  const { watch } = order;
-  const digest = (await builtBefore(of)) ?? (await buildAnew(of));
-  watch.signal.throwIfAborted();
-  return parts.attempts.images(order, () => parts.images.note(order, order.tree, digest));
+  await using tidying = new AsyncDisposableStack();
+  const digest = (await builtBefore(of)) ?? (await buildAnew(of, tidying));
+  order.watch.signal.throwIfAborted();
+  return await parts.attempts.images(order, () => parts.images.note(order, order.tree, digest));
 }
 
 /**
@@ -160,7 +160,8 @@ async function builtBefore(of: Building): Promise<string | undefined> {
   });
 }
 
-async function buildAnew(of: Building): Promise<string> {
+/** What is left of it is tidied up beside what comes next. */
+async function buildAnew(of: Building, tidying: AsyncDisposableStack): Promise<string> {
   const { order, parts, recipe, checkout } = of;
   const { google, platform, instance, builds, attempts } = parts;
   const { signal } = order.watch;
@@ -178,8 +179,9 @@ async function buildAnew(of: Building): Promise<string> {
     });
     return await finish(of, name);
   } finally {
-    // Nobody waits for what is left of it: the bucket removes what is older than a day by itself.
-    await removeArchive(google, place).catch(() => undefined);
+    // Nobody minds what is left of it: the bucket removes what is older than a day by itself.
+    const removed = removeArchive(google, place).catch(() => undefined);
+    tidying.defer(() => removed);
   }
 }
 

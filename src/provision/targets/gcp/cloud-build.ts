@@ -7,8 +7,11 @@ import { locationOf, QUEUE_S, siteTags } from './steps.ts';
 
 export type Build = protos.google.devtools.cloudbuild.v1.IBuild;
 
-/** Milliseconds. Looked at often at first: a build that fails does so early. */
-const LOOK_MS = { first: 1_000, later: 3_000, after: 30_000 };
+/** Milliseconds between two looks. Often at first, as a build that fails does so early; later whoever waits does so a sixtieth longer. */
+const LOOK_MS = { least: 1_000, most: 3_000 };
+const lookMs = (passed: number): number => Math.min(Math.max(passed / 60, LOOK_MS.least), LOOK_MS.most);
+/** A build is in a queue for a moment; a longer one is told. */
+const WAITS_MS = 3_000;
 /** How long Google may fail to tell how a build is going. */
 const SILENCE_MS = 3 * 60_000;
 /** Beyond the build's own limits, which Google keeps. */
@@ -98,7 +101,7 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
       try {
         for (;;) {
           const passed = performance.now() - started;
-          await pause(times.lookMs ?? (passed < LOOK_MS.after ? LOOK_MS.first : LOOK_MS.later), undefined, { signal });
+          await pause(times.lookMs ?? lookMs(passed), undefined, { signal });
           const build = await client.getBuild({ name }, CALL).then(
             ([found]) => found,
             (error: unknown) => {
@@ -114,7 +117,7 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
             return build;
           }
           if (passed > limitMs) return { ...build, status: 'TIMEOUT' };
-          if (!toldWaits && status === 'QUEUED' && passed > LOOK_MS.later) {
+          if (!toldWaits && status === 'QUEUED' && passed > WAITS_MS) {
             toldWaits = true;
             waits();
           }

@@ -43,14 +43,15 @@ export interface SiteServices {
   /** What is wrong with the newest revision; undefined when it answers, or when it is not known yet. */
   trouble(service: SiteService): Promise<Trouble | undefined>;
   /** Removes it, and waits until its name is free again. Idempotent. */
-  remove(service: Pick<SiteService, 'name' | 'region'>, signal: AbortSignal): Promise<void>;
+  remove(service: Pick<SiteService, 'name' | 'region' | 'isGoing'>, signal: AbortSignal): Promise<void>;
 }
 
 export type ServicesOptions = { readonly google: Google; readonly instance: string; readonly asking: Asking; readonly goneMs?: number };
 
 /** A service is gone in seconds; after this its removal has come to nothing. */
 const GONE_MS = 120_000;
-const LOOK_MS = { first: 100, longest: 2_000 };
+/** Milliseconds until the next look: whoever waits does so a twentieth longer. */
+const lookMs = (passed: number): number => Math.min(Math.max(passed / 20, 100), 2_000);
 
 export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }: ServicesOptions): SiteServices {
   const { project } = google;
@@ -94,17 +95,18 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
         const revision = created === '' ? undefined : await orMissing(client.getRevision({ name: created }).then(([it]) => it));
         return troubleOf(revision?.conditions ?? []);
       }),
-    async remove({ name, region }, signal) {
-      const end = performance.now() + goneMs;
-      for (let wait = LOOK_MS.first; ; wait = Math.min(wait * 1.5, LOOK_MS.longest)) {
+    async remove({ name, region, isGoing }, signal) {
+      const started = performance.now();
+      for (let isAsked = isGoing; ; ) {
         signal.throwIfAborted();
+        if (!isAsked)
+          await ask('remove a site', region, async () => void (await orMissing((await google.services()).deleteService({ name }))));
+        await delay(lookMs(performance.now() - started), undefined, { signal });
         const found = await get(name, region);
         if (found === undefined) return;
-        if (!found.deleteTime)
-          await ask('remove a site', region, async () => void (await orMissing((await google.services()).deleteService({ name }))));
-        if (performance.now() > end)
+        isAsked = Boolean(found.deleteTime);
+        if (performance.now() - started > goneMs)
           throw new Fault('google-timeout', { details: { action: 'remove a site', limit: `${goneMs / 1000} s` } });
-        await delay(wait, undefined, { signal });
       }
     },
   };

@@ -89,15 +89,21 @@ export function openRegionStock(
     async destroy(held, site, { signal }) {
       const guard = guarding(held, { signal });
       await guard();
-      await cancelBuilds(site);
-      const service = await services.find(region, site);
-      await guard();
-      if (service !== undefined) await services.remove(service, signal);
-      await dropDatabases(site, null, guard);
-      await guard();
-      await images.keepOnly(site, region, null);
-      await guard();
-      await sources.remove(region, site);
+      const removeService = async (): Promise<void> => {
+        const service = await services.find(region, site);
+        await guard();
+        if (service !== undefined) await services.remove(service, signal);
+        await dropDatabases(site, null, guard);
+      };
+      const removeWhatWasBuilt = async (): Promise<void> => {
+        // First: what is still built would come after it.
+        await cancelBuilds(site);
+        await guard();
+        await images.keepOnly(site, region, null);
+        await guard();
+        await sources.remove(region, site);
+      };
+      await allOf([removeService(), removeWhatWasBuilt()]);
     },
     async survey() {
       const [running, kept, packages, archives, going] = await Promise.all([
@@ -121,6 +127,12 @@ export function openRegionStock(
 }
 
 type Guard = () => Promise<void>;
+
+/** To their end, since nothing may go on once the lease is given back. Throws what the first of them threw. */
+async function allOf(deeds: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(deeds)).find((one) => one.status === 'rejected');
+  if (failed) throw failed.reason;
+}
 
 const foundService = ({ name, site, origin, revision: launch }: SiteService): Found => ({
   ...{ kind: 'service', name: name.slice(name.lastIndexOf('/') + 1), site },

@@ -12,6 +12,7 @@ import { isDiskFull } from '../../storage/disk.ts';
 import { ourStacks } from '../our-stacks.ts';
 import { serveProvider } from '../provider.ts';
 import { deploy } from './deploy.ts';
+import { limitAfterBuild } from './limit.ts';
 import type { CloudLogs } from './logs.ts';
 import type { RegionDatabases } from './region-databases.ts';
 import { resourceKinds } from './resources.ts';
@@ -56,8 +57,6 @@ export type SiteRow = { readonly region: string; readonly origin: string | null 
 type Verb = 'up' | 'refresh' | 'destroy';
 type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
 type Wish = Omit<GcpPlan, 'token' | 'labels' | 'project'> & { readonly isNew: boolean; readonly build: () => Promise<Artefact> };
-
-const LIMIT_MS = 10 * 60_000;
 
 /** Sites on Google Cloud: every one a Pulumi stack, whose image and database are Mayfly's own resources and whose service is Google's. */
 export function openGcpTarget(options: GcpTargetOptions): Target {
@@ -122,11 +121,11 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       known.add(site);
     },
     async deploy(held, order, watch) {
+      await using limit = limitAfterBuild(order, options.limitMs);
       await order.prepared;
       const { site, region, live } = order;
       touch(site, region);
       const before = await options.rowOf(site);
-      using limit = limitAfterBuild(order, options.limitMs ?? LIMIT_MS);
       const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
       const operation = { held, site, watch: limited };
       const isNew = live === null && !known.has(site);
@@ -171,18 +170,18 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     async destroy(held, site, { signal }) {
       known.delete(site);
       const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
-      const failed = await operate('destroy', { held, site, watch }, nothingIn(regions[0] ?? '')).then(
-        () => undefined,
-        (error: unknown) => ({ error }),
-      );
-      signal.throwIfAborted();
-      await check(held);
-      // What the state does not know (it was lost, or the engine died between deed and record) is found by its name and label.
-      const row = await options.rowOf(site);
-      const removed = await eachOf(stocks, (stock) => stock.destroy(held, site, { signal }));
+      // The engine has only its own state to clear. What there is is found by its name and label, whatever the state knows.
+      const [failed, removed] = await Promise.all([
+        operate('destroy', { held, site, watch }, nothingIn(regions[0] ?? '')).then(
+          () => undefined,
+          (error: unknown) => ({ error }),
+        ),
+        eachOf(stocks, (stock) => stock.destroy(held, site, { signal })),
+      ]);
       signal.throwIfAborted();
       await check(held);
       if (failed) throw failed.error;
+      const row = await options.rowOf(site);
       for (const { region, failed: there } of removed) {
         if (there === undefined) continue;
         if (region === row?.region || touched.get(site)?.has(region)) throw there.error;
@@ -231,30 +230,6 @@ const eachOf = (stocks: readonly RegionStock[], deed: (stock: RegionStock) => Pr
       ),
     ),
   );
-
-type Limit = Disposable & { readonly signal: AbortSignal; readonly build: DeployOrder['build'] };
-
-/** The order's build, made once however often it is asked for, and a signal for what may not take longer after it. */
-function limitAfterBuild({ build }: DeployOrder, limitMs: number): Limit {
-  const limit = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const end = (): void =>
-    limit.abort(new Fault('google-timeout', { details: { action: 'start the site', limit: `${Math.round(limitMs / 1000)} s` } }));
-  const once = async (): Promise<Artefact> => {
-    const artefact = await build();
-    timer = setTimeout(end, limitMs);
-    return artefact;
-  };
-  let made: Promise<Artefact> | undefined;
-  return {
-    signal: limit.signal,
-    build() {
-      made ??= once();
-      return made;
-    },
-    [Symbol.dispose]: () => clearTimeout(timer),
-  };
-}
 
 function wishOf(
   platform: SitePlatform,

@@ -1,3 +1,6 @@
+/** The platform's stacks are in a project of their own: a Mayfly never looks there. */
+export const PLATFORM_PROJECT = 'mayfly-platform';
+
 /** Google's rules for names, by kind: what a name may look like, and how that is said. */
 const KINDS = {
   account: { pattern: /^[a-z](?:[a-z0-9-]{4,28}[a-z0-9])$/, rule: '6 to 30 lower-case letters, digits and dashes, a letter first' },

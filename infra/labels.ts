@@ -40,3 +40,6 @@ export const gcpLabels = ({ instance, site }: Labels): { readonly 'mayfly-instan
   'mayfly-instance': instance,
   'mayfly-site': site.toLowerCase(),
 });
+
+/** The role of whoever may call a site on Google Cloud. */
+export const INVOKER = 'roles/run.invoker';

@@ -12,9 +12,6 @@ import { declareRegion, type RegionStores } from './platform/regions.ts';
 import { declareKeyRing, declareSettings } from './platform/settings.ts';
 import { declareBudget, declareLogs } from './platform/watch.ts';
 
-/** The platform's stacks are in a project of their own: a Mayfly never looks there. */
-export const PLATFORM_PROJECT = 'mayfly-platform';
-
 /** The Pulumi program of everything that Mayfly needs in a Google Cloud project. Its outputs are `PlatformOutputs`. */
 export function platform(plan: PlatformPlan): () => Promise<Readonly<Record<string, Output<unknown>>>> {
   return async () => {

@@ -2,7 +2,7 @@ import { Service, type ServiceArgs } from '@pulumi/gcp/cloudrunv2/service.js';
 import { ServiceIamMember } from '@pulumi/gcp/cloudrunv2/serviceIamMember.js';
 import { Provider as GoogleProvider } from '@pulumi/gcp/provider.js';
 import { CustomResource, type CustomResourceOptions, type Input, type Output, output, ProviderResource, secret } from '@pulumi/pulumi';
-import { gcpLabels, gcpServiceName, hashed, type Labels } from './labels.ts';
+import { gcpLabels, gcpServiceName, hashed, INVOKER, type Labels } from './labels.ts';
 import { NO_SEED, type PlannedDatabase } from './preview-local.ts';
 
 /** One site on Google Cloud, as plain values. `token` opens Mayfly's own provider for this one operation. */
@@ -105,7 +105,7 @@ function declareInvoker(gate: string, service: Service, { name, provider }: { na
       project: service.project,
       location: service.location,
       name: service.name,
-      role: 'roles/run.invoker',
+      role: INVOKER,
       member: `serviceAccount:${gate}`,
     },
     // What is granted on a service goes with it; taking it away first could fail on one that is gone.

@@ -32,7 +32,7 @@ const PLATFORM: CommandLine<words.PlatformWish> = {
       await using stack = await openPlatformStack({ project, instance, say, color, secretsProvider });
       return await carryOut(stack, wish.verb, settings);
     } catch (error) {
-      const known = explain(error instanceof Error ? error.message : String(error), { project, home: settings.places.home });
+      const known = explain(error instanceof Error ? error.message : String(error), { project, instance, home: settings.places.home });
       if (known === undefined) throw error;
       return refuse(known);
     }
@@ -95,9 +95,12 @@ async function carryOut(stack: PlatformStack, verb: words.Verb, settings: Platfo
     case 'preview':
       process.stdout.write(`${words.summaryWords(await stack.preview(settings))}\n`);
       return 0;
-    case 'destroy':
-      tell((await stack.destroy()) === null ? words.NOTHING_TO_REMOVE : words.REMOVED);
+    case 'destroy': {
+      const destroyed = await stack.destroy();
+      if (destroyed !== null && destroyed.unknown.length > 0) return refuse(words.unknownLeft(destroyed.unknown));
+      tell(destroyed === null ? words.NOTHING_TO_REMOVE : words.REMOVED);
       return 0;
+    }
     case 'outputs': {
       const outputs = await stack.outputs();
       if (outputs === null) return refuse(words.NOT_MADE);

@@ -1,9 +1,18 @@
+/** The platform's stacks are in a project of their own: a Mayfly never looks there. */
+export const PLATFORM_PROJECT = 'mayfly-platform';
+
 /** Google's rules for names, by kind: what a name may look like, and how that is said. */
 const KINDS = {
   account: { pattern: /^[a-z](?:[a-z0-9-]{4,28}[a-z0-9])$/, rule: '6 to 30 lower-case letters, digits and dashes, a letter first' },
   plain: { pattern: /^[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?$/, rule: 'at most 63 lower-case letters, digits and dashes, a letter first' },
   service: { pattern: /^[a-z](?:[a-z0-9-]{0,47}[a-z0-9])?$/, rule: 'at most 49 lower-case letters, digits and dashes, a letter first' },
-  bucket: { pattern: /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, rule: '3 to 63 lower-case letters, digits and dashes' },
+  redis: { pattern: /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/, rule: 'at most 40 lower-case letters, digits and dashes, a letter first' },
+  bucket: {
+    pattern: /^(?!goog|.*google)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+    rule: '3 to 63 lower-case letters, digits and dashes, without "google" in it or "goog" first',
+  },
+  key: { pattern: /^[a-zA-Z0-9_-]{1,63}$/, rule: 'at most 63 letters, digits, dashes and underscores' },
+  title: { pattern: /^.{1,60}$/, rule: 'at most 60 characters' },
   role: { pattern: /^[a-zA-Z0-9_.]{3,64}$/, rule: '3 to 64 letters, digits, points and underscores' },
   secret: { pattern: /^[a-zA-Z0-9_-]{1,240}$/, rule: 'letters, digits, dashes and underscores' },
 } as const;
@@ -26,7 +35,8 @@ const DEFAULTS = {
   subnetwork: { kind: 'plain', template: '{instance}-sites-{region}' },
   'home-range': { kind: 'plain', template: '{instance}-home-services' },
   'sites-range': { kind: 'plain', template: '{instance}-sites-services' },
-  firewall: { kind: 'plain', template: '{instance}-sites' },
+  // Two rules are made of it, with up to 13 characters more.
+  firewall: { kind: 'service', template: '{instance}-sites' },
   bucket: { kind: 'bucket', template: '{project}-{instance}-{region}' },
   'images-trusted': { kind: 'plain', template: '{instance}-images' },
   'images-untrusted': { kind: 'plain', template: '{instance}-images-fork' },
@@ -34,9 +44,9 @@ const DEFAULTS = {
   'caches-untrusted': { kind: 'plain', template: '{instance}-caches-fork' },
   database: { kind: 'plain', template: '{instance}-{generation}' },
   'preview-database': { kind: 'plain', template: '{instance}-{region}-{generation}' },
-  redis: { kind: 'plain', template: '{instance}' },
-  'key-ring': { kind: 'secret', template: '{instance}-{generation}' },
-  key: { kind: 'secret', template: 'settings' },
+  redis: { kind: 'redis', template: '{instance}' },
+  'key-ring': { kind: 'key', template: '{instance}-{generation}' },
+  key: { kind: 'key', template: 'settings' },
   'database-secret': { kind: 'secret', template: '{instance}-database-url' },
   'gate-database-secret': { kind: 'secret', template: '{instance}-gate-database-url' },
   'preview-database-secret': { kind: 'secret', template: '{instance}-preview-database-url' },
@@ -44,7 +54,7 @@ const DEFAULTS = {
   'redis-secret': { kind: 'secret', template: '{instance}-redis-url' },
   edge: { kind: 'service', template: '{instance}-edge' },
   logs: { kind: 'plain', template: '{instance}-{generation}' },
-  budget: { kind: 'plain', template: '{instance}' },
+  budget: { kind: 'title', template: '{instance}' },
 } as const satisfies Readonly<Record<string, { readonly kind: keyof typeof KINDS; readonly template: string }>>;
 
 export type NameKey = keyof typeof DEFAULTS;

@@ -1,6 +1,8 @@
+import { PLATFORM_PROJECT } from '../../infra/platform/names.ts';
 import { bucketWords, NO_CREDENTIALS, type Place } from './words.ts';
 
-type Explained = { readonly says: RegExp; readonly words: (place: Place) => string };
+type Where = Place & { readonly instance: string };
+type Explained = { readonly says: RegExp; readonly words: (where: Where) => string };
 
 /**
  * What the engine and Google say when something outside stands in the way, and what to do about it. There is nothing but their text to
@@ -16,7 +18,8 @@ const KNOWN: readonly Explained[] = [
   { says: /incorrect passphrase/i, words: () => 'PULUMI_CONFIG_PASSPHRASE is not the one that the state was encrypted with.' },
   {
     says: /currently locked by|the stack is locked/i,
-    words: () => 'Somebody else is at work on this platform, or was and was killed. When nobody is, `pulumi cancel` frees its state.',
+    words: ({ project, instance }) =>
+      `Somebody else is at work on this platform, or was and was killed. When nobody is, \`pulumi cancel --stack organization/${PLATFORM_PROJECT}/${project}-${instance}\` frees its state.`,
   },
   {
     says: /bucket does ?n.t exist|NoSuchBucket|unable to open bucket/i,
@@ -46,6 +49,11 @@ const KNOWN: readonly Explained[] = [
     words: () => 'A database is still protected: write `protected: false` into its settings, run `up`, then destroy again.',
   },
   {
+    says: /alreadyExists|ALREADY_EXISTS|already exists/,
+    words: ({ project }) =>
+      `Google has what the state does not know: an \`up\` was killed while it was made, or somebody else made it. Delete what is named above (a database: \`gcloud sql instances delete NAME --project=${project}\`, and choose another name for it in \`names\`, as Google keeps that one for a week), then run the same command again.`,
+  },
+  {
     says: /resourceInUseByAnotherResource|is already being used by|serverless-ipv4/i,
     words: () =>
       'Cloud Run gives the addresses of a subnetwork back within two hours of its last service. All else is removed; run destroy again then.',
@@ -53,4 +61,4 @@ const KNOWN: readonly Explained[] = [
 ];
 
 /** The sentence for what went wrong, or nothing when it is not known. */
-export const explain = (text: string, place: Place): string | undefined => KNOWN.find(({ says }) => says.test(text))?.words(place);
+export const explain = (text: string, where: Where): string | undefined => KNOWN.find(({ says }) => says.test(text))?.words(where);

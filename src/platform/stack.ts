@@ -6,8 +6,9 @@ import { LocalWorkspace, type OutputMap, PulumiCommand, Stack, StackNotFoundErro
 import pulumiPackage from '@pulumi/pulumi/package.json' with { type: 'json' };
 import { z } from 'zod';
 import { KEPT_TYPE } from '../../infra/platform/ground.ts';
+import { PLATFORM_PROJECT } from '../../infra/platform/names.ts';
 import type { Kept, PlatformOutputs } from '../../infra/platform/plan.ts';
-import { PLATFORM_PROJECT, platform } from '../../infra/platform.ts';
+import { platform } from '../../infra/platform.ts';
 import { type PlatformSettings, toPlan } from './settings.ts';
 
 /** How many resources there are to each verb of Pulumi's: `create`, `update`, `delete`, `replace`, `same`. */
@@ -15,13 +16,16 @@ export type Changes = Readonly<Record<string, number>>;
 
 export type Changed = { readonly changes: Changes; readonly outputs: PlatformOutputs };
 
+/** `unknown`: what was being made when an `up` was killed, as `DatabaseInstance NAME`. Whether it is there nobody but Google knows. */
+export type Destroyed = { readonly changes: Changes; readonly unknown: readonly string[] };
+
 /** The stack of one platform. It throws what the engine says, as it says it. */
 export interface PlatformStack extends AsyncDisposable {
   /** Makes the stack as well, if it is not there. */
   up(settings: PlatformSettings): Promise<Changed>;
   preview(settings: PlatformSettings): Promise<Changes>;
   /** Removes what the state knows, then the state. Null: there is none. */
-  destroy(): Promise<Changes | null>;
+  destroy(): Promise<Destroyed | null>;
   outputs(): Promise<PlatformOutputs | null>;
 }
 
@@ -94,9 +98,10 @@ export async function openPlatformStack({ project, instance, say, color, secrets
     async destroy() {
       const stack = await find();
       if (stack === null) return null;
+      const unknown = await interruptedIn(stack);
       const { summary } = await stack.destroy({ ...shown, continueOnError: true });
       await workspace.removeStack(name);
-      return summary.resourceChanges ?? {};
+      return { changes: summary.resourceChanges ?? {}, unknown };
     },
     async outputs() {
       const outputs = await (await find())?.outputs();
@@ -118,6 +123,21 @@ async function recall(stack: Stack): Promise<Kept | null> {
   const found = resources.find(({ type }) => type === KEPT_TYPE)?.inputs?.json;
   // A secret's plain text is JSON, and what is in it here is JSON again.
   return found === undefined ? null : keptShape.parse(JSON.parse(z.string().parse(JSON.parse(found.plaintext))));
+}
+
+const named = z.object({ urn: z.string(), type: z.string(), inputs: z.object({ name: z.string().optional() }).optional() });
+const interruptedShape = z.object({
+  resources: z.array(z.object({ urn: z.string() })).optional(),
+  pending_operations: z.array(z.object({ type: z.string(), resource: named })).optional(),
+});
+
+/** What the engine had begun to make and does not know the end of, apart from what a later `up` has made. */
+async function interruptedIn(stack: Stack): Promise<readonly string[]> {
+  const { deployment } = await stack.exportStack();
+  const { resources = [], pending_operations: begun = [] } = interruptedShape.parse(deployment ?? {});
+  return begun
+    .filter(({ type, resource }) => type === 'creating' && !resources.some(({ urn }) => urn === resource.urn))
+    .map(({ resource: { urn, type, inputs } }) => `${type.split(':').at(-1)} ${inputs?.name ?? urn.split('::').at(-1)}`);
 }
 
 const byTrust = z.object({ trusted: z.string(), untrusted: z.string() });

@@ -146,8 +146,9 @@ function toRaw(node: Node, reading: Reading): Raw {
   if (!isScalar(node)) return refused(reading, at, 'cannot be read');
   const { value, source = '' } = node;
   if (typeof value === 'string') {
-    // An escape ("\0") gets past the look at the file itself, and no path, command or variable can hold what it makes.
-    return value.includes('\0') ? refused(reading, at, 'has the character NUL in it') : { ...at, kind: 'text', text: value };
+    // Escapes ("\0", "\ud800") get past the look at the file itself, and no path, command or variable can hold what they make.
+    if (value.includes('\0')) return refused(reading, at, 'has the character NUL in it');
+    return value.isWellFormed() ? { ...at, kind: 'text', text: value } : refused(reading, at, 'has half a character in it');
   }
   if (typeof value === 'number') return { ...at, kind: 'number', value, source };
   if (typeof value === 'boolean') return { ...at, kind: 'boolean', value, source };

@@ -157,11 +157,12 @@ const SAID = [
   'googleapi: Error 403: The caller does not have permission, forbidden',
   'Error, failed to delete instance because deletion_protection is set to true.',
   "googleapi: Error 400: The subnetwork 'x' is already being used by 'addresses/serverless-ipv4-1', resourceInUseByAnotherResource",
+  'Error creating DatabaseInstance: googleapi: Error 409: The Cloud SQL instance already exists., instanceAlreadyExists',
   'googleapi: Error 404: Secret projects/1/secrets/x not found',
 ];
 
 test('what stands in the way outside is told with what to do about it; what is not known is shown as it is', () => {
-  const place = { project: 'acme-previews', home: 'europe-west1' };
+  const place = { project: 'acme-previews', instance: 'mayfly', home: 'europe-west1' };
   expect(SAID.map((text) => explain(text, place) ?? 'as it is').join('\n---\n')).toMatchInlineSnapshot(`
     "The plugin gcp of Pulumi is missing and could not be fetched. Where its download is reachable, \`pulumi plugin install resource gcp\` puts it in place; else put \`pulumi-resource-gcp\` into a folder of PATH.
     ---
@@ -173,7 +174,7 @@ test('what stands in the way outside is told with what to do about it; what is n
     ---
     PULUMI_CONFIG_PASSPHRASE is not the one that the state was encrypted with.
     ---
-    Somebody else is at work on this platform, or was and was killed. When nobody is, \`pulumi cancel\` frees its state.
+    Somebody else is at work on this platform, or was and was killed. When nobody is, \`pulumi cancel --stack organization/mayfly-platform/acme-previews-mayfly\` frees its state.
     ---
     The bucket of PULUMI_BACKEND_URL is not there. A bucket of the project itself will do:
 
@@ -193,6 +194,8 @@ test('what stands in the way outside is told with what to do about it; what is n
     A database is still protected: write \`protected: false\` into its settings, run \`up\`, then destroy again.
     ---
     Cloud Run gives the addresses of a subnetwork back within two hours of its last service. All else is removed; run destroy again then.
+    ---
+    Google has what the state does not know: an \`up\` was killed while it was made, or somebody else made it. Delete what is named above (a database: \`gcloud sql instances delete NAME --project=acme-previews\`, and choose another name for it in \`names\`, as Google keeps that one for a week), then run the same command again.
     ---
     as it is"
   `);

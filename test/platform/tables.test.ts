@@ -61,3 +61,17 @@ test('the names of two Mayflys in one project never meet, and Google takes the l
   const [ours, theirs] = [namesOf(PLACE), namesOf(other)].map((names) => names.filter((_, at) => at !== inRing));
   expect(ours?.filter((name) => theirs?.includes(name))).toEqual([]);
 });
+
+test.each([
+  ['redis', 'a'.repeat(41), 'at most 40 lower-case letters, digits and dashes, a letter first'],
+  ['firewall', 'a'.repeat(51), 'at most 49 lower-case letters, digits and dashes, a letter first'],
+  ['key-ring', 'a'.repeat(64), 'at most 63 letters, digits, dashes and underscores'],
+  ['key', 'a'.repeat(64), 'at most 63 letters, digits, dashes and underscores'],
+  ['budget', 'a'.repeat(61), 'at most 60 characters'],
+  ['bucket', 'goog-{region}', '3 to 63 lower-case letters, digits and dashes, without "google" in it or "goog" first'],
+  ['bucket', 'my-google-{region}', '3 to 63 lower-case letters, digits and dashes, without "google" in it or "goog" first'],
+] as const)('what Google would refuse is told before anything is made: names.%s is %s', (key, name, rule) => {
+  const region = 'europe-west1';
+  const filled = name.replace('{region}', region);
+  expect(problemsOf({ [key]: name }, PLACE, [region])).toEqual([`names.${key} is ${JSON.stringify(filled)}, and Google takes ${rule}`]);
+});

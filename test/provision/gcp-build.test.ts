@@ -260,6 +260,7 @@ test('the end of a site in a region cancels its builds before its images go, wit
     services: {
       find: async () => undefined,
       findAnothers: async () => undefined,
+      letsIn: async () => true,
       list: async () => [],
       trouble: async () => undefined,
       remove: async () => undefined,

@@ -126,6 +126,7 @@ test('an app’s log that may not be read is told with the role; that the app di
   const services: SiteServices = {
     find: async () => service,
     findAnothers: async () => undefined,
+    letsIn: async () => true,
     list: async () => [service],
     trouble: async () => ({ reason: 'HEALTH_CHECK_CONTAINER_ERROR', words: 'It did not listen.' }),
     remove: async () => undefined,

@@ -119,6 +119,7 @@ describe('what is refused, and where', () => {
     ['root: /etc', 'line 1, column 7: "root" must be relative to the repository, so it cannot start with "/"'],
     ['root: .git/hooks', 'line 1, column 7: "root" cannot be inside ".git"'],
     ['root: "a\\0b"', 'line 1, column 7: has the character NUL in it'],
+    ['env: { A: "a\\ud800b" }', 'line 1, column 11: has half a character in it'],
     ['output: a\\b', 'line 1, column 9: "output" is not a path; folders are parted by "/"'],
     ['include: packages', 'line 1, column 10: "include" must be a list of paths, like [packages/shared], not text'],
     ['include: [ok, 5, ../up]', 'line 1, column 15: "include" must be a path inside the repository, not the number 5'],

@@ -5,6 +5,7 @@ import { gcpServiceName } from '../../infra/labels.ts';
 import type { DeployOrder } from '../../src/site/ports.ts';
 import type { Served } from '../../src/site/site.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
+import { openRun } from '../doubles/google/run.ts';
 import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
 import { hold } from './local.ts';
 
@@ -116,4 +117,15 @@ test('what is built does not wait for the engine', async () => {
   // Its stack is made only once the build has begun.
   const order = w.order({ artefact, build, prepared: begun.promise });
   expect(await w.visit(await w.target.deploy(hold(), order, watching()))).toBe('at once');
+});
+
+test('who may call a site was set anew by hand: the next launch lets the gate in again, as the same revision', async () => {
+  const order = w.order({ artefact: await server('one') });
+  await w.target.deploy(hold(), order, watching());
+  openRun(w.google.cloud).setPolicy(serviceOf(order)?.name ?? '', []);
+  const next = nextRevision(order, { artefact: await server('two') });
+  const served = await w.target.deploy(hold(), next, watching());
+  expect(await w.visit(served)).toBe('two');
+  expect(serviceOf(order)?.generation).toBe('2');
+  await w.target.destroy(hold(), order.site, watching());
 });

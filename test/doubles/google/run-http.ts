@@ -12,6 +12,7 @@ const USUAL = 20;
 const MOST = 1000;
 
 const Named = z.strictObject({ name: z.string() });
+const Policed = z.strictObject({ resource: z.string() });
 const Listed = z.strictObject({ parent: z.string(), pageSize: z.coerce.number().int().optional(), pageToken: z.string().optional() });
 
 /** Cloud Run's Admin API over REST, as far as it is only looked at and cleaned up with. What is made goes through Pulumi. */
@@ -38,6 +39,7 @@ export function openRunHttp(cloud: GoogleCloud, run: Run): readonly Api[] {
           return { services: items, ...next };
         },
       },
+      GetIamPolicy: { permission: null, answer: (request) => ({ ...run.getPolicy(Policed.parse(request).resource) }) },
       DeleteService: { permission: null, answer: async (request) => operationJson(await run.remove(Named.parse(request).name)) },
     },
   });

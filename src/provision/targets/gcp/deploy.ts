@@ -18,6 +18,8 @@ export type DeployParts = {
   readonly services: SiteServices;
   readonly logs: Pick<CloudLogs, 'appLog'>;
   readonly asking: Asking;
+  /** The email of the one account that is to call the site. */
+  readonly gate: string;
   /** The engine's run, which takes the service of this full name into a state that does not know it. */
   readonly up: (adopting: string | null) => Promise<void>;
   /** Brings the engine's state in line with what there is. */
@@ -43,7 +45,9 @@ export async function deploy(parts: DeployParts, deploying: Deploying): Promise<
   try {
     await upMending(parts, deploying);
     deploying.watch.entered('check');
-    return await untilServing(parts, deploying);
+    const service = await untilServing(parts, deploying);
+    await letGateIn(parts, deploying, service);
+    return service.origin;
   } catch (error) {
     const told = await explain(parts, deploying, error);
     await clearAway(parts, deploying);
@@ -120,16 +124,24 @@ const isOf = (service: SiteService | undefined, { revision }: DeployOrder): serv
   service?.revision === revision.toLowerCase();
 
 /** The engine is through; that visitors get this launch and not the one before is for Cloud Run to say. */
-async function untilServing({ services }: DeployParts, { order, watch }: Deploying): Promise<string> {
+async function untilServing({ services }: DeployParts, { order, watch }: Deploying): Promise<SiteService> {
   const end = performance.now() + READY_MS;
   for (let wait = LOOK_MS.first; ; wait = Math.min(wait * 1.5, LOOK_MS.longest)) {
     const service = await services.find(order.region, order.site);
-    if (isOf(service, order) && service.isReady) return service.origin;
+    if (isOf(service, order) && service.isReady) return service;
     const trouble = isOf(service, order) ? await services.trouble(service) : undefined;
     if (trouble !== undefined || performance.now() > end)
       throw new Fault('deploy-failed', { cause: new Error('The revision does not serve') });
     await delay(wait, undefined, { signal: watch.signal });
   }
+}
+
+/** The engine has written down that the gate was let in, and does not look whether it still is: people set policies anew by hand. */
+async function letGateIn({ services, gate, refresh, up }: DeployParts, { order }: Deploying, service: SiteService): Promise<void> {
+  if (await services.letsIn(service, gate)) return;
+  await refresh();
+  await order.mayGoOn();
+  await up(null);
 }
 
 /** What went wrong, as a person may do something about it. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { protos } from '@google-cloud/run';
-import { gcpServiceName } from '../../../../infra/labels.ts';
+import { gcpServiceName, INVOKER } from '../../../../infra/labels.ts';
 import { parseSiteId, type SiteId } from '../../../site/identity.ts';
 import { Fault } from '../../../site/problem.ts';
 import { explained, toApiFailure } from './api-error.ts';
@@ -40,6 +40,8 @@ export interface SiteServices {
   findAnothers(region: string, site: SiteId): Promise<string | undefined>;
   /** All of this Mayfly's in the region; another's are not. */
   list(region: string): Promise<readonly SiteService[]>;
+  /** Whether the account of this email may call it. */
+  letsIn(service: Pick<SiteService, 'name' | 'region'>, account: string): Promise<boolean>;
   /** What is wrong with the newest revision; undefined when it answers, or when it is not known yet. */
   trouble(service: SiteService): Promise<Trouble | undefined>;
   /** Removes it, and waits until its name is free again. Idempotent. */
@@ -88,6 +90,12 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
         for await (const one of client.listServicesAsync({ parent: at(region) }, { autoPaginate: false }))
           if (isOurs(one)) services.push(toSiteService(one, region));
         return services;
+      }),
+    letsIn: ({ name, region }, account) =>
+      ask('look at who may call a site', region, async () => {
+        const client = await google.services();
+        const [{ bindings }] = await client.getIamPolicy({ resource: name });
+        return (bindings ?? []).some(({ role, members }) => role === INVOKER && members?.includes(`serviceAccount:${account}`));
       }),
     trouble: ({ created, region }) =>
       ask('look at a site', region, async () => {

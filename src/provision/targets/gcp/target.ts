@@ -133,6 +133,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       const origin = await deploy(
         {
           ...options,
+          gate: platform.gate,
           up(adopting) {
             if (adopting !== null) log.warn({ site, service: adopting }, 'a service that the state has lost is taken into it');
             return operate('up', operation, wish(adopting));

@@ -191,12 +191,16 @@ async function startWork(
     },
     opening,
   );
+  const wake = (site: Site['id']): void => {
+    // One that is not woken asks again by itself.
+    queues.provision.add(site).catch((error: unknown) => log.warn({ err: error, site }, 'the next launch could not be woken'));
+  };
   const provisioning: ProvisionParts = {
     store,
     target: work.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
-    turns: createTurns(LAUNCHES),
+    turns: createTurns({ launches: LAUNCHES, wake }),
     policy: config,
     metrics,
     newId: ulid,

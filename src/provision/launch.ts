@@ -78,7 +78,7 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
         if (wait !== 0) return wait;
         const turn = parts.turns.take(site);
         if (typeof turn === 'number') return turn;
-        using _held = turn;
+        using _turn = turn;
         await firstWord(parts.store, site, stop);
         await launch(parts, site, { held, stop });
         break;

@@ -100,8 +100,7 @@ function queued(view: SiteView, now: Date): string {
   const { full } = view.site.home;
   if (full !== null) return `${noRoom(view, full)}${served}`;
   if (view.holders !== null) return `${noPlace(view, view.holders, now)}${served}`;
-  const place =
-    view.place === null || view.place <= 1 ? 'It is next, and starts in a moment.' : `${counted(view.place - 1, 'preview')} before it.`;
+  const place = view.place === null || view.place <= 1 ? 'It is next.' : `${counted(view.place - 1, 'preview')} before it.`;
   return `${place}${served}`;
 }
 

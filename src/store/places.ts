@@ -40,9 +40,11 @@ export function openPlaces(db: Kysely<Database>): Places {
     },
     async before(id) {
       const { rows } = await sql<{ count: number }>`
-        with line as (
-          select id, queued_at, row_number() over (partition by forge, repository order by queued_at, id) as turn
-          from mayfly.sites where status = 'queued' and ${WANTS_WORKER}
+        with under_way as (
+          select forge, repository, count(*) as launches from mayfly.sites where status in ('building', 'deploying') group by forge, repository
+        ), line as (
+          select id, queued_at, coalesce(launches, 0) + row_number() over (partition by forge, repository order by queued_at, id) as turn
+          from mayfly.sites left join under_way using (forge, repository) where status = 'queued' and ${WANTS_WORKER}
         )
         select count(*) from line, line as own
         where own.id = ${id} and (line.turn, line.queued_at, line.id) < (own.turn, own.queued_at, own.id)`.execute(db);

@@ -123,7 +123,7 @@ export interface Places {
   holders(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
   /** Those that wait for a place of the repository, longest first. */
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
-  /** How many sites of all repositories are launched before this one, when repositories take turns at it. */
+  /** How many queued sites of all repositories are to be launched before this one: repositories take turns, and what is under way is one. */
   before(queued: SiteId): Promise<number>;
 }
 

@@ -36,7 +36,7 @@ describe('the comment', () => {
 
       **https://pr-12-shop-k3f9abcd.preview.acme.dev**
 
-      It is next, and starts in a moment.
+      It is next.
 
       | Commit | Region | Ends |
       |---|---|---|

@@ -4,7 +4,7 @@ import type { ForgeEvent } from '../site/forge-event.ts';
 import { type PullRef, shortSha } from '../site/identity.ts';
 import type { Target } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { REGION_LIST, regionLabel, regionsOf, resolveRegion } from '../site/region.ts';
+import { REGION_LIST, REGIONS, regionLabel, resolveRegion } from '../site/region.ts';
 import { clockTime, inWords } from '../site/report-words.ts';
 import type { Site } from '../site/site.ts';
 import { isApproved, isOver } from '../site/site-changes.ts';
@@ -89,7 +89,7 @@ const VERBS: { readonly [T in Command['type']]: Verb<T> } = {
     if (site === undefined) return came('pull-gone');
     const { policy } = parts;
     const isLocal = policy.target === 'local';
-    const choice = isLocal && regionsOf(name).length > 0 ? { region: name } : resolveRegion(name, policy.regions);
+    const choice = resolveRegion(name, isLocal ? REGIONS : policy.regions);
     if ('refusal' in choice) {
       const { code, details } = choice.refusal;
       return came(code, isLocal ? { ...details, regions: REGION_LIST } : details);

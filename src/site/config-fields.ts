@@ -142,7 +142,7 @@ function region(raw: Raw, tell: Tell): string | undefined {
   if (raw.kind !== 'text') return refuse(tell, raw, `must be a region, like eu-frankfurt, not ${found(raw)}`);
   if (regionsOf(raw.text).length > 0) return raw.text.trim().toLowerCase();
   const near = nearest(raw.text, REGION_WORDS);
-  const hint = near === undefined ? `there are ${REGION_LIST} and Google Cloud's own names, like europe-west8` : `did you mean ${near}?`;
+  const hint = near === undefined ? `there are ${REGION_LIST}` : `did you mean ${near}?`;
   return refuse(tell, raw, `names a region that does not exist, "${raw.text}"; ${hint}`);
 }
 

@@ -60,8 +60,11 @@ const GROUPS = ['europe', 'usa', 'asia'] as const satisfies readonly RegionGroup
 /** Everything that may be written where a region is asked for. */
 export const REGION_WORDS: readonly string[] = [...BY_ALIAS.keys(), ...GROUPS, ...ROWS.keys()];
 
-/** What people are told that there is: Google's other names are in its own list. */
-export const REGION_LIST = [...BY_ALIAS.keys(), ...GROUPS].join(', ');
+/** Google's names of all there are. */
+export const REGIONS: readonly string[] = [...ROWS.keys()];
+
+/** What people are told that there is. */
+export const REGION_LIST = `${[...BY_ALIAS.keys(), ...GROUPS].join(', ')} and Google Cloud's own names, like europe-west8`;
 
 /** The regions that a name, alias or group stands for, in the table's order; none when it is unknown. */
 export function regionsOf(word: string): readonly string[] {
@@ -90,7 +93,8 @@ export function resolveRegion(wish: string, allowed: readonly string[]): RegionC
   const meant = regionsOf(wish);
   const regions = allowed.map(regionLabel).join(', ');
   if (meant.length === 0) {
-    const near = nearest(wish, REGION_WORDS);
+    const words = REGION_WORDS.filter((word) => regionsOf(word).some((region) => allowed.includes(region)));
+    const near = nearest(wish, words);
     const hint = near === undefined ? '' : ` Did you mean ${near}?`;
     return { refusal: { code: 'region-unknown', details: { region: wish, regions, hint } } };
   }

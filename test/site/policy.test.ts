@@ -93,10 +93,10 @@ describe('regions', () => {
     });
   });
 
-  test('one that does not exist is refused with the nearest', () => {
-    expect(resolveRegion('eu-frankfort', ['europe-west1'])).toMatchObject({
-      refusal: { code: 'region-unknown', details: { hint: ' Did you mean eu-frankfurt?' } },
-    });
+  test('one that does not exist is refused with the nearest that may be used', () => {
+    const hint = (allowed: string) => ({ refusal: { code: 'region-unknown', details: { hint: allowed } } });
+    expect(resolveRegion('eu-frankfort', ['europe-west3'])).toMatchObject(hint(' Did you mean eu-frankfurt?'));
+    expect(resolveRegion('eu-frankfort', ['europe-west1'])).toMatchObject(hint(''));
   });
 
   test('a list of a setting', () => {

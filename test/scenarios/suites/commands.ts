@@ -11,13 +11,15 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
   const said = {
     local: {
       region: 'usa',
+      hint: ' Did you mean eu-frankfurt?',
       regions:
-        'asia-tokyo, asia-singapore, sydney, eu-belgium, eu-london, eu-frankfurt, eu-netherlands, us-iowa, us-virginia, us-oregon, europe, usa, asia',
+        "asia-tokyo, asia-singapore, sydney, eu-belgium, eu-london, eu-frankfurt, eu-netherlands, us-iowa, us-virginia, us-oregon, europe, usa, asia and Google Cloud's own names, like europe-west8",
       sleep: 'it sleeps. The next visitor wakes it.',
       files: 'made of files alone',
     },
     gcp: {
       region: 'europe',
+      hint: '',
       regions: 'eu-belgium',
       sleep: 'it sleeps by itself, some minutes',
       files: 'it sleeps by itself, some minutes',
@@ -113,7 +115,7 @@ export function commands(forge: ForgeName, target: TargetName = 'local'): void {
     expect(quoted(pull)).toEqual([
       `> \`/preview region atlantis\` by maintain: there is no such region. ${may}`,
       '>',
-      `> \`/preview region eu-frankfrt\` by maintain: there is no such region. Did you mean eu-frankfurt? ${may}`,
+      `> \`/preview region eu-frankfrt\` by maintain: there is no such region.${said.hint} ${may}`,
     ]);
     if (target === 'local') return;
     expect(await verdict(pull, 'maintain', '/preview region sydney')).toBe('-1');

@@ -197,6 +197,18 @@ test('whoever has the site next finds what it rests on: nothing is removed once 
   expect(await one.found(order)).toEqual([]);
 });
 
+test('whoever has lost the lease has nothing built', async () => {
+  await using one = await openGcpWorld({ check: () => Promise.reject(new Fault('lease-lost')) });
+  const artefact = await one.artefact({ 'server.js': answering('never') });
+  const asked: string[] = [];
+  const build = async () => {
+    asked.push('a build');
+    return artefact;
+  };
+  await expect(one.target.deploy(hold(), one.order({ artefact, build }), watching())).rejects.toThrow('lease-lost');
+  expect(asked).toEqual([]);
+});
+
 test('where builds may not be listed, everything else is found', async () => {
   const of = site();
   await makeService(w.instance, of);

@@ -12,5 +12,7 @@ test('T-F05: during a removal that Google never ends: it stops all the same', as
   await pullOpener(w, 'endless')(neverAnswers());
   await until('the app', () => w.runs('server.js'));
   w.google?.cloud.faults.next('run.services.delete', { kind: 'hang' });
-  expect((await w.end('SIGTERM')).code).toBe(0);
+  const ended = w.end('SIGTERM');
+  await until('the removal', () => w.google?.seen.some(({ method, path }) => method === 'DELETE' && path.includes('/services/')));
+  expect((await ended).code).toBe(0);
 });

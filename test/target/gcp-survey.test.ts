@@ -1,8 +1,14 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ulid } from 'ulid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { gcpLabels, gcpServiceName } from '../../infra/labels.ts';
+import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
 import { packageName } from '../../src/provision/targets/gcp/names.ts';
-import { toSiteId } from '../../src/site/identity.ts';
+import { locationOf, siteTags } from '../../src/provision/targets/gcp/steps.ts';
+import { type SiteId, toSiteId } from '../../src/site/identity.ts';
 import type { DeployOrder, Found } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
@@ -68,6 +74,39 @@ test('what the state does not know is found by its label and removed; another Ma
   expect(kindsOf(await w.target.survey(), ours)).toEqual([]);
   expect([...w.google.cloud.services.values()].map(({ labels }) => labels?.['mayfly-instance'])).toEqual(['another']);
   expect([...w.google.cloud.images.keys()].filter((name) => name.includes(packageName(labelsOf('another', theirs.site))))).toHaveLength(1);
+});
+
+/** Begins a build that pushes into the site's own package at its end. */
+async function beginBuild(of: SiteId): Promise<void> {
+  const { project, buildAs, regions } = w.google.platform;
+  const { bucket = '', images } = regions[REGION] ?? {};
+  const folder = await mkdtemp(join(tmpdir(), 'mayfly-source-'));
+  await writeFile(join(folder, 'Dockerfile'), 'FROM node:24-slim\nCMD ["node"]\n');
+  const bytes = execFileSync('tar', ['--create', '--gzip', `--directory=${folder}`, '.']);
+  await rm(folder, { recursive: true });
+  const source = { bytes, contentType: 'application/gzip', generation: 1n, metadata: {}, updatedAt: w.google.cloud.now() };
+  w.google.cloud.buckets.get(bucket)?.objects.set('late.tar.gz', source);
+  const tag = `${REGION}-docker.pkg.dev/${project}/${images?.trusted}/${packageName(labelsOf(w.instance, of))}:late`;
+  const build = {
+    source: { storageSource: { bucket, object: 'late.tar.gz', generation: '1' } },
+    steps: [{ id: 'image', name: 'gcr.io/cloud-builders/docker', args: ['buildx', 'build', `--tag=${tag}`, '--push', '.'] }],
+    serviceAccount: `projects/${project}/serviceAccounts/${buildAs.trusted}`,
+    options: { logging: 'CLOUD_LOGGING_ONLY' as const },
+    tags: [...siteTags({ instance: w.instance, site: of })],
+    timeout: { seconds: 60 },
+  };
+  await using google = openGoogle({ project, endpoint: w.google.endpoint });
+  await (await google.builds()).createBuild({ parent: locationOf({ project }, REGION), build });
+}
+
+test('a build that still pushes when its site ends: what it pushed goes as well', async () => {
+  const of = site();
+  // Cancelling changes nothing, as where the build is at its push already.
+  using _late = w.google.cloud.faults.withhold('cloudbuild.builds.update');
+  await beginBuild(of);
+  await w.target.destroy(hold(), of, watching());
+  await until('the build to be over', () => [...w.google.cloud.builds.values()].every(({ status }) => status === 'SUCCESS'));
+  expect(kindsOf(await w.target.survey(), { site: of })).toEqual([]);
 });
 
 test('older images and the database of another seed go once the new launch is settled', async () => {
@@ -195,6 +234,18 @@ test('whoever has the site next finds what it rests on: nothing is removed once 
   expect(await one.found(order)).toEqual(['database']);
   await one.target.destroy(hold(), order.site, watching());
   expect(await one.found(order)).toEqual([]);
+});
+
+test('whoever has lost the lease has nothing built', async () => {
+  await using one = await openGcpWorld({ check: () => Promise.reject(new Fault('lease-lost')) });
+  const artefact = await one.artefact({ 'server.js': answering('never') });
+  const asked: string[] = [];
+  const build = async () => {
+    asked.push('a build');
+    return artefact;
+  };
+  await expect(one.target.deploy(hold(), one.order({ artefact, build }), watching())).rejects.toThrow('lease-lost');
+  expect(asked).toEqual([]);
 });
 
 test('where builds may not be listed, everything else is found', async () => {

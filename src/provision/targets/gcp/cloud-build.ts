@@ -22,6 +22,8 @@ const CALL = { timeout: 30_000, retry: { retryCodes: [] } };
 const PAGES = { ...CALL, autoPaginate: false };
 /** Whoever cancels is in a hurry. */
 const CANCEL_MS = 5_000;
+/** A push that has begun is over by then; where it is not, what it pushes is found by its package's name, the site having ended. */
+const STOPS_MS = 30_000;
 
 /** The names of numbers, in which REST answers. */
 const STATUS = [
@@ -56,8 +58,11 @@ export interface CloudBuilds {
   cancel(name: string): Promise<void>;
   /** Builds that are not over, of a site or of all. */
   going(of: In & { readonly site?: SiteId }): Promise<readonly Build[]>;
-  /** Cancels all of the site's: nothing of one that ends may still be built. */
-  cancelAll(of: In & { readonly site: SiteId }): Promise<void>;
+  /**
+   * Cancels all of the site's: nothing of one that ends may still be built. Resolves once none is at work any more, or after half a minute:
+   * what is removed after it does not come back.
+   */
+  cancelAll(of: In & { readonly site: SiteId }, signal?: AbortSignal): Promise<void>;
 }
 
 export type BuildTimes = {
@@ -128,8 +133,12 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
       }
     },
     going,
-    async cancelAll(of) {
-      for (const { name } of await going(of)) if (name) await cancel(name);
+    async cancelAll(of, signal) {
+      let left = await going(of);
+      for (const { name } of left) if (name) await cancel(name);
+      for (const end = performance.now() + STOPS_MS; left.length > 0 && performance.now() < end; left = await going(of)) {
+        await pause(times.lookMs ?? LOOK_MS.least, undefined, signal ? { signal } : {});
+      }
     },
   };
 }

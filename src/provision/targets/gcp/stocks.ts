@@ -44,8 +44,8 @@ export function openRegionStock(
     keepOnly: (...of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.keepOnly(...of)),
     packages: (of) => attempts.images({ region, trust: 'trusted' }, () => parts.images.packages(of)),
   };
-  const cancelBuilds = (site: SiteId): Promise<void> =>
-    attempts.builds({ region, trust: 'trusted' }, () => builds.cancelAll({ instance, site, region }));
+  const cancelBuilds = (site: SiteId, signal: AbortSignal): Promise<void> =>
+    attempts.builds({ region, trust: 'trusted' }, () => builds.cancelAll({ instance, site, region }, signal));
   const dropDatabases = async (site: SiteId, keep: string | null, guard: Guard): Promise<void> => {
     const here = await databases.of(region);
     for (const { name, site: of } of await here.list()) {
@@ -78,7 +78,7 @@ export function openRegionStock(
       const isServedHere = url !== undefined && (isHere || server(service.region) === server(region));
       await dropDatabases(site, isServedHere ? new URL(url).pathname.slice(1) : null, guard);
       // Before the images: what is still built would come after them.
-      if (!isHere) await cancelBuilds(site);
+      if (!isHere) await cancelBuilds(site, held.signal);
       await guard();
       await images.keepOnly(site, region, isHere ? service.image : null);
       if (isHere) return;
@@ -97,7 +97,7 @@ export function openRegionStock(
       };
       const removeWhatWasBuilt = async (): Promise<void> => {
         // First: what is still built would come after it.
-        await cancelBuilds(site);
+        await cancelBuilds(site, signal);
         await guard();
         await images.keepOnly(site, region, null);
         await guard();

@@ -121,6 +121,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       known.add(site);
     },
     async deploy(held, order, watch) {
+      await check(held);
       await using limit = limitAfterBuild(order, options.limitMs);
       await order.prepared;
       const { site, region, live } = order;

@@ -7,7 +7,7 @@ import type { Running } from './open-target.ts';
 import { pullAddress, pullWord } from './site/report-words.ts';
 import type { Site } from './site/site.ts';
 import { openStore } from './store/db.ts';
-import { isRefused } from './store/roles.ts';
+import { isRefused, roleIn } from './store/roles.ts';
 import type { Store } from './store/store.ts';
 import { takingPort } from './taking-port.ts';
 
@@ -33,8 +33,7 @@ export async function openStoreOfGate(url: string, log: Logger): Promise<Store> 
     return await openStore({ url, applicationName: 'mayfly', beside: 'to change', log, newId: ulid });
   } catch (error) {
     if (!isRefused(error)) throw error;
-    const role = decodeURIComponent(new URL(url).username);
-    const wrong = `is of the role ${role}, which the database does not let in (${error.message}). Web and worker make the role of a gate by itself, with a password from MAYFLY_SECRET_KEY, each time they start: start one of them on this database first, and read in its log whether it could`;
+    const wrong = `is of the role ${roleIn(url)}, which the database does not let in (${error.message}). Web and worker make the role of a gate by itself, with a password from MAYFLY_SECRET_KEY, each time they start: start one of them on this database first, and read in its log whether it could`;
     throw new ConfigError([{ name: 'DATABASE_URL', wrong, example: 'DATABASE_URL=postgres://mayfly_gate:…@db.acme.dev/mayfly' }]);
   }
 }

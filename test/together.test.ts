@@ -41,10 +41,22 @@ describe('a call for several that throws', () => {
     expect(calls).toEqual([[1], [2, 3, 4], [2], [3], [4]]);
   });
 
-  test('what no single one has caused is not asked again for each', async () => {
+  test('what no single one has caused is asked once more for all of them, and not for each', async () => {
     const { calls, add } = failing(new Error('away'));
     const ends = await Promise.allSettled([1, 2, 3, 4].map(add));
     expect(ends.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'rejected']);
-    expect(calls).toEqual([[1], [2, 3, 4]]);
+    expect(calls).toEqual([[1], [2, 3, 4], [2, 3, 4]]);
+  });
+
+  test('what was over by the second time is told to nobody, also not to one that went alone', async () => {
+    const calls: (readonly number[])[] = [];
+    const work = async (items: readonly number[]): Promise<readonly number[]> => {
+      // Each first time.
+      if (calls.push(items) % 2 === 1) throw new Error('reset');
+      return items;
+    };
+    const add = together(work, { atOnce: 1, most: 10, isOnes: () => false });
+    expect(await Promise.all([1, 2, 3].map(add))).toEqual([1, 2, 3]);
+    expect(calls).toEqual([[1], [1], [2, 3], [2, 3]]);
   });
 });

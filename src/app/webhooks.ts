@@ -73,18 +73,17 @@ export function openWebhooks(parts: WebhookParts): Webhooks {
       // Looked up each time: forges are connected and disconnected while we run.
       const door = parts.doors.find(({ kind }) => pathOf(incoming) === `/api/${kind}/webhooks`);
       if (door === undefined) return false;
-      receive(parts, door, incoming).then(
-        ({ outcome, answer: reply, work }) => {
-          parts.metrics.delivered(door.forge, outcome);
+      receive(parts, door, incoming)
+        .then(({ outcome, answer: reply, work }) => {
           if (reply !== 'gone') answer(outgoing, reply);
           if (work !== undefined) enqueue(work);
-        },
-        (error: unknown) => {
-          // Nothing was promised to the sender, who tries again; the bug is ours to read.
+          parts.metrics.delivered(door.forge, outcome);
+        })
+        .catch((error: unknown) => {
+          // The bug is ours to read. Unless an answer was sent by then, nothing was promised to the sender, who tries again.
           parts.log.error({ err: error }, 'a webhook could not be answered');
           answer(outgoing, { problem: 'unexpected' });
-        },
-      );
+        });
       return true;
     },
     async [Symbol.asyncDispose]() {

@@ -29,7 +29,7 @@ export function afterRebuildAsked(before: Site, event: News<'rebuildAsked'>): Ch
     case 'absent':
       return unchanged(site);
     case 'queued':
-      return { next: { ...site, rebuild: true }, effects: BOTH };
+      return { next: { ...site, ...restarted(common(site), to, site.endsAt), rebuild: true }, effects: BOTH };
     case 'building':
     case 'deploying':
     case 'ready':

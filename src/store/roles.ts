@@ -18,6 +18,9 @@ export function nameBeside(own: string, whom: 'gate' | 'pulumi'): string {
   return `${own.slice(0, MAX_NAME - 20)}_${hash}_${whom}`;
 }
 
+/** Whom an address signs in as: PostgreSQL's own reading of it, which takes a bare `%` and has somebody where no user is named. */
+export const roleIn = (url: string): string => new pg.Client(url).user ?? '';
+
 /** For what is made beside Mayfly's own database. */
 export type BesideOptions = {
   /** Mayfly's own database, migrated where its tables are granted, as a role that may create roles, and databases where one is made. */

@@ -154,6 +154,16 @@ test('T-A09, T-A10: a delivery whose job was lost stays pending, and a redeliver
   expect(again.enqueued).toHaveLength(2);
 });
 
+test('a stored delivery is answered and its job added, whatever fails after that; the log says so', async () => {
+  await using rig = await createRig();
+  rig.metrics.delivered = () => {
+    throw new Error('no number for it');
+  };
+  expect((await post(rig, JSON.stringify(opened()), { id: 'd-1' })).status).toBe(202);
+  expect(rig.enqueued).toEqual(['d-1']);
+  expect(rig.lines.join('')).toContain('no number for it');
+});
+
 test('T-A11: what cannot be stored is answered 503', async () => {
   await using rig = await createRig({ inbox: () => ({ put: () => Promise.reject(new Error('connect ECONNREFUSED')) }) });
   const answer = await post(rig, JSON.stringify(opened()));

@@ -104,16 +104,18 @@ test('a gate by itself does not start on a database that nobody has migrated, an
 });
 
 test.each([
-  ['is not there', '', (role: string) => `password authentication failed for user "${role}"`],
+  ['is not there', '_gate', '', (role: string) => `password authentication failed for user "${role}"`],
+  ['has a % in its name', '%gate', '', (role: string) => `password authentication failed for user "${role}"`],
   [
     'may do nothing there',
+    '_gate',
     `login password '${gatePassword(KEY)}'`,
     (_: string, database: string) => `permission denied for database "${database}"`,
   ],
-])('a gate by itself whose role %s does not start, and says what to do', async (_, made, why) => {
+])('a gate by itself whose role %s does not start, and says what to do', async (_, suffix, made, why) => {
   await using w = await createWorld(WEB, { target: 'gcp' });
   await using other = await createDatabase(inject('postgresUrl'));
-  const role = `${other.name}_gate`;
+  const role = `${other.name}${suffix}`;
   await change(other.url, `revoke connect on database ${other.name} from public`, ...(made ? [`create role ${role} ${made}`] : []));
   const url = Object.assign(new URL(other.url), { username: role, password: gatePassword(KEY) });
   await using opening = new AsyncDisposableStack();

@@ -208,8 +208,10 @@ describe('what a change carries along', () => {
       through(SITES.ready, doubted, ...launched()),
       through(SITES.ready, doubted, ...launched(LAUNCH), doubted, ...launched()),
       through(SITES.ready, asked, ...launched()),
+      through(SITES.ready, doubted, asked),
+      through(SITES.ready, doubted, asked, ...launched()),
     ].map(({ clockStart, endsAt }) => [clockStart, endsAt]);
-    expect(clocks).toEqual([2000, 4000, 0, 0, 3000].map((ms) => [later(ms), later(ms + 3 * DAY)]));
+    expect(clocks).toEqual([2000, 4000, 0, 0, 3000, 2000, 4000].map((ms) => [later(ms), later(ms + 3 * DAY)]));
   });
 
   test('an approval restarts the clock', () => {

@@ -151,21 +151,48 @@ test('a seed or a copy that the disk has no room for says so, and leaves room fo
   await expect(small.databases.ensure(site(), seed, never)).rejects.toSatisfy(isDiskFull);
 });
 
-test('T-F02: one who froze over a site’s database is no longer in its successor’s way, and changes nothing once it thaws', async () => {
-  await using server = new AsyncDisposableStack();
-  const db = new pg.Client(inject('postgresUrl'));
-  server.defer(() => db.end());
+/** The server as who has turns on it sees it. */
+async function openAdmin(): Promise<Admin & AsyncDisposable> {
+  const adminUrl = inject('postgresUrl');
+  const db = new pg.Client(adminUrl);
   await db.connect();
+  const rights = { isSuperuser: true, limitsFiles: true };
+  return { db, adminUrl, tag: '', rights, password: () => '', [Symbol.asyncDispose]: () => db.end() };
+}
+
+/** How many wait for their turn. */
+async function waitingFor({ db }: Admin, name: string): Promise<unknown> {
+  const { rows } = await db.query(
+    `select count(*)::int as waiting from pg_locks where locktype = 'advisory' and not granted
+     and (classid::bigint << 32 | objid::bigint) = hashtextextended('mayfly ' || $1, 0)`,
+    [name],
+  );
+  return rows[0]?.waiting;
+}
+
+test('one that is given up while it waits for its template is not made', async () => {
+  await using few = await openDatabaseWorld();
+  const seed = await few.seed('create table visits (n int)');
+  await few.databases.ensure(site(), seed, never);
+  const [template = ''] = await few.templates();
+  await using admin = await openAdmin();
+  const abort = new AbortController();
+  const mine = site();
+  const ensuring = await alone(admin, { name: template, others: 'awaited' }, async () => {
+    const made = few.databases.ensure(mine, seed, abort.signal).catch((error: unknown) => error);
+    await expect.poll(() => waitingFor(admin, template), { timeout: 20_000 }).toBe(1);
+    abort.abort(new Error('overtaken'));
+    return { made };
+  });
+  expect(await ensuring.made).toMatchObject({ message: 'overtaken' });
+  expect((await few.databases.list()).filter((database) => database.site === mine)).toEqual([]);
+});
+
+test('T-F02: one who froze over a site’s database is no longer in its successor’s way, and changes nothing once it thaws', async () => {
+  await using admin = await openAdmin();
   const mine = site();
   const { url, name } = await w.databases.ensure(mine, null, never);
   await asApp(url, (client) => client.query('create table kept (n int)'));
-  const admin: Admin = {
-    db,
-    adminUrl: inject('postgresUrl'),
-    tag: '',
-    rights: { isSuperuser: true, limitsFiles: true },
-    password: () => '',
-  };
   const { promise: frozen, resolve: thaw } = Promise.withResolvers<void>();
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   const older = alone(admin, { name, others: 'ended' }, async ({ db }) => {

@@ -62,6 +62,7 @@ export async function openSiteDatabases(options: DatabaseOptions): Promise<SiteD
         signal.throwIfAborted();
         if (await isComplete(turn.db, name)) return setPassword(turn, name);
         const template = seed ? await ensureTemplate(admin, seed, { signal, ...(options.kept && { kept: options.kept }) }) : null;
+        signal.throwIfAborted();
         await dropDatabase(turn.db, name);
         await createFrom(turn, name, template);
       });

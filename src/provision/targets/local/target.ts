@@ -127,8 +127,8 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
       await check(held);
       await removeLeftOvers(site, keep && serviceName(site, keep));
       const kept = (await supervisor.list()).find(({ name }) => keep !== null && name === serviceName(site, keep));
-      // A database of a seed that has since changed goes once the revision that used it is gone.
-      if (kept) await dropDatabases(site, kept.database);
+      // A database of a seed that has since changed goes once the revision that used it is gone; so does that of a first build that failed.
+      if (kept || keep === null) await dropDatabases(site, kept?.database ?? null);
     },
     async destroy(held, site, { signal }) {
       known.delete(site);

@@ -80,11 +80,13 @@ export function openTargetDouble(options: TargetDoubleOptions): Target {
     deploy(held, order, watch) {
       const operation = { held, site: order.site, signal: AbortSignal.any([watch.signal, held.signal]) };
       return during(operation, async () => {
-        const artefact = await order.build();
+        const making = makeDatabase(operation, order);
+        making.catch(() => undefined);
+        const artefact = await order.build().finally(() => making.catch(() => undefined));
         if (!('folder' in artefact)) throw new Error('No image runs here');
+        const database = await making;
         await order.prepared;
         await deed(operation, 'make stack', () => void grounds.stacks.add(order.site));
-        const database = await makeDatabase(operation, order);
         watch.entered('check');
         if (artefact.runtime.kind === 'static') return { kind: 'static', folder: artefact.folder };
         const name = serviceName(order.site, order.revision);
@@ -156,7 +158,7 @@ function settle({ services, databases }: Grounds, site: SiteId, keep: LaunchId |
   const kept = keep === null ? undefined : serviceName(site, keep);
   for (const [name, service] of services) if (service.site === site && name !== kept) services.delete(name);
   const database = kept === undefined ? undefined : services.get(kept)?.database;
-  if (database === undefined) return;
+  if (keep !== null && database === undefined) return;
   for (const [name, of] of databases) if (of === site && name !== database) databases.delete(name);
 }
 

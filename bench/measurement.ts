@@ -49,8 +49,8 @@ export function row({ what, unit, ours }: Told, { beside, bar, parts = {} }: Aro
   return {
     ...{ what, unit, ours: own },
     beside: beside && other ? { name: beside.name, ...other } : null,
-    // What is added may be nothing, or less: then there is no ratio.
-    ratio: other && other.median > 0 ? own.median / other.median : null,
+    // What is added may be nothing, or less, as far as the runs can tell: then there is no ratio.
+    ratio: other && other.low > 0 ? own.median / other.median : null,
     bar: bar?.text ?? null,
     holds: bar ? bar.is(own.median, other?.median ?? Number.NaN) : null,
     parts,

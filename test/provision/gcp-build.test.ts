@@ -179,14 +179,20 @@ test('the archive is the commit’s files, with hostile names and links as they 
   expect(await readdir(join(b.dataDir, 'work'))).toEqual([]);
 });
 
-test('what a build prints is in the launch’s log', async () => {
+test('what a build prints is in the launch’s log, without which of Google’s steps says it', async () => {
   b.builds.hold();
   const building = b.build(docker);
   await b.builds.begun(1);
-  for (const one of b.builds.asked)
-    b.builds.end(one, { status: 'FAILURE', lines: ['Step #0: one', 'Step #0: two'], failed: { id: 'build', exitCode: 1 } });
+  const lines = [
+    'Step #0: one',
+    'Step #1 - "build": [2/3] RUN two',
+    'Step #1 - "build": [builder] > three',
+    'Step #1 - "build": [builder]',
+    'Step #1 - "build": Step #4: their own',
+  ];
+  for (const one of b.builds.asked) b.builds.end(one, { status: 'FAILURE', lines, failed: { id: 'build', exitCode: 1 } });
   await expect(building).rejects.toMatchObject({ code: 'build-failed' });
-  expect(b.said()).toBe('Detected: Dockerfile\nStep #0: one\nStep #0: two\nERROR\n');
+  expect(b.said()).toBe('Detected: Dockerfile\none\n[2/3] RUN two\n> three\n\nStep #4: their own\nERROR\n');
 });
 
 test('a launch that is aborted cancels its build, and leaves nothing', async () => {

@@ -45,6 +45,8 @@ const OVERLAP_MS = 30_000;
 const DRAIN_MS = 12_000;
 const QUIET_LOOKS = 3;
 const MOST_LINES = 20_000;
+/** What Cloud Build and the buildpacks' lifecycle put before each line: which step says it, which the reader has not asked for. */
+const AROUND = /^(?:Step #\d+(?: - "[^"]*")?: )?(?:\[(?:analyzer|detector|restorer|builder|exporter)\] ?)?/;
 /** An app that has said nothing for as long has nothing to say about today's trouble. */
 const APP_DAYS = 7;
 
@@ -131,7 +133,7 @@ function hand(follower: Follower, lines: readonly Line[], overlapMs: number): vo
   for (const { id, at, text, labels } of fresh) {
     follower.seen.set(id, at);
     newest = Math.max(newest, at.getTime());
-    follower.tell(`${text}\n`);
+    follower.tell(`${text.replace(AROUND, '')}\n`);
     // Cloud Build's own last word; without it the silence after it tells as much, later.
     if (labels.build_step === 'MAIN' && /^(?:DONE|ERROR)\b/.test(text)) follower.over = true;
   }

@@ -16,7 +16,11 @@ export function launch(env: Environment, { flags = [], within = [], ...surroundi
   const isPlain = Object.keys(surroundings).length === 0;
   const program = isPlain ? ['src/main.ts'] : ['test/mayfly-process.ts', JSON.stringify(surroundings)];
   const command = [...within, process.execPath, ...flags, ...program];
-  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { NODE_COMPILE_CACHE = '' } = process.env;
+  return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
+    env: { NODE_COMPILE_CACHE, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 /** Starts a Mayfly and waits until it says that it is up. */

@@ -120,14 +120,21 @@ async function takeAnswer(incoming: IncomingMessage, exchange: Exchange, app: Ap
   return passBack(incoming, exchange, { moved: movedOf(exchange, app), body: read?.body ?? null }) ? 'answered' : 'unreachable';
 }
 
-/** From the end of the request on: a large upload may take its time. */
+/** From the end of the request on: a large upload may take its time. The answer may have begun by then. */
 function limitTime(outgoing: ClientRequest, app: App, tell: { readonly late: () => void; readonly waking: () => void }): void {
-  outgoing.once('finish', () => {
-    const timers = [setTimeout(tell.late, app.answerMs)];
+  let isOver = false;
+  const timers: NodeJS.Timeout[] = [];
+  outgoing.on('finish', () => {
+    if (isOver) return;
+    timers.push(setTimeout(tell.late, app.answerMs));
     // The visitor gets a page of ours meanwhile; the request stays, since it is what wakes the app.
     if (app.patienceMs !== null) timers.push(setTimeout(tell.waking, app.patienceMs));
-    for (const event of ['response', 'upgrade', 'close']) outgoing.once(event, () => timers.forEach((timer) => void clearTimeout(timer)));
   });
+  const stop = () => {
+    isOver = true;
+    for (const timer of timers) clearTimeout(timer);
+  };
+  for (const event of ['response', 'upgrade', 'close']) outgoing.on(event, stop);
 }
 
 /** What an app elsewhere calls itself, and what visitors call it. */

@@ -160,6 +160,30 @@ test('an app that is too slow gets a page of ours in its place', async () => {
   expect(await w.ask('/')).toMatchObject({ status: 504 });
 });
 
+test('an answer that begins before the upload ends may go on for as long as it likes', async () => {
+  const { promise: go, resolve: proceed } = Promise.withResolvers<void>();
+  await using w = await createWorld(
+    async (request, response) => {
+      if (request.method === 'GET') return;
+      response.writeHead(200).flushHeaders();
+      await go;
+      response.end('all of it');
+    },
+    { times: { answer: 50 } },
+  );
+  const request = http.request({ port: w.gate.port, method: 'PUT', path: '/', headers: { host: HOST }, agent: false });
+  request.write('some');
+  const [response]: http.IncomingMessage[] = await once(request, 'response');
+  request.end();
+  await once(request, 'finish');
+  // By then the time in which an answer has to begin is over.
+  expect(await w.ask('/')).toMatchObject({ status: 504 });
+  proceed();
+  let body = '';
+  for await (const chunk of response ?? []) body += chunk;
+  expect(body).toBe('all of it');
+});
+
 test('an app that crashes or is gone gets a page of ours in its place', async () => {
   await using w = await createWorld((_, response) => response.destroy());
   expect(await w.ask('/')).toMatchObject({ status: 502 });

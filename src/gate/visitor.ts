@@ -11,6 +11,7 @@ export type Visitor = {
   readonly port: string;
 };
 
+/** Of an address as `toVisitor` reads them. */
 export type TrustedProxies = (address: string) => boolean;
 
 /** @param cidrs as the settings have them: `10.0.0.0/8`, `::1/128`, or a bare address */
@@ -22,14 +23,15 @@ export function toTrustedProxies(cidrs: readonly string[]): TrustedProxies {
   });
   if (ranges.length === 0) return () => false;
   return (text) => {
-    if (!ipaddr.isValid(text)) return false;
     const address = ipaddr.process(text);
     return ranges.some(([range, bits]) => range.kind() === address.kind() && address.match(range, bits));
   };
 }
 
 /** `::ffff:10.0.0.1` and `10.0.0.1` are one address; what is no address at all is undefined. */
-function toAddress(text: string): string | undefined {
+function toAddress(text: string | undefined): string | undefined {
+  // To find out that nothing is no address would take ipaddr.js longer than all the rest.
+  if (!text) return undefined;
   const bare = text
     .trim()
     .replace(/^\[([^\]]*)\](?::[0-9]+)?$/, '$1')
@@ -43,7 +45,7 @@ const peers = new WeakMap<object, string>();
 function peerOf(socket: Pick<Socket, 'remoteAddress'>): string {
   const known = peers.get(socket);
   if (known !== undefined) return known;
-  const peer = toAddress(socket.remoteAddress ?? '') ?? '0.0.0.0';
+  const peer = toAddress(socket.remoteAddress) ?? '0.0.0.0';
   peers.set(socket, peer);
   return peer;
 }
@@ -65,14 +67,15 @@ export function toVisitor(
   const headers = request.headersDistinct;
   const claimed = listed(headers['x-forwarded-for']);
   let nearest = peer;
+  let hops = 0;
   while (ask.trusted(nearest)) {
-    const before = toAddress(claimed.pop() ?? '');
+    hops += 1;
+    const before = toAddress(claimed.pop());
     if (before === undefined) break;
     chain.unshift(before);
     nearest = before;
   }
-  const hops = chain.filter((address, index) => index > 0 || ask.trusted(address)).length;
-  const said = ask.trusted(peer) ? { proto: nth(headers['x-forwarded-proto'], hops), port: nth(headers['x-forwarded-port'], hops) } : {};
+  const said = hops > 0 ? { proto: nth(headers['x-forwarded-proto'], hops), port: nth(headers['x-forwarded-port'], hops) } : {};
   const proto = said.proto === 'https' || said.proto === 'http' ? said.proto : ask.preview.protocol === 'https:' ? 'https' : 'http';
   const port = said.port && /^[0-9]{1,5}$/.test(said.port) ? said.port : /:([0-9]{1,5})$/.exec(ask.authority)?.[1];
   return { address: nearest, proto, chain, port: port ?? (proto === 'https' ? '443' : '80') };

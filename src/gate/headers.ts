@@ -37,29 +37,33 @@ export const ROBOTS = ['X-Robots-Tag', 'noindex, nofollow'] as const;
 /** Name and value, again and again, as node:http has raw headers: order, case and repetition survive. */
 type Raw = readonly string[];
 
-function* pairs(raw: Raw): Generator<readonly [string, string]> {
+/** `key` is the name in lower case. */
+type Field = { readonly name: string; readonly key: string; readonly value: string };
+
+function toFields(raw: Raw): readonly Field[] {
+  const fields: Field[] = [];
   for (let index = 0; index + 1 < raw.length; index += 2) {
     const [name, value] = [raw[index], raw[index + 1]];
-    if (name !== undefined && value !== undefined) yield [name, value];
+    if (name !== undefined && value !== undefined) fields.push({ name, key: name.toLowerCase(), value });
   }
+  return fields;
 }
 
 /** The names that this message's `Connection` declares to be for the neighbour only. `Content-Length` stays: it frames the body. */
-function nominated(raw: Raw): Set<string> {
+function nominated(fields: readonly Field[]): Set<string> {
   const names = new Set<string>();
-  for (const [name, value] of pairs(raw)) {
-    if (name.toLowerCase() !== 'connection') continue;
+  for (const { key, value } of fields) {
+    if (key !== 'connection') continue;
     for (const item of value.split(',')) names.add(item.trim().toLowerCase());
   }
   names.delete('content-length');
   return names;
 }
 
-function passed(raw: Raw, ours: ReadonlySet<string>): string[] {
-  const named = nominated(raw);
+function passed(fields: readonly Field[], ours: ReadonlySet<string>): string[] {
+  const named = nominated(fields);
   const kept: string[] = [];
-  for (const [name, value] of pairs(raw)) {
-    const key = name.toLowerCase();
+  for (const { name, key, value } of fields) {
     if (!HOP_BY_HOP.has(key) && !ours.has(key) && !named.has(key)) kept.push(name, value);
   }
   return kept;
@@ -84,7 +88,8 @@ export type SaidToApp = {
 /** The request's headers as the app gets them. `Authorization` is the visitor's: Cloud Run reads ours where we say it. */
 export function toAppHeaders(raw: Raw, said: SaidToApp): string[] {
   const { authority, visitor, elsewhere } = said;
-  const headers = ['Host', elsewhere?.host ?? authority, ...passed(raw, OURS_TO_APP)];
+  const fields = toFields(raw);
+  const headers = ['Host', elsewhere?.host ?? authority, ...passed(fields, OURS_TO_APP)];
   if (elsewhere !== null) headers.push('X-Serverless-Authorization', `Bearer ${elsewhere.token}`);
   const { proto } = visitor;
   const forwarded = visitor.chain.map((address, index) =>
@@ -93,16 +98,11 @@ export function toAppHeaders(raw: Raw, said: SaidToApp): string[] {
   headers.push('X-Forwarded-For', visitor.chain.join(', '), 'X-Forwarded-Proto', proto, 'X-Forwarded-Host', authority);
   headers.push('X-Forwarded-Port', visitor.port, 'X-Real-IP', visitor.address, 'Forwarded', forwarded.join(', '));
   // A trailer may be the point of the answer (gRPC-web and the like); no other TE survives a hop.
-  if (asksForTrailers(raw)) headers.push('TE', 'trailers');
+  if (fields.some(({ key, value }) => key === 'te' && /\btrailers\b/i.test(value))) headers.push('TE', 'trailers');
   if (said.body === 'chunked') headers.push('Transfer-Encoding', 'chunked');
   if (said.body === 'empty') headers.push('Content-Length', '0');
   if (said.upgrade !== null) headers.push('Connection', 'Upgrade', 'Upgrade', said.upgrade);
   return headers;
-}
-
-function asksForTrailers(raw: Raw): boolean {
-  for (const [name, value] of pairs(raw)) if (name.toLowerCase() === 'te' && /\btrailers\b/i.test(value)) return true;
-  return false;
 }
 
 /** An app that does not look at `X-Forwarded-Host` takes `from` for its address; visitors know it as `to`. Both are origins. */
@@ -110,8 +110,8 @@ export type Moved = { readonly from: string; readonly to: string };
 
 /** The app's headers as the visitor gets them, with our word to search engines instead of the app's. */
 export function toVisitorHeaders(raw: Raw, moved: Moved | null): string[] {
-  if (moved === null) return [...passed(raw, OURS_TO_VISITOR), ...ROBOTS];
-  const headers = passed(raw, OF_ANOTHER_HOST);
+  if (moved === null) return [...passed(toFields(raw), OURS_TO_VISITOR), ...ROBOTS];
+  const headers = passed(toFields(raw), OF_ANOTHER_HOST);
   for (let index = 0; index + 1 < headers.length; index += 2) {
     const [name, value] = [headers[index], headers[index + 1]];
     if (name !== undefined && value !== undefined) headers[index + 1] = toVisitorValue(name.toLowerCase(), value, moved);
@@ -140,8 +140,7 @@ function toVisitorValue(name: string, value: string, { from, to }: Moved): strin
 /** What of a trailer section may be passed on. */
 export function toTrailers(raw: Raw): [string, string][] {
   const kept: [string, string][] = [];
-  for (const [name, value] of pairs(raw)) {
-    const key = name.toLowerCase();
+  for (const { name, key, value } of toFields(raw)) {
     if (!HOP_BY_HOP.has(key) && !OURS_TO_APP.has(key) && !NOT_IN_TRAILERS.has(key)) kept.push([name, value]);
   }
   return kept;

@@ -77,14 +77,16 @@ async function write(folder: string, text: string, fileBytes: number): Promise<v
  * whatever is not printable ASCII are escaped, so that a line is a line.
  */
 export function toLine(visit: Visit): string {
-  const what = `${visit.method} ${visit.path.split(/[?#]/, 1)[0] ?? ''}`;
+  const query = visit.path.search(/[?#]/);
+  const what = `${visit.method} ${query < 0 ? visit.path : visit.path.slice(0, query)}`;
   const numbers = `${visit.status} ${visit.bytes} ${visit.ms}`;
   return `${visit.at.toISOString()} ${printable(visit.address)} "${printable(what)}" ${numbers} "${printable(visit.agent)}"\n`;
 }
 
 const LONGEST = 1_000;
-const printable = (text: string): string =>
-  text
-    .slice(0, LONGEST)
-    .replace(/["\\]/g, '\\$&')
-    .replace(/[^\x20-\x7e]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+const printable = (text: string): string => text.slice(0, LONGEST).replace(/["\\]|[^\x20-\x7e]/g, escaped);
+
+function escaped(character: string): string {
+  if (character === '"' || character === '\\') return `\\${character}`;
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}

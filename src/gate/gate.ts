@@ -92,7 +92,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     const exchange: Exchange = { request, response, upgrade, visitor, ...target };
     const label = siteLabel(target.authority, previewHost);
     const site = label === undefined ? undefined : await routes.lookup(label);
-    response.once('close', () => {
+    response.on('close', () => {
       const ms = Math.round(performance.now() - started);
       options.metrics?.answered({ status: response.statusCode, ms });
       if (site && site.status !== 'ended') record(accessLog, { site, exchange, ms, bytes: request.socket.bytesWritten - sentBefore });

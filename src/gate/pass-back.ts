@@ -49,14 +49,14 @@ export function passBack(
     return true;
   }
   incoming.pipe(response, { end: false });
-  incoming.once('end', () => {
+  incoming.on('end', () => {
     const trailers = toTrailers(incoming.rawTrailers);
     if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(trailers);
     response.end();
   });
   // Cut off: the visitor has to notice that this is not all of it.
   incoming.on('error', () => response.destroy());
-  incoming.once('close', () => {
+  incoming.on('close', () => {
     if (!incoming.complete) response.destroy();
   });
   // Node holds the head back until the body begins, which for server-sent events may be minutes later.
@@ -70,9 +70,11 @@ export function passBack(
 export function passEarlyAnswers(outgoing: ClientRequest, { request, response }: Exchange): void {
   if (request.httpVersion !== '1.1') return;
   const isEarly = () => !response.headersSent && !response.destroyed;
-  outgoing.on('continue', () => {
-    if (isEarly() && request.headers.expect !== undefined) response.writeContinue();
-  });
+  if (request.headers.expect !== undefined) {
+    outgoing.on('continue', () => {
+      if (isEarly()) response.writeContinue();
+    });
+  }
   outgoing.on('information', (early) => {
     if (!isEarly()) return;
     if (early.statusCode === 102) response.writeProcessing();

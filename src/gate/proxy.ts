@@ -71,7 +71,7 @@ function attempt(exchange: Exchange, { app, body, connection }: Attempt): Promis
     if (as !== 'answered') outgoing.destroy();
   };
   const left = () => end('left');
-  exchange.response.once('close', left);
+  exchange.response.on('close', left);
   limitTime(outgoing, app, {
     late: () => end('late'),
     waking() {
@@ -80,7 +80,7 @@ function attempt(exchange: Exchange, { app, body, connection }: Attempt): Promis
       resolve('waking');
     },
   });
-  outgoing.once('response', (incoming) => {
+  outgoing.on('response', (incoming) => {
     if (outcome !== 'waking') {
       over = takeAnswer(incoming, exchange, app).then(end);
       return;
@@ -89,7 +89,7 @@ function attempt(exchange: Exchange, { app, body, connection }: Attempt): Promis
     app.woke();
     outgoing.destroy();
   });
-  outgoing.once('upgrade', (incoming, socket, head) => {
+  outgoing.on('upgrade', (incoming, socket, head) => {
     outcome = 'answered';
     app.woke();
     if (exchange.upgrade) over = joinConnections({ ...exchange.upgrade, answer: incoming }, { socket, head });
@@ -99,7 +99,7 @@ function attempt(exchange: Exchange, { app, body, connection }: Attempt): Promis
   outgoing.on('error', () => {
     if (outcome === 'unreachable' && outgoing.reusedSocket) outcome = 'stale';
   });
-  outgoing.once('close', async () => {
+  outgoing.on('close', async () => {
     exchange.response.off('close', left);
     await over;
     if (outcome === 'answered') discardBody(exchange.request);

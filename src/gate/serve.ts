@@ -53,7 +53,7 @@ async function serveProcess(service: string, exchange: Exchange, options: ServeO
   const { runner } = options;
   if (runner === null) return 'gone';
   using _visit = runner.visit(service);
-  const reached = await reach(service, exchange, { ...options, runner });
+  const reached = await reach(service, exchange, { runner, log: options.log, wakePatienceMs: options.wakePatienceMs });
   if (reached === 'gone' || reached === undefined) return reached;
   const outcome = await forward(exchange, {
     door: reached,
@@ -88,7 +88,7 @@ async function serveProcess(service: string, exchange: Exchange, options: ServeO
 async function reach(
   service: string,
   exchange: Exchange,
-  options: ServeOptions & { readonly runner: Runner },
+  options: Pick<ServeOptions, 'log' | 'wakePatienceMs'> & { readonly runner: Runner },
 ): Promise<{ readonly socket: string } | 'gone' | undefined> {
   const reaching = options.runner.reach(service).catch((cause: unknown) => {
     options.log.warn({ err: cause, service }, 'an app could not be reached');

@@ -26,11 +26,12 @@ export async function listenAsGate(
     shouldUpgradeCallback: mayUpgrade,
   });
   server.timeout = times.stall;
+  const closeIdle = () => {
+    if (!server.listening) setImmediate(() => server.closeIdleConnections());
+  };
   const plain = (request: IncomingMessage, response: ServerResponse) => {
     watchStall(request, response, times.stall);
-    response.once('close', () => {
-      if (!server.listening) setImmediate(() => server.closeIdleConnections());
-    });
+    response.on('close', closeIdle);
     void handle(request, response, null);
   };
   server.on('request', plain);

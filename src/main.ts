@@ -191,16 +191,21 @@ async function startWork(
     },
     opening,
   );
-  const wake = (site: Site['id']): void => {
-    // One that is not woken asks again by itself.
-    queues.provision.add(site).catch((error: unknown) => log.warn({ err: error, site }, 'the next launch could not be woken'));
+  const wakeNext = async (): Promise<void> => {
+    try {
+      const next = await store.places.next();
+      if (next !== null) await queues.provision.add(next);
+    } catch (error) {
+      // One that is not woken asks again by itself.
+      log.warn({ err: error }, 'the next launch could not be woken');
+    }
   };
   const provisioning: ProvisionParts = {
     store,
     target: work.target,
     ...stages,
     openLog: (site, launch) => openLaunchLog({ dataDir: dataDir.path, site, launch, secrets: forges.secrets() }),
-    turns: createTurns({ launches: LAUNCHES, wake }),
+    turns: createTurns({ launches: LAUNCHES, wakeNext: () => void wakeNext() }),
     policy: config,
     metrics,
     newId: ulid,

@@ -65,6 +65,8 @@ export type ProvisionParts = {
  * @param stop aborted when Mayfly stops; the row stays as it is, and another worker goes on
  */
 export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSignal): Promise<number | null> {
+  const behind = await whenNext(parts, id);
+  if (behind > 0) return behind;
   await using held = await parts.store.leases.take(`site:${id}`);
   if (held === undefined) return LEASE_RETRY_MS;
   await faultPoint('lease-taken');
@@ -76,9 +78,9 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
       case 'deploying': {
         const wait = await whenMayStart(parts, site, held);
         if (wait !== 0) return wait;
-        const turn = parts.turns.take(site);
-        if (typeof turn === 'number') return turn;
-        using _turn = turn;
+        const full = parts.turns.wait(site.pull, await parts.store.places.before(id));
+        if (full > 0) return full;
+        using _turn = parts.turns.begin(site.pull);
         await firstWord(parts.store, site, stop);
         await launch(parts, site, { held, stop });
         break;
@@ -96,6 +98,12 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
     }
   }
   return LEASE_RETRY_MS;
+}
+
+/** Milliseconds after which one that has its place asks again for a worker. Asked without the lease: who has that is in nobody's way. */
+async function whenNext({ store, turns }: ProvisionParts, id: SiteId): Promise<number> {
+  const site = await store.sites.find(id);
+  return site?.status === 'queued' && site.place === 'taken' ? turns.wait(site.pull, await store.places.before(id)) : 0;
 }
 
 /** Milliseconds until it may start; null while it waits for a place: whoever gives one up has it woken. */

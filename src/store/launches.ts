@@ -64,6 +64,14 @@ export function openLaunches(db: Kysely<Database>): Launches {
           .insertInto('launches')
           .values({ id, site, sha, stages: JSON.stringify({ queued: queuedMs }), notes: '{}' })
           .execute();
+        await tx
+          .updateTable('repositories')
+          .from('sites')
+          .set({ launched_at: clock })
+          .where('sites.id', '=', site)
+          .whereRef('repositories.forge', '=', 'sites.forge')
+          .whereRef('repositories.id', '=', 'sites.repository')
+          .execute();
       });
     },
     async note(id, { stages, notes }, { held } = {}) {

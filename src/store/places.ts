@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely';
+import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
 import { roomiest } from '../site/home.ts';
 import { toSiteId } from '../site/identity.ts';
 import type { Site } from '../site/site.ts';
@@ -7,8 +7,29 @@ import type { Database } from './schema.ts';
 import { toSite } from './sites.ts';
 import type { Places, Rooms } from './store.ts';
 
-/** It waits for a worker, and not for a place. */
-const WANTS_WORKER = sql<boolean>`state ->> 'place' is distinct from 'refused'`;
+/** Somebody works on the site, or its worker died in the last seconds. */
+const isHeld = (id: string): RawBuilder<boolean> =>
+  sql`exists (select from mayfly.leases where name = 'site:' || ${sql.ref(id)} and expires_at > clock_timestamp())`;
+
+/**
+ * All that wait for a worker and not for a place. Next is the repository with the fewest launches under way, of those the one whose last
+ * began the longest ago: one that queues a launch does not wait for the hundred of another. A queued site that is held is before nobody:
+ * it is about to begin, or waits for the end of a dead worker's lease. One in `building` that nobody holds was interrupted.
+ */
+const LINE = sql`
+  with under_way as (
+    select forge, repository, count(*) as launches from mayfly.sites
+    where status in ('building', 'deploying') and ${isHeld('sites.id')} group by forge, repository
+  ), line as (
+    select sites.id, row(
+      coalesce(launches, 0) + row_number() over (partition by sites.forge, sites.repository order by queued_at, sites.id),
+      coalesce(launched_at, '-infinity'), queued_at, sites.id
+    ) as turn
+    from mayfly.sites
+    left join under_way using (forge, repository)
+    left join mayfly.repositories on repositories.forge = sites.forge and repositories.id = sites.repository
+    where status = 'queued' and state ->> 'place' is distinct from 'refused'
+  )`;
 
 /** Who has the places of a repository and who waits for them. `apply.ts` is who gives them. */
 export function openPlaces(db: Kysely<Database>): Places {
@@ -39,16 +60,15 @@ export function openPlaces(db: Kysely<Database>): Places {
       return rows.map((row) => toSiteId(row.id));
     },
     async before(id) {
-      const { rows } = await sql<{ count: number }>`
-        with under_way as (
-          select forge, repository, count(*) as launches from mayfly.sites where status in ('building', 'deploying') group by forge, repository
-        ), line as (
-          select id, queued_at, coalesce(launches, 0) + row_number() over (partition by forge, repository order by queued_at, id) as turn
-          from mayfly.sites left join under_way using (forge, repository) where status = 'queued' and ${WANTS_WORKER}
-        )
+      const { rows } = await sql<{ count: number }>`${LINE}
         select count(*) from line, line as own
-        where own.id = ${id} and (line.turn, line.queued_at, line.id) < (own.turn, own.queued_at, own.id)`.execute(db);
+        where own.id = ${id} and line.turn < own.turn and not ${isHeld('line.id')}`.execute(db);
       return rows[0]?.count ?? 0;
+    },
+    async next() {
+      const { rows } = await sql<{ id: string }>`${LINE}
+        select id from line where not ${isHeld('line.id')} order by turn limit 1`.execute(db);
+      return rows[0] ? toSiteId(rows[0].id) : null;
     },
   };
 }
@@ -66,7 +86,7 @@ export async function nextInLine(db: Kysely<Database>, { limit, maxSites }: { li
       select count(*) from mayfly.sites as taken
       where taken.forge = waiter.forge and taken.repository = waiter.repository and taken.placed
     )
-    and not exists (select from mayfly.leases where name = 'site:' || waiter.id and expires_at > clock_timestamp())
+    and not ${isHeld('waiter.id')}
     order by id limit ${limit}`.execute(db);
   return rows.map((row) => toSiteId(row.id));
 }

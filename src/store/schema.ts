@@ -96,7 +96,7 @@ export type Database = {
   commands: CommandTable;
   forges: { id: string; kind: string; address: string; deliveries_until: Date | null };
   redeliveries: { forge: string; delivery: string; asked_at: Generated<Date> };
-  repositories: { forge: string; id: string; name: string; access: string };
+  repositories: { forge: string; id: string; name: string; access: string; launched_at: Date | null };
   reports: ReportTable;
   leases: { name: string; holder: string | null; epoch: number; expires_at: Time };
   keepsakes: { key: string; value: string };

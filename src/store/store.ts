@@ -123,8 +123,10 @@ export interface Places {
   holders(repository: Pick<Repository, 'forge' | 'id'>): Promise<readonly Site[]>;
   /** Those that wait for a place of the repository, longest first. */
   waiting(repository: Pick<Repository, 'forge' | 'id'>, limit: number): Promise<readonly SiteId[]>;
-  /** How many queued sites of all repositories are to be launched before this one: repositories take turns, and what is under way is one. */
+  /** How many are before this one in the line for a worker, which is one for all repositories: they take turns. */
   before(queued: SiteId): Promise<number>;
+  /** The first in that line. */
+  next(): Promise<SiteId | null>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */

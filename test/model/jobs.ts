@@ -39,7 +39,7 @@ export type Process = { readonly name: string; readonly leases: Leases & AsyncDi
 export function openProcess({ clock, newId }: Ground, log: Logger): Process {
   const name = newId();
   const leases = openLeases({ pool: clock.pool, holder: name, sessionName: (of) => `model:${of}`, times: LEASE_TIMES, log });
-  const turns = createTurns({ launches: 4, wake: () => undefined, now: clock.now });
+  const turns = createTurns({ launches: 4, wakeNext: () => undefined, now: clock.now });
   return { name, leases, turns, isFrozen: false };
 }
 

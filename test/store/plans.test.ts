@@ -33,6 +33,7 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   await places.holders({ forge: placeOf(1).pull.forge, id: repositoryId(2) });
   await places.waiting({ forge: placeOf(1).pull.forge, id: repositoryId(2) }, 20);
   await places.before(toSiteId('C'));
+  await places.next();
   await sites.standing({ after: null, limit: 500 });
   await sites.findByHost('pr-1-copy');
   await inbox.pending(5_000, 500);

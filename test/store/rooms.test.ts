@@ -61,17 +61,3 @@ test('a site that stands is not moved, and one that failed there before comes ba
   await store.apply(site.id, { type: 'deployAsked', by: 'ada', only: 'any', order: null });
   expect(await claim(store, site, ['europe-west1', 'europe-west3'])).toMatchObject({ place: 'taken', region: 'europe-west3' });
 });
-
-test('a place in the line is what it is when repositories take turns', async () => {
-  await using store = await openTestStore();
-  const busy: Site[] = [];
-  for (const number of [1, 2, 3]) busy.push(await born(store, number, 1));
-  const calm = await born(store, 4, 2);
-  const before = await Promise.all([...busy, calm].map(({ id }) => store.places.before(id)));
-  expect(before).toEqual([0, 2, 3, 1]);
-  // What is under way was its turn.
-  const [first, second] = busy;
-  if (first === undefined || second === undefined) throw new Error('no sites');
-  await store.apply(first.id, { type: 'launchStarted', launch: toLaunchId('L1'), sha: sha('a') });
-  expect(await Promise.all([first, calm, second].map(({ id }) => store.places.before(id)))).toEqual([0, 0, 1]);
-});

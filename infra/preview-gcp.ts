@@ -12,8 +12,7 @@ export type GcpPlan = {
   readonly project: string;
   readonly region: string;
   readonly database: PlannedDatabase | null;
-  /** Null where a program is run for its providers alone: to refresh, and to destroy. */
-  readonly service: GcpService | null;
+  readonly service: GcpService;
 };
 export type GcpService = {
   readonly revision: string;
@@ -73,7 +72,6 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
     // Ours and not the default one, which the state would keep at the version that once made the site.
     const google = new GoogleProvider('gcp', { project: plan.project });
     const database = plan.database && declareDatabase(plan, plan.database, mayfly);
-    if (!plan.service) return;
     const { revision, adopting } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
     // By region, and left alone when no longer declared: a site that moves is made in the other region, and visitors have the first until

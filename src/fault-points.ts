@@ -22,7 +22,7 @@ export const FAULT_POINTS = [
   /** The row says ready; the revision before still runs. */
   'launch-succeeded',
   'before-settle',
-  /** In the engine's run: one resource is gone, its state still has it. */
+  /** One of a site's resources is gone, and others are not; where the engine removes it, its state still has it. */
   'resource-removed',
   /** Nothing is left on the target; the row still says ending. */
   'destroyed',

@@ -113,7 +113,7 @@ test('a site is a service that only the gate may call; its own values are not in
     false,
     true,
   ]);
-  await w.destroy(site);
+  await w.forget(site);
   // The engine forgets it, and no more: it goes by its name, with all that its region has of the site.
   expect([w.cloud.services.has(w.nameOf(site)), w.cloud.policies.has(w.nameOf(site)), await w.stateOf(site)]).toEqual([
     true,
@@ -160,7 +160,7 @@ test('two Mayflys in one project, with a site of the same id each, know nothing 
   await Promise.all([w.up({ site: ours }), w.up({ site: theirs })]);
   expect(gcpServiceName(ours)).not.toBe(gcpServiceName(theirs));
   expect(w.serviceOf(theirs)?.labels).toMatchObject({ 'mayfly-instance': 'team-b', 'mayfly-site': ours.site.toLowerCase() });
-  await w.destroy(ours);
+  await w.forget(ours);
   expect([await w.stateOf(ours), await w.stateOf(theirs), w.serviceOf(theirs)?.terminalCondition.state]).toEqual([
     undefined,
     expect.any(String),
@@ -177,7 +177,7 @@ test('a site that moves is made in the other region, and stays in the first, whi
   await w.up({ site: there });
   expect(w.serviceOf(here)).toEqual(before);
   expect(w.serviceOf(there)?.name).toBe(`projects/${PROJECT}/locations/us-central1/services/${gcpServiceName(here)}`);
-  await w.destroy(there);
+  await w.forget(there);
   expect(await w.stateOf(there)).toBeUndefined();
 });
 
@@ -206,6 +206,6 @@ test('a service that was removed by hand is refused until a refresh, then made a
   expect(w.serviceOf(site)?.terminalCondition.state).toBe('CONDITION_SUCCEEDED');
   expect(w.cloud.policies.get(w.nameOf(site))?.bindings).toHaveLength(1);
   await (await openRun(w.cloud).remove(w.nameOf(site))).ended;
-  await w.destroy(site);
+  await w.forget(site);
   expect(await w.stateOf(site)).toBeUndefined();
 });

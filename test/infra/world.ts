@@ -37,8 +37,6 @@ export type Wish = {
   readonly image?: () => Promise<string>;
   /** Called when the database is there. */
   readonly databaseMade?: () => void;
-  /** Awaited before the database is dropped. */
-  readonly dropping?: () => Promise<void>;
   readonly database?: GcpPlan['database'];
   readonly service?: Partial<GcpService>;
   readonly signal?: AbortSignal;
@@ -56,7 +54,7 @@ export type InfraWorld = AsyncDisposable & {
   push(content?: string): string;
   up(wish: Wish): Promise<void>;
   refresh(site: Site): Promise<void>;
-  destroy(site: Site, part?: Pick<Wish, 'dropping'>): Promise<void>;
+  forget(site: Site): Promise<void>;
   /** Each revision waits for `deed` until it is ready, until the returned is disposed; what it rejects with is why it never is. */
   onRevision(deed: Runner['onRevision']): Disposable;
   onDelete(deed: Runner['onDelete']): Disposable;
@@ -111,23 +109,19 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     cloud.images.set(ref, { ...image, uploadedAt: cloud.now() });
     return ref;
   };
-  const operate = async (verb: 'up' | 'refresh' | 'destroy', { site, ...wish }: Wish): Promise<void> => {
+  const operate = async (verb: 'up' | 'refresh', { site, ...wish }: Wish): Promise<void> => {
     const means: Means = {
       asked: own,
       image: wish.image ?? (async () => push()),
       databaseMade: wish.databaseMade ?? (() => undefined),
-      dropping: wish.dropping ?? (async () => undefined),
     };
     await using mayfly = await serveProvider({ verb, kinds: ownKinds(means), guard: async () => undefined });
     const { region = REGION, ...labels } = site;
-    const base = { labels, token: mayfly.token, project: PROJECT, region };
-    const plan: GcpPlan =
-      verb === 'up'
-        ? { ...base, database: wish.database ?? null, service: { ...aService(), ...wish.service } }
-        : { ...base, database: null, service: null };
+    const service = { ...aService(), ...wish.service };
+    const plan: GcpPlan = { labels, token: mayfly.token, project: PROJECT, region, database: wish.database ?? null, service };
     const attach = `mayfly:${mayfly.port},${provider.attach}`;
     const run = { program: { name: 'gcp', plan }, attach, signal: wish.signal ?? new AbortController().signal } as const;
-    await (verb === 'up' ? stacks.up(hold(), stackOf(site), { ...run, isNew: true }) : stacks[verb](hold(), stackOf(site), run));
+    await (verb === 'up' ? stacks.up(hold(), stackOf(site), { ...run, isNew: true }) : stacks.refresh(hold(), stackOf(site), run));
   };
   return {
     cloud,
@@ -139,7 +133,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     push,
     up: (wish) => operate('up', wish),
     refresh: (site) => operate('refresh', { site }),
-    destroy: (site, part) => operate('destroy', { site, ...part }),
+    forget: (site) => stacks.forget(hold(), stackOf(site), new AbortController().signal),
     onRevision: (onRevision) => withRunner(cloud, { onRevision }),
     onDelete: (onDelete) => withRunner(cloud, { onDelete }),
     serviceOf: (site) => cloud.services.get(nameOf(site)),
@@ -208,8 +202,8 @@ const aService = (): GcpService => ({
 export const DATABASE_URL = 'postgres://site:s3cr3t-of-the-site@10.0.0.3:5432/site';
 
 /** Mayfly's own provider with nothing behind it but the test. */
-type Means = Required<Pick<Wish, 'image' | 'databaseMade' | 'dropping'>> & { readonly asked: string[] };
-function ownKinds({ asked, image, databaseMade, dropping }: Means): Readonly<Record<string, ResourceKind>> {
+type Means = Required<Pick<Wish, 'image' | 'databaseMade'>> & { readonly asked: string[] };
+function ownKinds({ asked, image, databaseMade }: Means): Readonly<Record<string, ResourceKind>> {
   const tell = (what: string, { site }: Properties): void => void asked.push(`${what} of ${String(site)}`);
   const made = async (inputs: Properties) => {
     tell('image', inputs);
@@ -230,10 +224,7 @@ function ownKinds({ asked, image, databaseMade, dropping }: Means): Readonly<Rec
       },
       update: async (inputs) => ({ ...inputs, url: DATABASE_URL }),
       exists: async () => true,
-      async remove(_, state) {
-        await dropping();
-        tell('no database', state);
-      },
+      remove: async (_, state) => tell('no database', state),
     },
   };
 }

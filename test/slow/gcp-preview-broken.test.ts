@@ -39,15 +39,6 @@ test('killed while a revision is made: the next launch goes on', async () => {
   expect(w.serviceOf(site)).toMatchObject({ uid, terminalCondition: { state: 'CONDITION_SUCCEEDED' } });
 });
 
-test('killed while the site is removed: the next try leaves nothing in the state', async () => {
-  const site = w.site();
-  await w.up({ site, database: { seed: null } });
-  expect(await engineSaid(w.destroy(site, { dropping: () => w.killEngine(site) }))).toContain('the Pulumi process ended');
-  await w.destroy(site);
-  expect(await w.stateOf(site)).toBeUndefined();
-  expect(w.own.filter((it) => it.endsWith(site.site))).toEqual(expect.arrayContaining([`no database of ${site.site}`]));
-});
-
 test('aborted in the middle, the engine is ended although Google’s provider waits on; the next launch goes on', async () => {
   const site = w.site();
   await w.up({ site });
@@ -68,20 +59,15 @@ test('aborted in the middle, the engine is ended although Google’s provider wa
   expect(w.serviceOf(site)).toMatchObject({ latestReadyRevision: newest, reconciling: false });
 });
 
-test('what cannot be removed now leaves a state that the next try can read', async () => {
-  const site = w.site();
-  await w.up({ site, database: { seed: null } });
-  const dropping = () => Promise.reject(new Error('the database is being looked at'));
-  expect(await engineSaid(w.destroy(site, { dropping }))).toContain('mayfly:gcp:Database');
-  expect(await stateHas(site, 'mayfly:gcp:Database')).toBe(true);
-  await w.destroy(site);
-  expect(await w.stateOf(site)).toBeUndefined();
-});
-
 test('a state whose parts do not fit together is emptied: the engine would never work with it again', async () => {
   const site = w.site();
   await w.up({ site });
-  await w.rewriteState(site, (resources) => resources.filter(({ type }) => type !== 'pulumi:providers:gcp'));
-  await w.destroy(site);
-  expect([await w.stateOf(site), w.mended(site)]).toEqual([undefined, [['state-emptied']]]);
+  const damage = () => w.rewriteState(site, (resources) => resources.filter(({ type }) => type !== 'pulumi:providers:gcp'));
+  await damage();
+  await w.refresh(site);
+  expect(w.mended(site)).toEqual([['state-emptied']]);
+  await w.up({ site: { ...site, region: 'us-central1' } });
+  await damage();
+  await w.forget(site);
+  expect(await w.stateOf(site)).toBeUndefined();
 });

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { type Answer, type Api, befall, errorAnswer, type Later, unknownTo } from './asked.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { type Answer, type Api, type Asked, befall, errorAnswer, type Later, unknownTo } from './asked.ts';
 import type { GoogleCloud } from './cloud.ts';
 import { CODES, GoogleError } from './faults.ts';
 import type { Json, Operation } from './run-types.ts';
@@ -47,10 +49,21 @@ export const operationJson = ({ name, metadata, done, response, error }: Operati
   ...(error ? { error } : {}),
 });
 
-const PATH = /^\/v[12]\/(projects\/[^/]+\/locations\/([^/]+)\/operations\/[^/:]+)$/;
+const PATH = /^\/v[12]\/(projects\/[^/]+\/locations\/([^/]+)\/operations\/[^/:]+)(:wait)?$/;
+const WAIT = z.strictObject({ timeout: z.string().regex(/^\d+s$/) });
 
 /** Operations of every API here are looked at in the same way. */
 export function openOperations(cloud: GoogleCloud): Api {
+  /** Not before the operation is over or the wait is: https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.operations/wait */
+  const wait = async (name: string, { body }: Asked): Promise<void> => {
+    const { timeout } = WAIT.parse(JSON.parse(body.toString()));
+    const over = new AbortController();
+    const time = delay(Number.parseInt(timeout, 10) * 1_000, undefined, { signal: over.signal }).catch(() => undefined);
+    await Promise.race([cloud.operations.get(name)?.ended, time]);
+    over.abort();
+    // Until whoever waits hears of it.
+    await delay(cloud.pacer.pace.call / 2);
+  };
   const get = (name: string, region: string): Answer => {
     try {
       befall(cloud, 'longrunning.operations.get', region);
@@ -63,9 +76,11 @@ export function openOperations(cloud: GoogleCloud): Api {
     }
   };
   return (asked) => {
-    const [, name, region = ''] = PATH.exec(asked.path) ?? [];
-    if (name === undefined) return undefined;
-    if (asked.method !== 'GET') return Promise.reject(unknownTo(cloud, `${asked.method} ${asked.path}`));
-    return Promise.resolve(get(decodeURIComponent(name), region));
+    const [, path, region = '', waits] = PATH.exec(asked.path) ?? [];
+    if (path === undefined) return undefined;
+    const name = decodeURIComponent(path);
+    if (waits && asked.method === 'POST') return wait(name, asked).then(() => get(name, region));
+    if (waits || asked.method !== 'GET') return Promise.reject(unknownTo(cloud, `${asked.method} ${asked.path}`));
+    return Promise.resolve(get(name, region));
   };
 }

@@ -89,8 +89,9 @@ export function stop(forge: ForgeName, target: TargetName = 'local'): void {
     const pull = await open(nodeApp('brief'));
     await w.reaches(pull, 'ready');
     await w.forge.close(pull);
+    // Where all is removed by its name, the engine has but a state to drop.
     const engine = await until('the removal', async () => {
-      const found = (await w.descendants()).filter(({ command }) => command.includes('pulumi destroy'));
+      const found = (await w.descendants()).filter(({ command }) => /pulumi (?:destroy|stack rm) /.test(command));
       return found.length > 0 && found;
     });
     // Mayfly first waits a while for what is under way: left alone, the removal would be over by then.

@@ -4,6 +4,7 @@ import type { v2 as logging } from '@google-cloud/logging';
 import type { RevisionsClient, ServicesClient } from '@google-cloud/run';
 import type { Storage } from '@google-cloud/storage';
 import { GoogleAuth } from 'google-auth-library';
+import { z } from 'zod';
 
 export type GoogleOptions = {
   /** The project's id. */
@@ -29,8 +30,14 @@ export interface Google extends AsyncDisposable {
   objects(): Promise<Storage>;
   services(): Promise<ServicesClient>;
   revisions(): Promise<RevisionsClient>;
+  /**
+   * Whether this operation of Cloud Run, by its full name, has done what it was for, which Google is waited for to tell. False as well
+   * where Google tells sooner, or nothing.
+   */
+  hasDone(operation: string, signal: AbortSignal): Promise<boolean>;
 }
 
+const DONE = z.object({ done: z.literal(true), error: z.never().optional() });
 const SCOPES = 'https://www.googleapis.com/auth/cloud-platform';
 
 /** A token that is refused before its time is asked for anew, once. */
@@ -75,6 +82,15 @@ export function openGoogle({ project, endpoint = null, auth = new GoogleAuth(our
     logs: once(async () => ready(new (await import('@google-cloud/logging')).v2.LoggingServiceV2Client(options))),
     services: once(async () => ready(new (await import('@google-cloud/run')).ServicesClient(options))),
     revisions: once(async () => ready(new (await import('@google-cloud/run')).RevisionsClient(options))),
+    // The library would look again and again instead.
+    async hasDone(operation, signal) {
+      const url = new URL(`/v2/${operation}:wait`, endpoint ?? 'https://run.googleapis.com');
+      const request = { url, method: 'POST', data: { timeout: '10s' }, signal, timeout: 30_000, retry: false } as const;
+      return auth.request<unknown>(request).then(
+        ({ data }) => DONE.safeParse(data).success,
+        () => false,
+      );
+    },
     objects: once(async () => {
       const { Storage } = await import('@google-cloud/storage');
       const at = endpoint ? { apiEndpoint: endpoint.origin, useAuthWithCustomEndpoint: true } : {};

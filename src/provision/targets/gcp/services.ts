@@ -1,10 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { protos } from '@google-cloud/run';
 import { gcpServiceName, INVOKER } from '../../../../infra/labels.ts';
 import { parseSiteId, type SiteId } from '../../../site/identity.ts';
 import { Fault } from '../../../site/problem.ts';
 import { explained, toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
+import { openLooks } from './looks.ts';
 import { type Asking, askingRun } from './run-attempts.ts';
 
 /** A site's service as Cloud Run has it. */
@@ -48,14 +48,14 @@ export interface SiteServices {
   remove(service: Pick<SiteService, 'name' | 'region' | 'isGoing'>, signal: AbortSignal): Promise<void>;
 }
 
-export type ServicesOptions = { readonly google: Google; readonly instance: string; readonly asking: Asking; readonly goneMs?: number };
+export type ServicesOptions = { readonly google: Google; readonly instance: string; readonly asking: Asking };
 
 /** A service is gone in seconds; after this its removal has come to nothing. */
 const GONE_MS = 120_000;
-/** Milliseconds until the next look: whoever waits does so a twentieth longer. */
-const lookMs = (passed: number): number => Math.min(Math.max(passed / 20, 100), 2_000);
+/** Where Google does not tell that it is. */
+const LOOK_MS = { least: 100, most: 2_000 };
 
-export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }: ServicesOptions): SiteServices {
+export function openSiteServices({ google, instance, asking }: ServicesOptions): SiteServices {
   const { project } = google;
   const at = (region: string): string => `projects/${project}/locations/${region}`;
   const ask = async <T>(action: string, region: string, deed: () => Promise<T>): Promise<T> => {
@@ -69,6 +69,12 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
     ask('look at a site', region, async () => {
       const client = await google.services();
       return orMissing(client.getService({ name }).then(([service]) => service));
+    });
+  /** @returns the operation's full name; undefined when there is nothing to remove */
+  const beginRemoval = (name: string, region: string): Promise<string | undefined> =>
+    ask('remove a site', region, async () => {
+      const client = await google.services();
+      return orMissing(client.deleteService({ name }).then(([removal]) => removal.name));
     });
   const isOurs = ({ labels }: protos.google.cloud.run.v2.IService): boolean => labels?.['mayfly-instance'] === instance;
   const named = (region: string, site: SiteId) => get(`${at(region)}/services/${gcpServiceName({ instance, site })}`, region);
@@ -104,17 +110,18 @@ export function openSiteServices({ google, instance, asking, goneMs = GONE_MS }:
         return troubleOf(revision?.conditions ?? []);
       }),
     async remove({ name, region, isGoing }, signal) {
-      const started = performance.now();
+      const looks = openLooks(LOOK_MS, signal);
+      let removal: string | undefined;
       for (let isAsked = isGoing; ; ) {
         signal.throwIfAborted();
-        if (!isAsked)
-          await ask('remove a site', region, async () => void (await orMissing((await google.services()).deleteService({ name }))));
-        await delay(lookMs(performance.now() - started), undefined, { signal });
+        if (!isAsked) removal = await beginRemoval(name, region);
+        const [isGone] = await Promise.all([removal !== undefined && google.hasDone(removal, signal), looks.next()]);
+        if (isGone) return;
         const found = await get(name, region);
         if (found === undefined) return;
         isAsked = Boolean(found.deleteTime);
-        if (performance.now() - started > goneMs)
-          throw new Fault('google-timeout', { details: { action: 'remove a site', limit: `${goneMs / 1000} s` } });
+        if (looks.passed() > GONE_MS)
+          throw new Fault('google-timeout', { details: { action: 'remove a site', limit: `${GONE_MS / 1000} s` } });
       }
     },
   };

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { faultPoint } from '../../../fault-points.ts';
 import { type SiteId, toSiteId } from '../../../site/identity.ts';
 import type { Found, Held, Stock, Watch } from '../../../site/ports.ts';
 import type { SiteDatabases } from '../databases.ts';
@@ -92,8 +93,9 @@ export function openRegionStock(
       const removeService = async (): Promise<void> => {
         const service = await services.find(region, site);
         await guard();
-        if (service !== undefined) await services.remove(service, signal);
-        await dropDatabases(site, null, guard);
+        if (service === undefined) return;
+        await services.remove(service, signal);
+        await faultPoint('resource-removed');
       };
       const removeWhatWasBuilt = async (): Promise<void> => {
         // First: what is still built would come after it.
@@ -103,7 +105,8 @@ export function openRegionStock(
         await guard();
         await sources.remove(region, site);
       };
-      await allOf([removeService(), removeWhatWasBuilt()]);
+      // A site that ends has no visitors: what its app still asks of its database nobody waits for.
+      await allOf([removeService(), dropDatabases(site, null, guard), removeWhatWasBuilt()]);
     },
     async survey() {
       const [running, kept, packages, archives, going] = await Promise.all([

@@ -54,7 +54,7 @@ export type GcpTargetOptions = {
 /** `region`: where it is, or is being put up; `origin`: what is live, which may still be in the region that it leaves. */
 export type SiteRow = { readonly region: string; readonly origin: string | null };
 
-type Verb = 'up' | 'refresh' | 'destroy';
+type Verb = 'up' | 'refresh';
 type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
 type Wish = Omit<GcpPlan, 'token' | 'labels' | 'project'> & { readonly isNew: boolean; readonly build: () => Promise<Artefact> };
 
@@ -73,7 +73,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     const plan = { ...declared, project: platform.project, labels: { instance, site }, token: provider.token };
     const run = { program: { name: 'gcp', plan } as const, attach: [`mayfly:${provider.port}`, ...options.attach].join(','), signal };
     try {
-      await (verb === 'up' ? stacks.up(held, stackOf(site), { ...run, isNew }) : stacks[verb](held, stackOf(site), run));
+      await (verb === 'up' ? stacks.up(held, stackOf(site), { ...run, isNew }) : stacks.refresh(held, stackOf(site), run));
     } catch (error) {
       signal.throwIfAborted();
       throw asFault(provider.failure()) ?? error;
@@ -171,10 +171,10 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     },
     async destroy(held, site, { signal }) {
       known.delete(site);
-      const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
-      // The engine has only its own state to clear. What there is is found by its name and label, whatever the state knows.
+      // The engine would remove nothing that there is, and takes its time to find that out: what it wrote down is dropped, and what there is
+      // is found by its name and label.
       const [failed, removed] = await Promise.all([
-        operate('destroy', { held, site, watch }, nothingIn(regions[0] ?? '')).then(
+        stacks.forget(held, stackOf(site), signal).then(
           () => undefined,
           (error: unknown) => ({ error }),
         ),
@@ -249,15 +249,6 @@ function wishOf(
     service: { revision, port, health, env, ...accounts, network, subnetwork, adopting },
   };
 }
-
-/** For the providers' sake alone. */
-const nothingIn = (region: string): Wish => ({
-  region,
-  database: null,
-  service: null,
-  isNew: false,
-  build: () => Promise.reject(new Error('Nothing is built to be removed')),
-});
 
 /** A full disk is told as such, wherever it was met. */
 function asFault(failure: unknown): Fault | undefined {

@@ -44,7 +44,7 @@ export async function createGcpBuilder(
   const google = opening.use(openGoogle({ project: cloud.project, endpoint: new URL(server.url) }));
   const logs = opening.use(openCloudLogs({ google, log: () => undefined, gapMs: 0, lookMs: 20 }));
   const times = {
-    lookMs: 10,
+    lookMs: { least: 10, most: 10 },
     pauses: { limited: [1, 1], unreachable: [1, 1] },
     ...(more.giveUpMs === undefined ? {} : { giveUpMs: more.giveUpMs }),
   };

@@ -1,15 +1,14 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { protos } from '@google-cloud/cloudbuild';
 import type { SiteId } from '../../../site/identity.ts';
 import { toApiFailure } from './api-error.ts';
 import type { Google } from './google.ts';
+import { type LookMs, openLooks } from './looks.ts';
 import { locationOf, QUEUE_S, siteTags } from './steps.ts';
 
 export type Build = protos.google.devtools.cloudbuild.v1.IBuild;
 
-/** Milliseconds between two looks. Often at first, as a build that fails does so early; later whoever waits does so a sixtieth longer. */
-const LOOK_MS = { least: 1_000, most: 3_000 };
-const lookMs = (passed: number): number => Math.min(Math.max(passed / 60, LOOK_MS.least), LOOK_MS.most);
+/** Often at first, as a build that fails does so early. */
+const LOOK_MS: LookMs = { least: 1_000, most: 3_000 };
 /** A build is in a queue for a moment; a longer one is told. */
 const WAITS_MS = 3_000;
 /** How long Google may fail to tell how a build is going. */
@@ -66,14 +65,13 @@ export interface CloudBuilds {
 }
 
 export type BuildTimes = {
-  /** Milliseconds between two looks. */
-  readonly lookMs?: number;
+  readonly lookMs?: LookMs;
   /** Milliseconds after which a build is given up that Google does not end. */
   readonly giveUpMs?: number;
 };
 
 /** Cloud Build, in each region of its own. Throws what Google's client throws. */
-export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBuilds {
+export function openCloudBuilds(google: Google, { lookMs = LOOK_MS, giveUpMs }: BuildTimes = {}): CloudBuilds {
   const cancel = async (name: string): Promise<void> => {
     // Over already, or out of reach: then Google's own time limit ends it.
     await (await google.builds()).cancelBuild({ name }, { timeout: CANCEL_MS }).catch(() => undefined);
@@ -98,24 +96,24 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
     cancel,
     async end(name, { signal, limitS, waits }) {
       const client = await google.builds();
-      const started = performance.now();
-      const limitMs = times.giveUpMs ?? (limitS + QUEUE_S) * 1000 + GRACE_MS;
-      let heard = started;
+      const looks = openLooks(lookMs, signal);
+      const limitMs = giveUpMs ?? (limitS + QUEUE_S) * 1000 + GRACE_MS;
+      let heard = 0;
       let toldWaits = false;
       let over = false;
       try {
         for (;;) {
-          const passed = performance.now() - started;
-          await pause(times.lookMs ?? lookMs(passed), undefined, { signal });
+          const passed = looks.passed();
+          await looks.next();
           const build = await client.getBuild({ name }, CALL).then(
             ([found]) => found,
             (error: unknown) => {
               const kind = toApiFailure(error)?.kind;
-              if ((kind !== 'unreachable' && kind !== 'limited') || performance.now() - heard > SILENCE_MS) throw error;
+              if ((kind !== 'unreachable' && kind !== 'limited') || looks.passed() - heard > SILENCE_MS) throw error;
               return undefined;
             },
           );
-          if (build !== undefined) heard = performance.now();
+          if (build !== undefined) heard = looks.passed();
           const status = statusOf(build ?? {});
           if (build !== undefined && ENDED.includes(status)) {
             over = true;
@@ -136,9 +134,8 @@ export function openCloudBuilds(google: Google, times: BuildTimes = {}): CloudBu
     async cancelAll(of, signal) {
       let left = await going(of);
       for (const { name } of left) if (name) await cancel(name);
-      for (const end = performance.now() + STOPS_MS; left.length > 0 && performance.now() < end; left = await going(of)) {
-        await pause(times.lookMs ?? LOOK_MS.least, undefined, signal ? { signal } : {});
-      }
+      for (const looks = openLooks(lookMs, signal); left.length > 0 && looks.passed() < STOPS_MS; left = await going(of))
+        await looks.next();
     },
   };
 }

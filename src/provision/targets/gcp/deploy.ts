@@ -5,6 +5,7 @@ import { Fault } from '../../../site/problem.ts';
 import type { ApiFailureKind } from './api-error.ts';
 import { explainEngine, neverEnded, toEngineFailure } from './explain.ts';
 import type { CloudLogs } from './logs.ts';
+import { openLooks } from './looks.ts';
 import type { Asking } from './run-attempts.ts';
 import { judge } from './run-verdict.ts';
 import type { SiteService, SiteServices } from './services.ts';
@@ -35,7 +36,7 @@ export type DeployParts = {
 const MENDS = 3;
 /** Cloud Run takes traffic over within seconds once a revision is ready. */
 const READY_MS = 60_000;
-const LOOK_MS = { first: 100, longest: 2_000 };
+const LOOK_MS = { least: 200, most: 2_000 };
 
 /**
  * Runs the engine until the launch's revision is what visitors get. Whatever goes wrong, nothing that never served is left.
@@ -112,7 +113,7 @@ async function mend(
     const service = await services.findAnothers(region, site);
     if (service !== undefined) throw new Fault('google-name-taken', { details: { service } });
     // A name that is free again, and was not a moment ago.
-    await delay(LOOK_MS.longest, undefined, { signal: watch.signal });
+    await delay(LOOK_MS.most, undefined, { signal: watch.signal });
     return PUT_RIGHT;
   }
   if (kind !== 'missing' || there !== undefined) return undefined;
@@ -125,14 +126,12 @@ const isOf = (service: SiteService | undefined, { revision }: DeployOrder): serv
 
 /** The engine is through; that visitors get this launch and not the one before is for Cloud Run to say. */
 async function untilServing({ services }: DeployParts, { order, watch }: Deploying): Promise<SiteService> {
-  const end = performance.now() + READY_MS;
-  for (let wait = LOOK_MS.first; ; wait = Math.min(wait * 1.5, LOOK_MS.longest)) {
+  for (const looks = openLooks(LOOK_MS, watch.signal); ; await looks.next()) {
     const service = await services.find(order.region, order.site);
     if (isOf(service, order) && service.isReady) return service;
     const trouble = isOf(service, order) ? await services.trouble(service) : undefined;
-    if (trouble !== undefined || performance.now() > end)
+    if (trouble !== undefined || looks.passed() > READY_MS)
       throw new Fault('deploy-failed', { cause: new Error('The revision does not serve') });
-    await delay(wait, undefined, { signal: watch.signal });
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 export type LookMs = { readonly least: number; readonly most: number };
 
 export type Looks = {
-  /** Milliseconds since the first thought of it. */
+  /** Milliseconds since these were opened. */
   readonly passed: () => number;
   /** Resolves when it is time for the next look; rejects when the signal is aborted. */
   readonly next: () => Promise<void>;

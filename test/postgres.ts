@@ -15,7 +15,7 @@ export function onDatabase(url: string, database: string): string {
 
 /** Makes the migrated database that every test's own is copied from. */
 export async function prepareTemplate(postgresUrl: string): Promise<void> {
-  await runOn(postgresUrl, `create database ${TEMPLATE}`);
+  await askOn(postgresUrl, `create database ${TEMPLATE}`);
   const pool = new pg.Pool({ connectionString: onDatabase(postgresUrl, TEMPLATE), max: 1 });
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) });
   await migrate(db);
@@ -30,16 +30,16 @@ export type TestDatabase = AsyncDisposable & { readonly url: string; readonly na
  */
 export async function createDatabase(server: string, from: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
-  await runOn(server, `create database ${name} template ${from === 'migrated' ? TEMPLATE : 'template0'}`);
+  await askOn(server, `create database ${name} template ${from === 'migrated' ? TEMPLATE : 'template0'}`);
   return {
     name,
     url: onDatabase(server, name),
     async [Symbol.asyncDispose]() {
       const left = await sessionsOn(server, name);
-      await runOn(server, `drop database ${name} with (force)`);
+      await askOn(server, `drop database ${name} with (force)`);
       // What `openPulumiDatabase` and `ensureGateRole` make beside it, if the test did.
-      await runOn(server, `drop database if exists ${name}_pulumi with (force)`);
-      await runOn(server, `drop role if exists ${name}_pulumi, ${name}_gate`);
+      await askOn(server, `drop database if exists ${name}_pulumi with (force)`);
+      await askOn(server, `drop role if exists ${name}_pulumi, ${name}_gate`);
       if (left.length > 0) throw new Error(`The test left connections open: ${left.join('; ')}`);
     },
   };
@@ -62,11 +62,12 @@ async function sessionsOn(server: string, database: string): Promise<readonly st
   }
 }
 
-async function runOn(url: string, statement: string): Promise<void> {
+/** One query on a connection of its own. */
+export async function askOn(url: string, sql: string, ...values: readonly string[]): Promise<Record<string, unknown>[]> {
   const client = new pg.Client(url);
   await client.connect();
   try {
-    await client.query(statement);
+    return (await client.query(sql, [...values])).rows;
   } finally {
     await client.end();
   }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { pino } from 'pino';
 import { ulid } from 'ulid';
 import { inject } from 'vitest';
@@ -16,7 +15,7 @@ import { expectNothingUnknown, type GoogleCloud, openGoogleCloud, type Runner } 
 import { type RunKindOptions, runKinds } from '../doubles/google/kinds-run.ts';
 import { type GcpProvider, openGcpProvider } from '../doubles/google/provider.ts';
 import type { RunService } from '../doubles/google/run-types.ts';
-import { createDatabase } from '../postgres.ts';
+import { askOn, createDatabase } from '../postgres.ts';
 import { CLI_ROOT, hold } from '../target/local.ts';
 
 export const PROJECT = 'mayfly-test';
@@ -94,15 +93,6 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
   const stackOf = (site: Site): string => stackName('gcp', site);
   const nameOf = (site: Site): string => `projects/${PROJECT}/locations/${site.region ?? REGION}/services/${gcpServiceName(site)}`;
   const keyOf = (site: Site): string => `%.pulumi/stacks/%/${stackOf(site)}.json`;
-  const onState = async (sql: string, ...values: readonly string[]): Promise<Record<string, unknown>[]> => {
-    const client = new pg.Client(backendUrl);
-    await client.connect();
-    try {
-      return (await client.query(sql, [...values])).rows;
-    } finally {
-      await client.end();
-    }
-  };
   const push = (content: string = ulid()): string => {
     const ref = `${REGION}-docker.pkg.dev/${PROJECT}/previews/site@sha256:${hashed(content, 64)}`;
     const image = { folder, cwd: '.', command: 'node server.js', env: {}, detected: 'a test', tags: new Set<string>() };
@@ -140,11 +130,11 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     nameOf,
     async stateOf(site) {
       const select = `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as data from pulumi_state where key like $1`;
-      const [row] = await onState(select, keyOf(site));
+      const [row] = await askOn(backendUrl, select, keyOf(site));
       return row && String(row.data);
     },
     async rewriteState(site, alter) {
-      const [row] = await onState(`select data from pulumi_state where key like $1`, keyOf(site));
+      const [row] = await askOn(backendUrl, `select data from pulumi_state where key like $1`, keyOf(site));
       const { data } = z.object({ data: z.object({ data: z.base64() }) }).parse(row).data;
       const state = recorded.parse(JSON.parse(Buffer.from(data, 'base64').toString()));
       const { latest } = state.checkpoint;
@@ -153,7 +143,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
         checkpoint: { ...state.checkpoint, latest: { ...latest, resources: alter(latest.resources) } },
       });
       const update = `update pulumi_state set data = json_build_object('data', $2::text) where key like $1`;
-      await onState(update, keyOf(site), Buffer.from(text).toString('base64'));
+      await askOn(backendUrl, update, keyOf(site), Buffer.from(text).toString('base64'));
     },
     mended: (site) => logLines.flatMap(({ level, stack, mended }) => (level === 40 && stack === stackOf(site) ? [mended] : [])),
     async killEngine(site) {

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
 import { pino } from 'pino';
 import { inject } from 'vitest';
 import { stackName } from '../../infra/labels.ts';
@@ -17,7 +16,7 @@ import { expectNothingUnknown } from '../doubles/google/cloud.ts';
 import { runKinds } from '../doubles/google/kinds-run.ts';
 import { type GcpProvider, openGcpProvider } from '../doubles/google/provider.ts';
 import { type GoogleDouble, openGoogleDouble } from '../doubles/google.ts';
-import { createDatabase } from '../postgres.ts';
+import { askOn, createDatabase } from '../postgres.ts';
 import { dropEverything, orderOf, until, writeSeed } from './local.ts';
 
 export const REGION = 'europe-west1';
@@ -99,15 +98,6 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     },
     opening,
   );
-  const ask = async (sql: string, ...values: readonly string[]): Promise<readonly Record<string, unknown>[]> => {
-    const client = new pg.Client(backendUrl);
-    await client.connect();
-    try {
-      return (await client.query(sql, [...values])).rows;
-    } finally {
-      await client.end();
-    }
-  };
   const opened = opening.move();
   const target: GcpWorld['target'] = {
     ...gcp.target,
@@ -140,9 +130,10 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     async hasSaid(text) {
       await until(`an app to say ${text}`, () => cloud.logs.list(({ textPayload }) => textPayload === text).length > 0);
     },
-    onState: ({ site }, sql) => ask(`${sql} where key like $1`, `%.pulumi/stacks/%/${stackName('gcp', { instance, site })}.json`),
+    onState: ({ site }, sql) =>
+      askOn(backendUrl, `${sql} where key like $1`, `%.pulumi/stacks/%/${stackName('gcp', { instance, site })}.json`),
     async written() {
-      const rows = await ask(`select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state`);
+      const rows = await askOn(backendUrl, `select convert_from(decode(data ->> 'data', 'base64'), 'utf8') as it from pulumi_state`);
       return rows.map(({ it }) => it).join('\n');
     },
     found: async ({ site }) => (await gcp.target.survey()).flatMap((it) => (it.site === site ? [it.kind] : [])).sort(),

@@ -91,8 +91,8 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
 function declareDatabase({ labels, region }: GcpPlan, wish: PlannedDatabase, provider: ProviderResource): Database {
   const content = wish.seed?.sha256 ?? NO_SEED;
   const props = { ...labels, region, content, seedName: wish.seed?.name ?? null, seedFile: wish.seed?.file ?? null };
-  // The file's place may change from launch to launch; region and content are the database's identity.
-  return new Database(`db-${hashed(`${region}/${content}`, 8)}`, props, { provider, ignoreChanges: ['seedFile', 'seedName'] });
+  // Region and content are the database's identity; where the seed lies is taken anew from each launch, which may have to make it again.
+  return new Database(`db-${hashed(`${region}/${content}`, 8)}`, props, { provider });
 }
 
 /** Nobody else is granted anything, so that the service's own address answers the gate alone. */

@@ -134,6 +134,26 @@ export function targetContract(name: string, openWorld: () => Promise<TargetWorl
       expect(await w.visit(await w.target.deploy(w.hold(), { ...order, build }, watching()))).toBe('seeded');
     });
 
+    test('a first launch that fails leaves no database, whatever its state knows of one, and the next makes it anew', async () => {
+      const artefact = await w.artefact({ 'server.js': 'process.exit(3)' });
+      const order = w.order({ artefact, database: await w.seed('create table a (b int)') });
+      const build = async (): Promise<never> => {
+        await expect.poll(() => found(order), { timeout: 30_000 }).toContain('database');
+        throw new Fault('build-failed');
+      };
+      for (const [launch, code] of [
+        [{ ...order, build }, 'build-failed'],
+        [order, 'start-failed'],
+      ] as const) {
+        expect(await codeOf(w.target.deploy(w.hold(), launch, watching()))).toBe(code);
+        await w.target.settle(w.hold(), order.site, null);
+        expect(await found(order)).not.toContain('database');
+      }
+      const mended = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('mended') }), live: null });
+      expect(await w.visit(await w.target.deploy(w.hold(), mended, watching()))).toBe('mended');
+      expect(await found(order)).toEqual(['database', w.app, 'stack']);
+    });
+
     test('destroy leaves nothing, and may be repeated', async () => {
       const artefact = await w.artefact({ 'server.js': answering('hello') });
       const order = w.order({ artefact, database: await w.seed('create table a (b int)') });

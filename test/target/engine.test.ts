@@ -120,26 +120,6 @@ test('data survives a push; a changed seed makes a new database, and the old one
   expect(await databasesOf(order)).not.toContain(first);
 });
 
-test('a first launch that fails leaves no database, whatever its state knows of one, and the next makes it anew', async () => {
-  const artefact = await w.artefact({ 'server.js': 'process.exit(3)' });
-  const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });
-  const build = async (): Promise<never> => {
-    await expect.poll(() => databasesOf(order), { timeout: 30_000 }).toHaveLength(1);
-    throw new Fault('build-failed');
-  };
-  for (const [launch, code] of [
-    [{ ...order, build }, 'build-failed'],
-    [order, 'start-failed'],
-  ] as const) {
-    await expect(w.target.deploy(hold(), launch, watching())).rejects.toMatchObject({ code });
-    await w.target.settle(hold(), order.site, null);
-    expect(await databasesOf(order)).toEqual([]);
-  }
-  const mended = nextRevision(order, { artefact: await w.artefact({ 'server.js': answering('x') }), live: null });
-  await w.target.deploy(hold(), mended, watching());
-  expect(await databasesOf(order)).toHaveLength(1);
-});
-
 test('refresh sees that a database is gone; the next launch makes it anew', async () => {
   const artefact = await w.artefact({ 'server.js': answering('x') });
   const order = orderOf({ artefact, database: await w.seed('create table t (n int)') });

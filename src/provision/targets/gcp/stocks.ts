@@ -16,6 +16,8 @@ export interface RegionStock extends Stock {
   readonly region: string;
   /** Removes what this service, which may be in another region, does not rest on: databases of seeds that have changed, older images. */
   keepOnly(held: Held, site: SiteId, service: SiteService): Promise<void>;
+  /** Drops all of the site's databases. */
+  dropDatabases(held: Held, site: SiteId): Promise<void>;
 }
 
 export type StockParts = {
@@ -87,6 +89,7 @@ export function openRegionStock(
       await guard();
       if (left !== undefined) await services.remove(left, AbortSignal.any([held.signal, AbortSignal.timeout(ELSEWHERE_MS)]));
     },
+    dropDatabases: (held, site) => dropDatabases(site, null, guarding(held, held)),
     async destroy(held, site, { signal }) {
       const guard = guarding(held, { signal });
       await guard();

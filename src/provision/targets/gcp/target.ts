@@ -113,6 +113,11 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     return undefined;
   };
 
+  /** Tried again with the next launch, and at the end: a region that is down must not keep another's sites from visitors. */
+  const tellUntidied = (site: SiteId, { region, failed }: Done): void => {
+    if (failed !== undefined) log.warn({ err: failed.error, site, region }, 'not tidied up');
+  };
+
   return {
     async prepare(held, site, { signal }) {
       if (known.has(site)) return;
@@ -153,20 +158,27 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     },
     async settle(held, site, keep) {
       await check(held);
-      const service = keep === null ? undefined : await find(site);
+      if (keep === null) {
+        // Nobody has what rested on the database of a first launch that failed. Its image is that of its tree, and goes with the site.
+        const dropped = await eachOf(stocks, (stock) => stock.dropDatabases(held, site));
+        await check(held);
+        for (const one of dropped) tellUntidied(site, one);
+        return;
+      }
+      const service = await find(site);
       // Cloud Run serves one revision and keeps the others asleep; only what they alone rested on is to be removed.
-      if (service === undefined || service.revision !== keep?.toLowerCase()) return;
+      if (service?.revision !== keep.toLowerCase()) return;
       const left = touched.get(site) ?? new Set<string>();
       const tidied = await eachOf(
         stocks.filter(({ region }) => region === service.region || left.has(region)),
         (stock) => stock.keepOnly(held, site, service),
       );
       await check(held);
-      for (const { region, failed } of tidied) {
-        if (failed !== undefined && region === service.region) throw failed.error;
-        if (failed === undefined && region !== service.region) left.delete(region);
-        // Tried again with the next launch, and at the end: a region that is down must not keep another's sites from visitors.
-        if (failed !== undefined) log.warn({ err: failed.error, site, region }, 'not tidied up');
+      for (const one of tidied) {
+        const isHere = one.region === service.region;
+        if (one.failed !== undefined && isHere) throw one.failed.error;
+        if (one.failed === undefined && !isHere) left.delete(one.region);
+        tellUntidied(site, one);
       }
     },
     async destroy(held, site, { signal }) {
@@ -222,8 +234,9 @@ export const stackStock = (target: Pick<Target, 'destroy' | 'discard'>, stacks: 
   survey: async (): Promise<readonly Found[]> => ourStacks(await stacks.list(), 'gcp', instance),
 });
 
+type Done = { readonly region: string; readonly failed: { readonly error: unknown } | undefined };
 /** All of them to their end, since nothing may go on once the lease is given back. */
-const eachOf = (stocks: readonly RegionStock[], deed: (stock: RegionStock) => Promise<void>) =>
+const eachOf = (stocks: readonly RegionStock[], deed: (stock: RegionStock) => Promise<void>): Promise<readonly Done[]> =>
   Promise.all(
     stocks.map((stock) =>
       deed(stock).then(

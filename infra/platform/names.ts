@@ -62,6 +62,17 @@ export type NameKey = keyof typeof DEFAULTS;
 export type Names = Readonly<Partial<Record<NameKey, string>>>;
 export const NAME_KEYS = Object.keys(DEFAULTS).filter((key): key is NameKey => key in DEFAULTS);
 
+/** What Google keeps apart by name alone. */
+const APART: readonly (readonly NameKey[])[] = [
+  ['web', 'gate', 'worker', 'build-trusted', 'build-untrusted', 'site-trusted', 'site-untrusted'],
+  ['web-service', 'gate-service'],
+  ['home-subnetwork', 'subnetwork'],
+  ['home-range', 'sites-range', 'edge'],
+  ['images-trusted', 'images-untrusted', 'caches-trusted', 'caches-untrusted'],
+  ['database', 'preview-database'],
+  ['database-secret', 'gate-database-secret', 'preview-database-secret', 'key-secret', 'redis-secret'],
+];
+
 type Filling = { readonly project: string; readonly instance: string; readonly generation: string; readonly region?: string };
 
 /** A name: of what is there once for each region, in that region. Two Mayflys in one project differ by their instance. */
@@ -74,14 +85,26 @@ export function nameOf(key: NameKey, names: Names, { project, instance, generati
 
 /** What Google would refuse among the names, as sentences; `regions` are those that each regional name is made for. */
 export function problemsOf(names: Names, filling: Filling, regions: readonly string[]): readonly string[] {
-  return NAME_KEYS.flatMap((key) => {
+  const isRegional = (key: NameKey): boolean => DEFAULTS[key].template.includes('{region}');
+  const filled = (key: NameKey): readonly string[] =>
+    (isRegional(key) ? regions : ['']).map((region) => nameOf(key, names, { ...filling, region }));
+  const wrong = NAME_KEYS.flatMap((key) => {
     const { kind, template } = DEFAULTS[key];
-    const isRegional = template.includes('{region}');
-    if (isRegional && !(names[key] ?? template).includes('{region}')) {
+    if (isRegional(key) && !(names[key] ?? template).includes('{region}')) {
       return [`names.${key} needs {region} in it: there is one for each region`];
     }
-    const filled = (isRegional ? regions : ['']).map((region) => nameOf(key, names, { ...filling, region }));
-    const bad = filled.find((name) => !KINDS[kind].pattern.test(name));
+    const bad = filled(key).find((name) => !KINDS[kind].pattern.test(name));
     return bad === undefined ? [] : [`names.${key} is ${JSON.stringify(bad)}, and Google takes ${KINDS[kind].rule}`];
   });
+  const same = APART.flatMap((keys) =>
+    keys.flatMap((key, at) =>
+      keys.slice(at + 1).flatMap((other) => {
+        const name = filled(key).find((one) => filled(other).includes(one));
+        return name === undefined
+          ? []
+          : [`names.${key} and names.${other} are both ${JSON.stringify(name)}, and Google takes each name once`];
+      }),
+    ),
+  );
+  return [...wrong, ...same];
 }

@@ -84,7 +84,7 @@ test('what only shows together is told, too', async () => {
   const said = await run(
     `${SETTINGS.replace('previews: preview.acme.dev', 'previews: acme.dev')}
 settings: { DATABASE_URL: 'postgres://elsewhere' }
-names: { bucket: acme-sources, network: Acme }
+names: { bucket: acme-sources, network: Acme, gate: mayfly-web }
 `,
     RIGHT,
     'up',
@@ -98,6 +98,8 @@ names: { bucket: acme-sources, network: Acme }
       names is not right: names.network is "Acme", and Google takes at most 63 lower-case letters, digits and dashes, a letter first
         for example: names: { network: acme-vpc }
       names is not right: names.bucket needs {region} in it: there is one for each region
+        for example: names: { network: acme-vpc }
+      names is not right: names.web and names.gate are both "mayfly-web", and Google takes each name once
         for example: names: { network: acme-vpc }
     "
   `);

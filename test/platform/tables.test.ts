@@ -63,6 +63,23 @@ test('the names of two Mayflys in one project never meet, and Google takes the l
 });
 
 test.each([
+  [{ gate: '{instance}-web' }, 'names.web and names.gate', `${PLACE.instance}-web`],
+  [{ 'web-service': 'mayfly', 'gate-service': 'mayfly' }, 'names.web-service and names.gate-service', 'mayfly'],
+  [{ 'home-subnetwork': 'in-europe-west3', subnetwork: 'in-{region}' }, 'names.home-subnetwork and names.subnetwork', 'in-europe-west3'],
+  [{ edge: 'mayfly', 'sites-range': 'mayfly' }, 'names.sites-range and names.edge', 'mayfly'],
+  [{ 'caches-untrusted': 'a', 'images-trusted': 'a' }, 'names.images-trusted and names.caches-untrusted', 'a'],
+  [{ database: 'in-europe-west1', 'preview-database': 'in-{region}' }, 'names.database and names.preview-database', 'in-europe-west1'],
+  [{ 'redis-secret': 'url', 'key-secret': 'url' }, 'names.key-secret and names.redis-secret', 'url'],
+] as const)('two of a kind by one name are told before anything is made: %o', (names, keys, name) => {
+  const told = [`${keys} are both ${JSON.stringify(name)}, and Google takes each name once`];
+  expect(problemsOf(names, PLACE, ['europe-west1', 'europe-west3'])).toEqual(told);
+});
+
+test('things of different kinds may have one name', () => {
+  expect(problemsOf({ network: 'mayfly', firewall: 'mayfly', edge: 'mayfly', redis: 'mayfly', web: 'mayfly' }, PLACE, REGIONS)).toEqual([]);
+});
+
+test.each([
   ['redis', 'a'.repeat(41), 'at most 40 lower-case letters, digits and dashes, a letter first'],
   ['firewall', 'a'.repeat(51), 'at most 49 lower-case letters, digits and dashes, a letter first'],
   ['key-ring', 'a'.repeat(64), 'at most 63 letters, digits, dashes and underscores'],

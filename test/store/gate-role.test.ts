@@ -127,6 +127,8 @@ test('who may make no roles goes on without the gate’s, and is told', async ()
 
 const KEEPS = 'the role of a gate by itself keeps the password that it was made with: the role in DATABASE_URL may not change it';
 
+const LACKS = 'the role of a gate by itself lacks what that needs: the role in DATABASE_URL may not grant it';
+
 test('who may make no roles lets in the one that somebody else has made for the gate', async () => {
   await using database = await createDatabase(inject('postgresUrl'));
   const role = `${database.name}_gate`;
@@ -140,12 +142,23 @@ test('who may not even grant what the gate needs is told', async () => {
   await using database = await createDatabase(inject('postgresUrl'));
   const role = `${database.name}_gate`;
   await ask(database.url, `create role ${role} login password 'an operator’s'`);
-  const lacks = 'the role of a gate by itself lacks what that needs: the role in DATABASE_URL may not grant it';
-  const others = [
+  expect(await admitPoorly(database, [])).toEqual([
     [role, KEEPS],
-    [role, lacks],
-  ];
-  expect(await admitPoorly(database, [])).toEqual(others);
+    [role, LACKS],
+  ]);
+});
+
+test('what may be granted is, whatever else may not', async () => {
+  await using database = await createDatabase(inject('postgresUrl'));
+  const role = `${database.name}_gate`;
+  await ask(database.url, `create role ${role} login password 'an operator’s'`);
+  expect(await admitPoorly(database, ['usage on schema mayfly', 'select on mayfly.sites'])).toEqual([
+    [role, KEEPS],
+    [role, LACKS],
+  ]);
+  const may = `select has_schema_privilege('${role}', 'mayfly', 'usage'), has_table_privilege('${role}', 'mayfly.sites', 'select'),
+    has_table_privilege('${role}', 'mayfly.usage', 'insert')`;
+  expect(await ask(database.url, may)).toEqual([true, true, false]);
 });
 
 test('a session that changes rights is ended when it stands still, and waits for no other for ever', async () => {

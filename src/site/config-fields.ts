@@ -130,9 +130,6 @@ function health(raw: Raw, tell: Tell): string | undefined {
     return refuse(tell, raw, 'must be a path of the site, like /healthz, not an address: only the site itself is asked');
   }
   if (!raw.text.startsWith('/')) return refuse(tell, raw, 'must start with "/", like /healthz');
-  // Cloud Run's probe is told a path, of which Google does not say that it may have one; Knative's once asked for it as a part of the path.
-  if (raw.text.includes('?'))
-    return refuse(tell, raw, 'must be a path without a query, like /healthz: Cloud Run is not known to ask with one');
   return /^[!-"$-[\]-~]{1,1024}$/.test(raw.text) ? raw.text : refuse(tell, raw, 'must be a path as in an address: no spaces, "#" or "\\"');
 }
 

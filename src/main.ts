@@ -61,6 +61,8 @@ export type StartOptions = {
 
 /** How many launches one process works on at once. */
 const LAUNCHES = Math.max(4, availableParallelism());
+/** So many of those who are next hear that something has changed: the first may have to wait for something else. */
+const WOKEN = 3;
 /** How many jobs of each kind: sites are removed while all launches that may run do. */
 const CONCURRENCY = { intake: 8, provision: LAUNCHES + 8, report: 8 } as const;
 /** What runs when Mayfly stops may finish for this long; then it is aborted and another takes it up. */
@@ -193,8 +195,7 @@ async function startWork(
   );
   const wakeNext = async (): Promise<void> => {
     try {
-      const next = await store.places.next();
-      if (next !== null) await queues.provision.add(next);
+      for (const next of await store.places.next(WOKEN)) await queues.provision.add(next);
     } catch (error) {
       // One that is not woken asks again by itself.
       log.warn({ err: error }, 'the next launch could not be woken');

@@ -16,9 +16,9 @@ export function launch(env: Environment, { flags = [], within = [], ...surroundi
   const isPlain = Object.keys(surroundings).length === 0;
   const program = isPlain ? ['src/main.ts'] : ['test/mayfly-process.ts', JSON.stringify(surroundings)];
   const command = [...within, process.execPath, ...flags, ...program];
-  const { NODE_COMPILE_CACHE = '' } = process.env;
+  const { NODE_COMPILE_CACHE } = process.env;
   return spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...command], {
-    env: { NODE_COMPILE_CACHE, ...env },
+    env: { ...(NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE }), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
 }

@@ -83,11 +83,16 @@ export function nameOf(key: NameKey, names: Names, { project, instance, generati
   return DEFAULTS[key].kind === 'role' ? name.replaceAll('-', '_') : name;
 }
 
+type Where = { readonly home: string; readonly regions: readonly string[] };
+
 /** What Google would refuse among the names, as sentences; `regions` are those that each regional name is made for. */
-export function problemsOf(names: Names, filling: Filling, regions: readonly string[]): readonly string[] {
+export function problemsOf(names: Names, filling: Filling, { home, regions }: Where): readonly string[] {
   const isRegional = (key: NameKey): boolean => DEFAULTS[key].template.includes('{region}');
   const filled = (key: NameKey): readonly string[] =>
     (isRegional(key) ? regions : ['']).map((region) => nameOf(key, names, { ...filling, region }));
+  // A subnetwork is its region's own: of those of the sites only one is where Mayfly's is.
+  const meeting = (key: NameKey): readonly string[] =>
+    key === 'subnetwork' ? [nameOf(key, names, { ...filling, region: home })] : filled(key);
   const wrong = NAME_KEYS.flatMap((key) => {
     const { kind, template } = DEFAULTS[key];
     if (isRegional(key) && !(names[key] ?? template).includes('{region}')) {
@@ -99,7 +104,7 @@ export function problemsOf(names: Names, filling: Filling, regions: readonly str
   const same = APART.flatMap((keys) =>
     keys.flatMap((key, at) =>
       keys.slice(at + 1).flatMap((other) => {
-        const name = filled(key).find((one) => filled(other).includes(one));
+        const name = meeting(key).find((one) => meeting(other).includes(one));
         return name === undefined
           ? []
           : [`names.${key} and names.${other} are both ${JSON.stringify(name)}, and Google takes each name once`];

@@ -155,7 +155,7 @@ function problemsTogether({ project, instance, places, hosts, mayfly, names }: P
       ? [problem('domain', 'lies under previews, where every name is a site’s')]
       : []),
     ...variables.filter((name) => TAKEN.includes(name)).map((name) => problem('settings', `sets ${name}, which the platform sets itself`)),
-    ...problemsOf(names, filling, places.regions).map((wrong) => problem('names', `is not right: ${wrong}`)),
+    ...problemsOf(names, filling, places).map((wrong) => problem('names', `is not right: ${wrong}`)),
   ];
 }
 

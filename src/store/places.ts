@@ -1,20 +1,18 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely';
+import { type Kysely, sql, type Transaction } from 'kysely';
 import { roomiest } from '../site/home.ts';
 import { toSiteId } from '../site/identity.ts';
 import type { Site } from '../site/site.ts';
 import type { SiteNews } from '../site/site-news.ts';
+import { isHeld, isOrphaned } from './held.ts';
 import type { Database } from './schema.ts';
 import { toSite } from './sites.ts';
 import type { Places, Rooms } from './store.ts';
 
-/** Somebody works on the site, or its worker died in the last seconds. */
-const isHeld = (id: string): RawBuilder<boolean> =>
-  sql`exists (select from mayfly.leases where name = 'site:' || ${sql.ref(id)} and expires_at > clock_timestamp())`;
-
 /**
- * All that wait for a worker and not for a place. Next is the repository with the fewest launches under way, of those the one whose last
- * began the longest ago: one that queues a launch does not wait for the hundred of another. A queued site that is held is before nobody:
- * it is about to begin, or waits for the end of a dead worker's lease. One in `building` that nobody holds was interrupted.
+ * All that wait for a worker and not for a place or for room. First is what was under way when its worker died. Then the repository with
+ * the fewest launches under way, of those the one whose last began the longest ago: one that queues a launch does not wait for the
+ * hundred of another. A queued site that is held is before nobody: it is about to begin. A launch that was given back, since its forge is
+ * away, neither waits here nor is under way.
  */
 const LINE = sql`
   with under_way as (
@@ -22,13 +20,15 @@ const LINE = sql`
     where status in ('building', 'deploying') and ${isHeld('sites.id')} group by forge, repository
   ), line as (
     select sites.id, row(
-      coalesce(launches, 0) + row_number() over (partition by sites.forge, sites.repository order by queued_at, sites.id),
+      case when status = 'queued' then 1 else 0 end,
+      coalesce(launches, 0) + row_number() over (partition by status, sites.forge, sites.repository order by queued_at, sites.id),
       coalesce(launched_at, '-infinity'), queued_at, sites.id
     ) as turn
     from mayfly.sites
     left join under_way using (forge, repository)
     left join mayfly.repositories on repositories.forge = sites.forge and repositories.id = sites.repository
-    where status = 'queued' and state ->> 'place' is distinct from 'refused'
+    where (status = 'queued' and state ->> 'place' is distinct from 'refused' and (state -> 'home' ->> 'full') is null)
+      or (status in ('building', 'deploying') and ${isOrphaned('sites.id')})
   )`;
 
 /** Who has the places of a repository and who waits for them. `apply.ts` is who gives them. */
@@ -65,10 +65,10 @@ export function openPlaces(db: Kysely<Database>): Places {
         where own.id = ${id} and line.turn < own.turn and not ${isHeld('line.id')}`.execute(db);
       return rows[0]?.count ?? 0;
     },
-    async next() {
+    async next(limit) {
       const { rows } = await sql<{ id: string }>`${LINE}
-        select id from line where not ${isHeld('line.id')} order by turn limit 1`.execute(db);
-      return rows[0] ? toSiteId(rows[0].id) : null;
+        select id from line where not ${isHeld('line.id')} order by turn limit ${limit}`.execute(db);
+      return rows.map((row) => toSiteId(row.id));
     },
   };
 }

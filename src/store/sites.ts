@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely';
 import { type ForgeId, parseRepositoryId, parseSha, toForgeId, toSiteId } from '../site/identity.ts';
 import { FRESH, type Site, STATUSES, type Status } from '../site/site.ts';
+import { isHeld } from './held.ts';
 import { nextInLine } from './places.ts';
 import type { Database, SiteTable } from './schema.ts';
 import type { ShownStatus, SiteFilter, Sites } from './store.ts';
@@ -226,16 +227,7 @@ async function unprovisioned(db: Kysely<Database>, limit: number): Promise<Site[
     .select('id')
     .where('status', 'in', [sql.lit('queued'), sql.lit('building'), sql.lit('deploying'), sql.lit('ending')])
     .where(({ or, eb }) => or([eb('status', '<>', sql.lit('queued')), eb('placed', '=', sql.lit(true))]))
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('leases')
-            .select('leases.name')
-            .where('leases.name', '=', sql<string>`'site:' || sites.id`)
-            .where('leases.expires_at', '>', sql<Date>`clock_timestamp()`),
-        ),
-      ),
-    )
+    .where(({ not }) => not(isHeld('sites.id')))
     .orderBy('id')
     .limit(limit)
     .execute();

@@ -126,7 +126,7 @@ export interface Places {
   /** How many are before this one in the line for a worker, which is one for all repositories: they take turns. */
   before(queued: SiteId): Promise<number>;
   /** The first in that line. */
-  next(): Promise<SiteId | null>;
+  next(limit: number): Promise<readonly SiteId[]>;
 }
 
 /** The only writers of a site. Each locks the row, asks `transition`, saves, appends history, and after the commit hands the effects on. */

@@ -8,6 +8,7 @@ import { sitesRoleIn } from '../../src/provision/targets/gcp/run-attempts.ts';
 import { REGION_WORDS, regionsOf } from '../../src/site/region.ts';
 
 const REGIONS = [...new Set(REGION_WORDS.flatMap(regionsOf))];
+const WHERE = { home: 'europe-west1', regions: ['europe-west1', 'europe-west3'] };
 const PLACE = { project: 'acme-previews', instance: 'a'.repeat(19), generation: '0123abcd' };
 
 test.each(['README.md', 'docs/google-cloud.md'])('%s shows the table of roles as it is granted', (file) => {
@@ -54,7 +55,7 @@ test('every region has a range of addresses of its own, and keeps it', () => {
 });
 
 test('the names of two Mayflys in one project never meet, and Google takes the longest', () => {
-  expect(problemsOf({}, PLACE, REGIONS)).toEqual([]);
+  expect(problemsOf({}, PLACE, { home: 'europe-west1', regions: REGIONS })).toEqual([]);
   const other = { ...PLACE, instance: 'b', generation: '4567cdef' };
   const namesOf = (place: typeof PLACE): readonly string[] => NAME_KEYS.map((key) => nameOf(key, {}, { ...place, region: 'europe-west1' }));
   const inRing = NAME_KEYS.indexOf('key');
@@ -65,18 +66,20 @@ test('the names of two Mayflys in one project never meet, and Google takes the l
 test.each([
   [{ gate: '{instance}-web' }, 'names.web and names.gate', `${PLACE.instance}-web`],
   [{ 'web-service': 'mayfly', 'gate-service': 'mayfly' }, 'names.web-service and names.gate-service', 'mayfly'],
-  [{ 'home-subnetwork': 'in-europe-west3', subnetwork: 'in-{region}' }, 'names.home-subnetwork and names.subnetwork', 'in-europe-west3'],
+  [{ 'home-subnetwork': 'in-europe-west1', subnetwork: 'in-{region}' }, 'names.home-subnetwork and names.subnetwork', 'in-europe-west1'],
   [{ edge: 'mayfly', 'sites-range': 'mayfly' }, 'names.sites-range and names.edge', 'mayfly'],
   [{ 'caches-untrusted': 'a', 'images-trusted': 'a' }, 'names.images-trusted and names.caches-untrusted', 'a'],
   [{ database: 'in-europe-west1', 'preview-database': 'in-{region}' }, 'names.database and names.preview-database', 'in-europe-west1'],
   [{ 'redis-secret': 'url', 'key-secret': 'url' }, 'names.key-secret and names.redis-secret', 'url'],
 ] as const)('two of a kind by one name are told before anything is made: %o', (names, keys, name) => {
   const told = [`${keys} are both ${JSON.stringify(name)}, and Google takes each name once`];
-  expect(problemsOf(names, PLACE, ['europe-west1', 'europe-west3'])).toEqual(told);
+  expect(problemsOf(names, PLACE, WHERE)).toEqual(told);
 });
 
 test('things of different kinds may have one name', () => {
-  expect(problemsOf({ network: 'mayfly', firewall: 'mayfly', edge: 'mayfly', redis: 'mayfly', web: 'mayfly' }, PLACE, REGIONS)).toEqual([]);
+  expect(problemsOf({ network: 'mayfly', firewall: 'mayfly', edge: 'mayfly', redis: 'mayfly', web: 'mayfly' }, PLACE, WHERE)).toEqual([]);
+  // Elsewhere.
+  expect(problemsOf({ 'home-subnetwork': 'in-europe-west3', subnetwork: 'in-{region}' }, PLACE, WHERE)).toEqual([]);
 });
 
 test.each([
@@ -90,5 +93,7 @@ test.each([
 ] as const)('what Google would refuse is told before anything is made: names.%s is %s', (key, name, rule) => {
   const region = 'europe-west1';
   const filled = name.replace('{region}', region);
-  expect(problemsOf({ [key]: name }, PLACE, [region])).toEqual([`names.${key} is ${JSON.stringify(filled)}, and Google takes ${rule}`]);
+  expect(problemsOf({ [key]: name }, PLACE, { home: region, regions: [region] })).toEqual([
+    `names.${key} is ${JSON.stringify(filled)}, and Google takes ${rule}`,
+  ]);
 });

@@ -63,7 +63,7 @@ test('the second counts from when a launch last began or was over', () => {
   expect([0, 1, 2].map((before) => wait(pullOf(2), before))).toEqual([0, 0, 2_250]);
 });
 
-test('the next is woken when a launch begins, as long as places are free, and when one is over', () => {
+test('the next is woken when a launch begins, as a place may be free elsewhere, and when one is over', () => {
   const { clock, wait, begin } = open(1);
   const first = begin(pullOf(1));
   expect(clock.woken).toBe(1);

@@ -28,6 +28,9 @@ export async function makeManySites(store: Store & { readonly database: TestData
        select 'd' || n, 'github', '{}', '', case when n % 10000 = 0 then null else now() end from generate_series(1, $1::int) as n`,
       [count],
     );
+    await client.query(
+      `insert into mayfly.leases (name, epoch, expires_at) select 'site:' || id, 1, '-infinity' from mayfly.sites where id like 'C%'`,
+    );
     await client.query('vacuum analyze');
   } finally {
     await client.end();

@@ -26,7 +26,8 @@ export interface ResourceKind {
   update(inputs: Properties): Promise<Properties>;
   /** Whether it is there. */
   exists(id: string, state: Properties): Promise<boolean>;
-  remove(id: string, state: Properties): Promise<void>;
+  /** Unless given it goes in another way. */
+  remove?(id: string, state: Properties): Promise<void>;
 }
 
 /** One run of the engine. `guard` is awaited before everything that changes something: it throws once the lease is lost. */
@@ -154,7 +155,7 @@ function resourceHandlers({ operation, trusted, work }: Parts): UntypedServiceIm
       const kind = open(request, call);
       // What an `up` no longer declares may be what visitors still get: `settle` removes it once they get the new one.
       if (operation.verb === 'destroy') {
-        await change(() => kind.remove(request.getId(), toObject(request.getProperties())));
+        await change(async () => kind.remove?.(request.getId(), toObject(request.getProperties())));
         await faultPoint('resource-removed');
       }
       return new emptyPb.Empty();

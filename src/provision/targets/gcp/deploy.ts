@@ -36,7 +36,7 @@ export type DeployParts = {
 const MENDS = 3;
 /** Cloud Run takes traffic over within seconds once a revision is ready. */
 const READY_MS = 60_000;
-const LOOK_MS = { least: 200, most: 2_000 };
+const LOOK_MS = { least: 500, most: 2_000 };
 
 /**
  * Runs the engine until the launch's revision is what visitors get. Whatever goes wrong, nothing that never served is left.

@@ -27,7 +27,10 @@ const databaseInputs = z.object({
   seedFile: z.string().nullish(),
 });
 
-/** Mayfly's own resources of a site on Google Cloud, by type; the others are Google's own provider's. */
+/**
+ * Mayfly's own resources of a site on Google Cloud, by type; the others are Google's own provider's. Visitors have what rests on them until
+ * a launch is over, and their region may be down: they go by their names, with their region's stock.
+ */
 export const resourceKinds = (means: Means): Readonly<Record<string, ResourceKind>> => ({
   [GCP_TYPES.image]: imageKind(means),
   [GCP_TYPES.database]: databaseKind(means),
@@ -45,7 +48,6 @@ function imageKind({ build }: Means): ResourceKind {
     update: ensure,
     // Every launch has its own: whether it is there, Cloud Run finds out.
     exists: async () => true,
-    remove: async () => undefined,
   };
 }
 
@@ -80,7 +82,5 @@ function databaseKind({ databases, signal }: Means): ResourceKind {
     create: ensure,
     update: async (inputs) => (await ensure(inputs)).outputs,
     exists: async (id, state) => (await of(state)).exists(id),
-    // Visitors have what rests on it until the launch is over, and its region may be down: it goes by its name, with its region's stock.
-    remove: async () => undefined,
   };
 }

@@ -53,7 +53,7 @@ export type ServicesOptions = { readonly google: Google; readonly instance: stri
 /** A service is gone in seconds; after this its removal has come to nothing. */
 const GONE_MS = 120_000;
 /** Where Google does not tell that it is. */
-const LOOK_MS = { least: 100, most: 2_000 };
+const LOOK_MS = { least: 250, most: 2_000 };
 
 export function openSiteServices({ google, instance, asking }: ServicesOptions): SiteServices {
   const { project } = google;

@@ -160,7 +160,11 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       await check(held);
       if (keep === null) {
         // Nobody has what rested on the database of a first launch that failed. Its image is that of its tree, and goes with the site.
-        const dropped = await eachOf(stocks, (stock) => stock.dropDatabases(held, site));
+        const where = touched.get(site);
+        const dropped = await eachOf(
+          stocks.filter(({ region }) => where?.has(region)),
+          (stock) => stock.dropDatabases(held, site),
+        );
         await check(held);
         for (const one of dropped) tellUntidied(site, one);
         return;
@@ -182,6 +186,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       }
     },
     async destroy(held, site, { signal }) {
+      await check(held);
       known.delete(site);
       // The engine would remove nothing that there is, and takes its time to find that out: what it wrote down is dropped, and what there is
       // is found by its name and label.

@@ -216,6 +216,8 @@ test('whatever goes wrong for a full disk is told as that; everything else as wh
     });
   const said = (code: string) => Object.assign(new Error(code), { code });
   for (const code of ['ENOSPC', 'EDQUOT', '53100']) await expect(failing(said(code))).rejects.toMatchObject({ code: 'disk-full' });
+  const lost = new Error('starting batch while batch already in progress');
+  await expect(failing(lost)).rejects.toMatchObject({ code: 'disk-full' });
   await expect(failing(said('EACCES'))).rejects.toMatchObject({ code: 'EACCES' });
   await expect(
     open().during(async () => {

@@ -41,9 +41,15 @@ export async function orDiskFull<T>(work: () => Promise<T>): Promise<T> {
 /** PostgreSQL's 53100 is disk_full. */
 const CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', '53100'];
 
+/**
+ * What PostgreSQL 18 says instead when a write failed among others that it copies a database with: tidying up after that comes before it
+ * forgets what it was at (`createdb_failure_callback`, `pgaio_error_cleanup`), and fails in its turn. On a disk that works it is full.
+ */
+const LOST = 'starting batch while batch already in progress';
+
 export function isDiskFull(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
-  if ('code' in error && CODES.includes(error.code)) return true;
+  if (('code' in error && CODES.includes(error.code)) || error.message === LOST) return true;
   return 'stderr' in error && saysDiskFull(String(error.stderr));
 }
 

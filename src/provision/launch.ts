@@ -100,10 +100,14 @@ export async function provision(parts: ProvisionParts, id: SiteId, stop: AbortSi
   return LEASE_RETRY_MS;
 }
 
-/** Milliseconds after which one that has its place asks again for a worker. Asked without the lease: who has that is in nobody's way. */
+/**
+ * Milliseconds after which one that has its place asks again for a worker. Asked without the lease: who has that is in nobody's way, and
+ * that it was not given back says of an interrupted launch that its worker died.
+ */
 async function whenNext({ store, turns }: ProvisionParts, id: SiteId): Promise<number> {
   const site = await store.sites.find(id);
-  return site?.status === 'queued' && site.place === 'taken' ? turns.wait(site.pull, await store.places.before(id)) : 0;
+  const waits = site?.status === 'queued' ? site.place === 'taken' : site?.status === 'building' || site?.status === 'deploying';
+  return site && waits ? turns.wait(site.pull, await store.places.before(id)) : 0;
 }
 
 /** Milliseconds until it may start; null while it waits for a place: whoever gives one up has it woken. */

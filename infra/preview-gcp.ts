@@ -74,12 +74,10 @@ export function previewGcp(plan: GcpPlan): () => Promise<void> {
     const database = plan.database && declareDatabase(plan, plan.database, mayfly);
     const { revision, adopting } = plan.service;
     const { image } = new Image({ ...labels, region, revision }, { provider: mayfly });
-    // By region, and left alone when no longer declared: a site that moves is made in the other region, and visitors have the first until
-    // they have that. What nobody has any more is removed by its name: src/provision/targets/gcp/stocks.ts.
+    // By region: one that moves is made in the other region before it goes from the first.
     const service = new Service(`site-${region}`, serviceArgs(plan, plan.service, { image, databaseUrl: database?.url }), {
       provider: google,
       customTimeouts: PATIENCE,
-      retainOnDelete: true,
       // Read as it is, and then changed like one that was known: no visitor notices. Until that has succeeded the state has what was read
       // in the clear, the environment too, and is dropped when it fails: src/provision/targets/gcp/deploy.ts.
       ...(adopting !== null && { import: adopting }),
@@ -107,7 +105,7 @@ function declareInvoker(gate: string, service: Service, { name, provider }: { na
       member: `serviceAccount:${gate}`,
     },
     // What is granted on a service goes with it; taking it away first could fail on one that is gone.
-    { provider, deletedWith: service, retainOnDelete: true },
+    { provider, deletedWith: service },
   );
 }
 

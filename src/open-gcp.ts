@@ -83,7 +83,7 @@ async function openWork({ config, stores, options, google, identity }: Opening, 
 }
 
 const rowOf = (site: Site | undefined): SiteRow | undefined =>
-  site && { region: site.region, origin: site.live?.served.kind === 'remote' ? site.live.served.origin : null };
+  site && { region: site.region, live: site.live?.served.kind === 'remote' ? site.live.served : null };
 
 /** What sites rest on is in their region, and the target's to keep or to remove. */
 const IMAGES_GO_WITH_SITES: Pick<ArtefactUsers, 'use' | 'useOnly' | 'removeUnused'> = {

@@ -77,11 +77,11 @@ export type PassedOver =
   | { readonly why: 'draft' | 'no-label' | 'awaits-command' | 'closed' }
   | { readonly why: 'nothing-touched'; readonly root: string };
 
-/** How visitors are served: by a process that the supervisor runs, by files that the gate sends itself, or by a service elsewhere (`https://…run.app`). */
+/** How visitors are served: by a process that the supervisor runs, by files that the gate sends itself, or by a service in a region (`https://…run.app`). */
 export type Served =
   | { readonly kind: 'process'; readonly service: string }
   | { readonly kind: 'static'; readonly folder: string }
-  | { readonly kind: 'remote'; readonly origin: string };
+  | { readonly kind: 'remote'; readonly origin: string; readonly region: string };
 
 /** What visitors get now. `revision` is the launch that made it. */
 export type Live = {

@@ -7,6 +7,7 @@ import { connections } from './migrations/0004-connections.ts';
 import { hookSecrets } from './migrations/0005-hook-secrets.ts';
 import { usage } from './migrations/0006-usage.ts';
 import { turns } from './migrations/0007-turns.ts';
+import { liveRegions } from './migrations/0008-live-regions.ts';
 import { type Database, SCHEMA } from './schema.ts';
 
 /** In order of their names; a migration that was ever released is never changed. */
@@ -18,6 +19,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0005-hook-secrets': { up: hookSecrets },
   '0006-usage': { up: usage },
   '0007-turns': { up: turns },
+  '0008-live-regions': { up: liveRegions },
 };
 const LEDGER = 'migrations';
 /** Session advisory lock of whoever migrates: `MAYF` in ASCII. Kysely's own lock starts only after it has made its tables. */

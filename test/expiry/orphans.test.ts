@@ -122,7 +122,7 @@ describe('orphans', () => {
   const launched = async (site: SiteId): Promise<LaunchId> => {
     const launch = toLaunchId(ulid());
     await store.apply(site, { type: 'launchStarted', launch, sha: sha('a') });
-    const live = { url: 'https://x', served: { kind: 'remote', origin: ORIGIN }, idleMs: 1 } as const;
+    const live = { url: 'https://x', served: { kind: 'remote', origin: ORIGIN, region: 'europe-west1' }, idleMs: 1 } as const;
     await store.apply(site, { type: 'launchSucceeded', launch, sha: sha('a'), live });
     return launch;
   };

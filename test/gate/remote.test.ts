@@ -9,6 +9,8 @@ import { type CloudRun, createCloudRun, createIdentity, FORBIDDEN, googlesPage, 
 import { LOCALHOST } from './localhost-tls.ts';
 import { createWorld, HOST, liveAs, raw, readyAs, type World } from './world.ts';
 
+const REGION = 'europe-west1';
+
 type Remote = AsyncDisposable & { readonly run: CloudRun; readonly w: World; readonly identity: ReturnType<typeof createIdentity> };
 
 /** A gate before one site on Cloud Run. */
@@ -20,7 +22,7 @@ async function createRemote(app: http.RequestListener, options: Partial<GateOpti
   const w = opening.use(
     await createWorld((_, response) => response.end('not this one'), { identity: identity.identity, runner: null, ...options }),
   );
-  w.put(readyAs({ kind: 'remote', origin: run.origin }));
+  w.put(readyAs({ kind: 'remote', origin: run.origin, region: REGION }));
   const owned = opening.move();
   return { run, w, identity, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -286,11 +288,11 @@ test('only what is over 32 MiB is refused, whether its length was told or not', 
 test('a service that was just replaced is looked for anew, one that is gone for good is not', async () => {
   await using r = await createRemote((_, response) => response.end('of the new one'));
   await using old = await createCloudRun((_, response) => response.end('of the old one'));
-  r.w.put(readyAs({ kind: 'remote', origin: old.origin }));
+  r.w.put(readyAs({ kind: 'remote', origin: old.origin, region: REGION }));
   expect((await r.w.ask('/')).body).toBe('of the old one');
   old.refusal = NOT_THERE;
   expect((await r.w.ask('/', { headers: html })).body).toContain('This preview is not there any more');
-  const live = { ...liveAs({ kind: 'remote', origin: r.run.origin }), revision: toLaunchId('01JNEXT') };
+  const live = { ...liveAs({ kind: 'remote', origin: r.run.origin, region: REGION }), revision: toLaunchId('01JNEXT') };
   r.w.putUnheard({ ...readyAs(live.served), live });
   expect((await r.w.ask('/')).body).toBe('of the new one');
 });

@@ -122,6 +122,39 @@ test('a site is a service that only the gate may call; its own values are not in
   ]);
 });
 
+test('destroy removes all that the program has made, whatever was removed by hand, and may be repeated', async () => {
+  const [whole, half] = [w.site(), w.site()];
+  for (const site of [whole, half]) await w.up({ site, database: { seed: null } });
+  await (await openRun(w.cloud).remove(w.nameOf(half))).ended;
+  for (const site of [whole, half]) {
+    await w.destroy(site);
+    expect([w.cloud.services.has(w.nameOf(site)), w.cloud.policies.has(w.nameOf(site)), await w.stateOf(site)]).toEqual([
+      false,
+      false,
+      undefined,
+    ]);
+    expect(
+      w.own
+        .filter((it) => it.endsWith(site.site))
+        .slice(-2)
+        .sort(),
+    ).toEqual([`no database of ${site.site}`, `no image of ${site.site}`]);
+    await w.destroy(site);
+  }
+});
+
+test('a destroy that was refused in the middle goes on where it ended', async () => {
+  const site = w.site();
+  await w.up({ site, database: { seed: null } });
+  {
+    using _withheld = w.cloud.faults.withhold('run.services.delete');
+    expect(await engineSaid(w.destroy(site))).toContain("Permission 'run.services.delete' denied");
+  }
+  expect([w.cloud.services.has(w.nameOf(site)), (await w.stateOf(site))?.includes('cloudrunv2/service:Service')]).toEqual([true, true]);
+  await w.destroy(site);
+  expect([w.cloud.services.has(w.nameOf(site)), await w.stateOf(site)]).toEqual([false, undefined]);
+});
+
 test('the database is made while the image is built', async () => {
   const site = w.site();
   const { promise: made, resolve: databaseMade } = Promise.withResolvers<void>();
@@ -168,17 +201,30 @@ test('two Mayflys in one project, with a site of the same id each, know nothing 
   ]);
 });
 
-test('a site that moves is made in the other region, and stays in the first, which may be down', async () => {
+test('a site that moves is made in the other region before it goes from the first', async () => {
+  const here = w.site();
+  const there = { ...here, region: 'us-central1' };
+  await w.up({ site: here });
+  const during: unknown[] = [];
+  {
+    using _looking = w.onRevision(async () => void during.push(w.serviceOf(here)?.terminalCondition.state));
+    await w.up({ site: there });
+  }
+  expect([during, w.serviceOf(here)]).toEqual([['CONDITION_SUCCEEDED'], undefined]);
+  expect(w.serviceOf(there)?.name).toBe(`projects/${PROJECT}/locations/us-central1/services/${gcpServiceName(here)}`);
+  await w.destroy(there);
+  expect([w.serviceOf(there), await w.stateOf(there)]).toEqual([undefined, undefined]);
+});
+
+test('a site that was forgotten is made in another region, and stays in the first, which may be down', async () => {
   const here = w.site();
   const there = { ...here, region: 'us-central1' };
   await w.up({ site: here });
   const before = w.serviceOf(here);
   using _down = w.cloud.faults.regionDown(REGION);
+  await w.forget(here);
   await w.up({ site: there });
-  expect(w.serviceOf(here)).toEqual(before);
-  expect(w.serviceOf(there)?.name).toBe(`projects/${PROJECT}/locations/us-central1/services/${gcpServiceName(here)}`);
-  await w.forget(there);
-  expect(await w.stateOf(there)).toBeUndefined();
+  expect([w.serviceOf(here), w.serviceOf(there)?.terminalCondition.state]).toEqual([before, 'CONDITION_SUCCEEDED']);
 });
 
 test('refresh sees what was changed by hand; the next launch puts it back', async () => {

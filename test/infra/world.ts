@@ -53,6 +53,7 @@ export type InfraWorld = AsyncDisposable & {
   push(content?: string): string;
   up(wish: Wish): Promise<void>;
   refresh(site: Site): Promise<void>;
+  destroy(site: Site): Promise<void>;
   forget(site: Site): Promise<void>;
   /** Each revision waits for `deed` until it is ready, until the returned is disposed; what it rejects with is why it never is. */
   onRevision(deed: Runner['onRevision']): Disposable;
@@ -99,7 +100,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     cloud.images.set(ref, { ...image, uploadedAt: cloud.now() });
     return ref;
   };
-  const operate = async (verb: 'up' | 'refresh', { site, ...wish }: Wish): Promise<void> => {
+  const operate = async (verb: 'up' | 'refresh' | 'destroy', { site, ...wish }: Wish): Promise<void> => {
     const means: Means = {
       asked: own,
       image: wish.image ?? (async () => push()),
@@ -111,7 +112,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     const plan: GcpPlan = { labels, token: mayfly.token, project: PROJECT, region, database: wish.database ?? null, service };
     const attach = `mayfly:${mayfly.port},${provider.attach}`;
     const run = { program: { name: 'gcp', plan }, attach, signal: wish.signal ?? new AbortController().signal } as const;
-    await (verb === 'up' ? stacks.up(hold(), stackOf(site), { ...run, isNew: true }) : stacks.refresh(hold(), stackOf(site), run));
+    await (verb === 'up' ? stacks.up(hold(), stackOf(site), { ...run, isNew: true }) : stacks[verb](hold(), stackOf(site), run));
   };
   return {
     cloud,
@@ -123,6 +124,7 @@ export async function openInfraWorld({ secondMs = 1000, ...kinds }: InfraOptions
     push,
     up: (wish) => operate('up', wish),
     refresh: (site) => operate('refresh', { site }),
+    destroy: (site) => operate('destroy', { site }),
     forget: (site) => stacks.forget(hold(), stackOf(site), new AbortController().signal),
     onRevision: (onRevision) => withRunner(cloud, { onRevision }),
     onDelete: (onDelete) => withRunner(cloud, { onDelete }),

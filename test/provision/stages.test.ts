@@ -53,7 +53,7 @@ async function launched(deploy: (doing: Doing) => Promise<void>) {
       async deploy(_, order) {
         done.push(`deploy in ${order.region}`);
         await deploy({ order, revoke });
-        return { kind: 'remote', origin: 'https://site.a.run.app' };
+        return { kind: 'remote', origin: 'https://site.a.run.app', region: order.region };
       },
     },
     sources: {

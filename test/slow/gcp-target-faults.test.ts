@@ -62,7 +62,7 @@ test('the app ends at once: its exit code is told, and what was live stays', asy
     `"The app exited with code 7 before it answered. The log says why; mend it and push."`,
   );
   expect(said.join('')).toContain('no table carts');
-  expect(await w.visit({ kind: 'remote', origin: w.google.cloud.services.get(nameOf(order))?.uri ?? '' })).toBe('live');
+  expect(await w.visit({ kind: 'remote', region: REGION, origin: w.google.cloud.services.get(nameOf(order))?.uri ?? '' })).toBe('live');
 });
 
 test('409 after a create that failed: what it left is removed, and the site put up', async () => {

@@ -33,9 +33,11 @@ test('every migration applies over the rows of those before it', async () => {
   }
   await using store = await openAgain(database);
   const { sites } = await store.sites.list({ limit: 10 });
-  expect(sites.map(({ status, host }) => [status, host])).toEqual([
-    ['ready', 'pr-12-shop-k3f9abcd'],
-    ['queued', 'pr-13-shop-k3f9abce'],
+  expect(sites.map(({ status, host, live }) => [status, host, live?.served])).toEqual([
+    ['ready', 'pr-12-shop-k3f9abcd', { kind: 'static', folder: '/srv/a' }],
+    ['queued', 'pr-13-shop-k3f9abce', undefined],
+    ['ready', 'pr-14-shop-k3f9abcf', { kind: 'remote', origin: 'https://cloud.a.run.app', region: 'europe-west3' }],
+    ['ready', 'pr-15-shop-k3f9abcg', { kind: 'remote', origin: 'https://moves.a.run.app', region: 'europe-west1' }],
   ]);
 });
 

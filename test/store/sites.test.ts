@@ -17,7 +17,7 @@ const live: fc.Arbitrary<Live> = fc.record({
   served: fc.oneof(
     fc.record({ kind: fc.constant('process' as const), service: text }),
     fc.record({ kind: fc.constant('static' as const), folder: text }),
-    fc.record({ kind: fc.constant('remote' as const), origin: text }),
+    fc.record({ kind: fc.constant('remote' as const), origin: text, region: text }),
   ),
   idleMs: fc.nat(),
 });

@@ -6,7 +6,7 @@ import type { DeployOrder } from '../../src/site/ports.ts';
 import type { Served } from '../../src/site/site.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
 import { openRun } from '../doubles/google/run.ts';
-import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
+import { type GcpWorld, openGcpWorld, REGION, visiting } from './gcp.ts';
 import { hold } from './local.ts';
 
 let w: GcpWorld;
@@ -34,22 +34,6 @@ async function readable(...texts: readonly string[]): Promise<readonly string[]>
   return texts.filter((text) => written.includes(text));
 }
 
-/** A visitor who comes back all the time; resolves with all that they ever saw. */
-function visiting(served: Served): { readonly leave: () => Promise<ReadonlySet<string>> } {
-  const seen = new Set<string>();
-  let isThere = true;
-  const coming = (async () => {
-    while (isThere) seen.add(await w.visit(served).catch(String));
-  })();
-  return {
-    async leave() {
-      isThere = false;
-      await coming;
-      return seen;
-    },
-  };
-}
-
 const HALF = `json_build_object('data', encode(substring(decode(data ->> 'data', 'base64') for 2000), 'base64'))`;
 const DAMAGES = {
   'cut off': { sql: `update pulumi_state set data = ${HALF}` },
@@ -72,7 +56,7 @@ test.each(Object.entries(DAMAGES))('a state that is %s: what visitors have is ta
   const order = w.order({ artefact: await server('one'), database: await w.seed('create table a (b int)'), run });
   const served = await deployAndDamage(order, damage);
   const { uid, createTime } = { ...serviceOf(order) };
-  const visitor = visiting(served);
+  const visitor = visiting(w, served);
   const next = nextRevision(order, { artefact: await server('two') });
   expect(await w.target.deploy(hold(), next, watching())).toEqual(served);
   expect([await visitor.leave(), await w.visit(served)]).toEqual([new Set(['one', 'two']), 'two']);

@@ -12,7 +12,8 @@ import { type SiteId, toSiteId } from '../../src/site/identity.ts';
 import type { DeployOrder, Found } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import { answering, nextRevision, watching } from '../contract/target.ts';
-import { type GcpWorld, openGcpWorld, REGION } from './gcp.ts';
+import { askOn } from '../postgres.ts';
+import { type GcpWorld, openGcpWorld, REGION, visiting } from './gcp.ts';
 import { hold, until } from './local.ts';
 
 const OTHER = 'europe-west3';
@@ -54,6 +55,13 @@ function putArchive(instance: string, of: string): void {
 
 const kindsOf = (found: readonly Found[], { site: of }: Pick<DeployOrder, 'site'>): readonly string[] =>
   found.flatMap((it) => (it.site === of ? [it.kind] : [])).sort();
+
+/** The address of its database, as its app has it. */
+function databaseOf({ site: of, region }: DeployOrder): string {
+  const { project, services } = w.google.cloud;
+  const service = services.get(`projects/${project}/locations/${region}/services/${gcpServiceName(labelsOf(w.instance, of))}`);
+  return service?.template.containers[0]?.env?.find(({ name }) => name === 'DATABASE_URL')?.value ?? '';
+}
 
 test('what the state does not know is found by its label and removed; another Mayfly’s stays', async () => {
   const ours = { site: site() };
@@ -147,7 +155,7 @@ test('an approval that was taken back while what stood in the way was removed: t
   await makeService(w.instance, of, 'process.exit(1)');
   const mayGoOn = (): Promise<void> => Promise.reject(new Fault('approval-void'));
   await expect(w.target.deploy(hold(), { ...order, mayGoOn }, watching())).rejects.toThrow('approval-void');
-  expect(await w.found(order)).toEqual(['image', 'stack']);
+  expect(await w.found(order)).toEqual(['image']);
   const served = await w.target.deploy(hold(), order, watching());
   expect(await w.visit(served)).toBe('from outside');
   await w.target.destroy(hold(), of, watching());
@@ -197,8 +205,9 @@ test('a site moves out of a region that is down; what it had there is left until
 
 test('a move that fails leaves nothing where it went, and what was live is still what is asked about', async () => {
   const of = site();
-  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here'), database: await w.seed('create table a (b int)') });
   const first = await w.target.deploy(hold(), order, watching());
+  await askOn(databaseOf(order), 'insert into a values (7)');
   const push = { files: { 'server.js': 'process.exit(3)' }, command: 'node server.js', region: OTHER };
   const image = await w.google.push({ ...push, package: packageName(labelsOf(w.instance, of)) });
   const next = nextRevision(order, { artefact: { key: image, image, detected: 'a test' }, region: OTHER });
@@ -208,6 +217,12 @@ test('a move that fails leaves nothing where it went, and what was live is still
   using _down = w.google.cloud.faults.regionDown(OTHER);
   expect([await w.visit(first), await w.target.sleep(of, order.revision)]).toEqual(['here', true]);
   await w.target.appLog(of, 10);
+  // It is launched again where it is, and neither a visitor nor its database notices that it was to go.
+  const visitor = visiting(w, first);
+  const again = nextRevision(order, { artefact: await artefactOf(of, 'again') });
+  expect(await w.target.deploy(hold(), again, watching())).toEqual(first);
+  await w.target.settle(hold(), of, again.revision);
+  expect([await visitor.leave(), await askOn(databaseOf(order), 'select b from a')]).toEqual([new Set(['here', 'again']), [{ b: 7 }]]);
 });
 
 test('whoever has the site next finds what it rests on: nothing is removed once the lease is lost', async () => {

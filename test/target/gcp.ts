@@ -103,9 +103,9 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
     ...gcp.target,
     // As rows are written: where it is being put up, then what is live.
     async deploy(held, order, watch) {
-      rows.set(order.site, { region: order.region, origin: rows.get(order.site)?.origin ?? null });
+      rows.set(order.site, { region: order.region, live: rows.get(order.site)?.live ?? null });
       const served = await gcp.target.deploy(held, order, watch);
-      if (served.kind === 'remote') rows.set(order.site, { region: order.region, origin: served.origin });
+      if (served.kind === 'remote') rows.set(order.site, { region: order.region, live: served });
       return served;
     },
   };
@@ -149,4 +149,20 @@ async function imageOf(files: Readonly<Record<string, string>>, runtime: FolderA
   if (runtime?.kind !== 'static') return { files, command: runtime?.command ?? 'node server.js' };
   const server = await readFile(new URL('../../src/provision/targets/gcp/static-server.mjs', import.meta.url), 'utf8');
   return { files: { ...files, '.serve.mjs': server }, command: 'node --input-type=module -e "$(cat .serve.mjs)" .' };
+}
+
+/** A visitor who comes back all the time; resolves with all that they ever saw. */
+export function visiting(w: Pick<GcpWorld, 'visit'>, served: Served): { readonly leave: () => Promise<ReadonlySet<string>> } {
+  const seen = new Set<string>();
+  let isThere = true;
+  const coming = (async () => {
+    while (isThere) seen.add(await w.visit(served).catch(String));
+  })();
+  return {
+    async leave() {
+      isThere = false;
+      await coming;
+      return seen;
+    },
+  };
 }

@@ -27,6 +27,8 @@ export type DeployParts = {
   readonly refresh: () => Promise<void>;
   /** Drops the engine's state, and leaves what there is. */
   readonly forget: () => Promise<void>;
+  /** The region of what visitors have; null: nothing yet. */
+  readonly liveIn: string | null;
   /** Whether somebody else has the site by now. */
   readonly isLost: () => Promise<boolean>;
   readonly log: Logger;
@@ -43,7 +45,11 @@ const LOOK_MS = { least: 500, most: 2_000 };
  * @returns where the service answers
  */
 export async function deploy(parts: DeployParts, deploying: Deploying): Promise<string> {
+  const { liveIn } = parts;
   try {
+    // A site that moves is made anew in the other region, and left alone in the first, which visitors have until then and which may be down:
+    // what the engine does not know it does not remove.
+    if (liveIn !== null && liveIn !== deploying.order.region) await parts.forget();
     await upMending(parts, deploying);
     deploying.watch.entered('check');
     const service = await untilServing(parts, deploying);
@@ -159,12 +165,16 @@ async function explain(parts: DeployParts, { order, watch }: Deploying, error: u
   return explainEngine(error, parts.asking, order.region);
 }
 
-/** Removes a service of which no revision ever answered, also where a site that is live elsewhere was to move, unless somebody else has the site by now. */
-async function clearAway({ services, isLost }: DeployParts, { order, held }: Deploying): Promise<void> {
+/**
+ * Removes a service of which no revision ever answered, also where a site that is live elsewhere was to move, with what the engine wrote
+ * down of it, unless somebody else has the site by now.
+ */
+async function clearAway({ services, isLost, liveIn, forget }: DeployParts, { order, held }: Deploying): Promise<void> {
   if (await isLost()) return;
   try {
     const there = await services.find(order.region, order.site);
     if (there !== undefined && !there.wasReady) await services.remove(there, held.signal);
+    if (liveIn !== order.region) await forget();
   } catch {
     // The next launch meets it and clears it away, as does the end of the site: what failed first is what is told.
   }

@@ -51,8 +51,8 @@ export type GcpTargetOptions = {
   readonly log: Logger;
 };
 
-/** `region`: where it is, or is being put up; `origin`: what is live, which may still be in the region that it leaves. */
-export type SiteRow = { readonly region: string; readonly origin: string | null };
+/** `region`: where it is, or is being put up; `live`: what visitors have, which may still be in the region that it leaves. */
+export type SiteRow = { readonly region: string; readonly live: { readonly region: string; readonly origin: string } | null };
 
 type Verb = 'up' | 'refresh';
 type Operation = { readonly held: Held; readonly site: SiteId; readonly watch: Watch };
@@ -61,7 +61,6 @@ type Wish = Omit<GcpPlan, 'token' | 'labels' | 'project'> & { readonly isNew: bo
 /** Sites on Google Cloud: every one a Pulumi stack, whose image and database are Mayfly's own resources and whose service is Google's. */
 export function openGcpTarget(options: GcpTargetOptions): Target {
   const { instance, platform, stacks, services, stocks, check, log } = options;
-  const regions = Object.keys(platform.regions);
   const stackOf = (site: SiteId): string => stackName('gcp', { instance, site });
 
   /** Runs the engine; what went wrong in a resource of ours comes out as it was thrown. */
@@ -97,20 +96,16 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
   const touch = (site: SiteId, ...where: readonly string[]): void =>
     void touched.set(site, new Set([...(touched.get(site) ?? []), ...where]));
 
-  /** What visitors have, in whatever region; a region that is not its own may be down. */
+  /** What visitors have; where they have nothing yet, what is being put up. */
   const find = async (site: SiteId): Promise<SiteService | undefined> => {
     const row = await options.rowOf(site);
-    if (row === undefined) return undefined;
-    if (row.origin === null) return services.find(row.region, site);
-    let failed: { readonly error: unknown } | undefined;
-    for (const region of new Set([row.region, ...(touched.get(site) ?? []), ...regions])) {
-      const service = await services.find(region, site).catch((error: unknown) => {
-        failed ??= { error };
-      });
-      if (service?.origin === row.origin) return service;
-    }
-    if (failed) throw failed.error;
-    return undefined;
+    const service = row && (await services.find(row.live?.region ?? row.region, site));
+    return row?.live && service?.origin !== row.live.origin ? undefined : service;
+  };
+  /** What the engine wrote down of a site; what there is stays. */
+  const forget = async (held: Held, site: SiteId, signal: AbortSignal): Promise<void> => {
+    known.delete(site);
+    await stacks.forget(held, stackOf(site), signal);
   };
 
   /** Tried again with the next launch, and at the end: a region that is down must not keep another's sites from visitors. */
@@ -129,13 +124,16 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       await check(held);
       await using limit = limitAfterBuild(order, options.limitMs);
       await order.prepared;
-      const { site, region, live } = order;
-      touch(site, region);
-      const before = await options.rowOf(site);
+      const { site, region } = order;
+      const { live = null } = (await options.rowOf(site)) ?? {};
+      touch(site, region, ...(live ? [live.region] : []));
       const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
       const operation = { held, site, watch: limited };
-      const isNew = live === null && !known.has(site);
-      const wish = (adopting: string | null) => ({ ...wishOf(platform, order, adopting), isNew, build: limit.build });
+      const wish = (adopting: string | null) => ({
+        ...wishOf(platform, order, adopting),
+        isNew: live?.region !== region && !known.has(site),
+        build: limit.build,
+      });
       const origin = await deploy(
         {
           ...options,
@@ -145,16 +143,15 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
             return operate('up', operation, wish(adopting));
           },
           refresh: () => operate('refresh', operation, wish(null)),
-          forget: () => stacks.forget(held, stackOf(site), held.signal),
+          forget: () => forget(held, site, held.signal),
+          liveIn: live?.region ?? null,
           isLost: () => isLost(held),
         },
         { held, order, watch: limited },
       );
       await faultPoint('up-returned');
       known.add(site);
-      // It has moved, and an earlier Mayfly knew from where.
-      if (before?.origin && before.origin !== origin && touched.get(site)?.size === 1) touch(site, ...regions);
-      return { kind: 'remote', origin };
+      return { kind: 'remote', origin, region };
     },
     async settle(held, site, keep) {
       await check(held);
@@ -187,11 +184,10 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
     },
     async destroy(held, site, { signal }) {
       await check(held);
-      known.delete(site);
-      // The engine would remove nothing that there is, and takes its time to find that out: what it wrote down is dropped, and what there is
-      // is found by its name and label.
+      // What there is is found by its name and label, whatever the engine knows of it, which would wait longer for the same: what it wrote
+      // down is dropped.
       const [failed, removed] = await Promise.all([
-        stacks.forget(held, stackOf(site), signal).then(
+        forget(held, site, signal).then(
           () => undefined,
           (error: unknown) => ({ error }),
         ),

@@ -1,0 +1,4 @@
+insert into mayfly.sites (id, forge, repository, number, host, status, sha, region, observation, version, ends_at, created_at, state, report_due, said_version, placed)
+values ('01JMOVES', 'github', '41', 15, 'pr-15-shop-k3f9abcg', 'ready', repeat('c', 40), 'europe-west3', 3, 5, now() + interval '3 days', now() - interval '3 days',
+  '{"launch":"01JLAUNCH","terms":{"ttlMs":259200000,"maxTtlMs":1209600000},"clockStart":"2026-11-20T10:00:00.000Z","pushedAt":"2026-11-20T09:59:00.000Z","live":{"sha":"cccccccccccccccccccccccccccccccccccccccc","revision":"01JLAUNCH","url":"https://pr-15-shop-k3f9abcg.preview.example.com","since":"2026-11-20T10:00:00.000Z","served":{"kind":"remote","origin":"https://moves.a.run.app","region":"europe-west1"},"idleMs":900000},"head":{"branch":"cart","base":"main","title":"Fix the cart","commitTitle":"fix","author":"ada","repository":"41","trust":"trusted","draft":false}}',
+  5, 5, true);

@@ -9,16 +9,17 @@ export type FaultProxy = AsyncDisposable & {
   cutEvery(ms: number | null): void;
   /** New connections lead to another socket; those that stand stay where they are. */
   leadTo(socket: string): void;
-  /** Connections that were made so far. */
-  connections(): number;
+  /** Connections that were made so far, and how often all of them were cut. */
+  counts(): { readonly made: number; readonly cuts: number };
 };
 
 /** A port of 127.0.0.1 in front of a server's unix socket, which makes the network between them bad. */
 export async function openFaultProxy(socket: string): Promise<FaultProxy> {
   const open = new Set<Socket>();
-  const own = { to: socket, delayMs: 0, made: 0 };
+  const own = { to: socket, delayMs: 0, made: 0, cuts: 0 };
   let cutting: NodeJS.Timeout | undefined;
   const cut = (): void => {
+    own.cuts += 1;
     for (const one of open) one.destroy();
   };
   const server = createServer((near) => {
@@ -60,7 +61,7 @@ export async function openFaultProxy(socket: string): Promise<FaultProxy> {
     leadTo(other) {
       own.to = other;
     },
-    connections: () => own.made,
+    counts: () => ({ made: own.made, cuts: own.cuts }),
     async [Symbol.asyncDispose]() {
       clearInterval(cutting);
       cut();

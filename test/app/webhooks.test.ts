@@ -98,13 +98,15 @@ test('T-A05: a body over 5 MiB gets 413 before it is read, with and without its 
   );
   expect(declared).toMatch(/^HTTP\/1\.1 413 [\s\S]*"code":"body-too-large"/);
   const megabyte = `100000\r\n${'x'.repeat(1024 * 1024)}\r\n`;
-  const chunked = talk(rig.port, (it) => {
+  const goOn = Promise.withResolvers<void>();
+  const chunked = talk(rig.port, async (it) => {
     it.write('POST /api/github/webhooks HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n');
-    for (let sent = 0; sent < 26; sent++) it.write(megabyte);
+    it.write(megabyte);
+    await goOn.promise;
+    for (let sent = 1; sent < 26; sent++) it.write(megabyte);
   });
-  const started = performance.now();
   expect((await post(rig, JSON.stringify(opened()))).status).toBe(202);
-  expect(performance.now() - started).toBeLessThan(500);
+  goOn.resolve();
   expect(await chunked).toMatch(/^HTTP\/1\.1 413 /);
 });
 

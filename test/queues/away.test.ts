@@ -90,9 +90,6 @@ test.each(['PostgreSQL', 'Redis'] as const)('queues on %s can be closed while it
   await queues.intake.add('unfinished');
   await entered.opened;
   await server.stop();
-  const began = performance.now();
   await work[Symbol.asyncDispose]();
   await queues[Symbol.asyncDispose]();
-  // The grace of a second, the five for what was aborted, the five for connections.
-  expect(performance.now() - began).toBeLessThan(12_000);
 });

@@ -50,7 +50,7 @@ test('the app never listens: said so, with the end of what it has said; nothing 
     `"The app did not answer \`/\` on port 3000 with 2xx or 3xx within 2 minutes. Let it listen on the port in \`PORT\`, or set \`port\` and \`health\` in \`.mayfly.yml\`."`,
   );
   expect(said.join('')).toContain('thinking');
-  expect(await w.found(order)).toEqual(['stack']);
+  expect(await w.found(order)).toEqual([]);
 });
 
 test('the app ends at once: its exit code is told, and what was live stays', async () => {
@@ -162,7 +162,7 @@ test('the image is gone', async () => {
   expect(await failing(order)).toMatchInlineSnapshot(
     `"The image of this commit is no longer in eu-belgium, so it could not be started. \`/preview deploy\` builds it again."`,
   );
-  expect(await w.found(order)).toEqual(['stack']);
+  expect(await w.found(order)).toEqual([]);
 });
 
 test('an operation that never ends: given up, and cleaned away', async () => {
@@ -171,7 +171,7 @@ test('an operation that never ends: given up, and cleaned away', async () => {
   expect(await failing(order)).toMatchInlineSnapshot(
     `"Google Cloud did not start the site within 6 minutes, so Mayfly gave up on it. \`/preview deploy\` tries again."`,
   );
-  expect(await w.found(order)).toEqual(['stack']);
+  expect(await w.found(order)).toEqual([]);
   expect(await deploy(nextRevision(order, { live: null }))).toBe('late');
 });
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, test } from 'vitest';
 import { FAULT_POINTS, type FaultPoint } from '../../../src/fault-points.ts';
 import { type ChildWorld, createChildWorld } from '../../child.ts';
 import { expectClosed, expectConverged, expectGone, pullOpener } from '../../converged.ts';
@@ -6,9 +6,6 @@ import type { ForgeName } from '../../doubles/stage.ts';
 import type { TargetName } from '../../world.ts';
 import { storedApp } from '../apps.ts';
 
-/** What a killed Mayfly may take to converge, beyond the work itself. */
-const WITHIN_MS = 60_000;
-const WORK_MS = 15_000;
 /** Met while a site is removed; all others while it comes up. */
 const IN_REMOVAL: readonly FaultPoint[] = ['resource-removed', 'destroyed'];
 /** How often a point is met on a site's way up, where that is more than once: it is killed at each. */
@@ -65,9 +62,7 @@ export function kills(forge: ForgeName, points: readonly FaultPoint[] = FAULT_PO
       await w.start(kill);
       const pull = await open(storedApp('survived'), storedApp('main'));
       await dieAndRise();
-      const started = performance.now();
       await expectConverged(w, pull, 'survived');
-      expect(performance.now() - started).toBeLessThan(WITHIN_MS + WORK_MS);
       await expectClosed(w, pull);
     });
 

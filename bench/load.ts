@@ -6,10 +6,12 @@ import { LARGE_MB } from './servers.ts';
 
 /** Who answers, and for which host. A socket of the machine instead of an address: straight to the app. */
 export type Target = { readonly url: URL; readonly host: string; readonly socket?: string };
-type Load = { readonly connections: number; readonly seconds: number };
+/** For so long, or until so many were answered. */
+type Load = { readonly connections: number } & ({ readonly seconds: number } | { readonly requests: number });
 
-export async function load({ url, host }: Target, { connections, seconds }: Load): Promise<autocannon.Result> {
-  const result = await autocannon({ url: url.href, connections, duration: seconds, headers: { host } });
+export async function load({ url, host }: Target, { connections, ...until }: Load): Promise<autocannon.Result> {
+  const end = 'seconds' in until ? { duration: until.seconds } : { amount: until.requests };
+  const result = await autocannon({ url: url.href, connections, ...end, headers: { host } });
   if (result.errors > 0 || result.non2xx > 0)
     throw new Error(`${host}: ${result.errors} errors, ${result.non2xx} answers that are not 2xx`);
   return result;

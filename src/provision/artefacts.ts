@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { FolderArtefact } from '../site/ports.ts';
@@ -7,7 +7,7 @@ import type { RepoConfig } from '../site/repo-config.ts';
 import type { Trust } from '../site/site.ts';
 import { namesIn } from './names-in.ts';
 import type { Snapshot } from './source.ts';
-import { orDiskFull, touch } from './storage/disk.ts';
+import { orDiskFull } from './storage/disk.ts';
 
 /** Bumped when builds of this Mayfly are no longer the same as those before. */
 const FORMAT = 1;
@@ -83,20 +83,3 @@ export async function openArtefacts(dataDir: string): Promise<Artefacts> {
 /** Keys of the artefacts in a data dir, whoever has it. */
 export const artefactKeys = async (dataDir: string): Promise<readonly string[]> =>
   (await namesIn(join(dataDir, 'artefacts'))).filter((name) => !name.startsWith('.'));
-
-/** Saves a seed under its content's hash in `<dataDir>/seeds`; the same content is the same file. */
-export async function keepSeed(dataDir: string, name: string, content: Buffer) {
-  const hash = sha256(content);
-  const file = join(dataDir, 'seeds', `${hash}.sql`);
-  // Before it is looked at: from here on nobody who makes room takes it.
-  const there = (await touch(file)) ? await lstat(file) : undefined;
-  if (there?.size !== content.length) {
-    await orDiskFull(async () => {
-      await mkdir(join(dataDir, 'seeds'), { recursive: true, mode: 0o700 });
-      const half = `${file}.${process.pid}.${performance.now()}`;
-      await writeFile(half, content, { mode: 0o600 });
-      await rename(half, file);
-    });
-  }
-  return { name, file, sha256: hash };
-}

@@ -5,6 +5,8 @@ export type GitCall = {
   readonly folder: string;
   readonly args: readonly string[];
   readonly input?: Buffer;
+  /** File descriptor of an open file that gets what it answers, in place of `out`. */
+  readonly output?: number;
   readonly index?: string;
   readonly workTree?: string;
   /** Sent with requests to this server alone. */
@@ -58,7 +60,7 @@ export function git(call: GitCall): Promise<GitResult> {
     cwd: call.workTree ?? call.folder,
     env: environment(call),
     detached: true,
-    stdio: [call.input ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    stdio: [call.input ? 'pipe' : 'ignore', call.output ?? 'pipe', 'pipe'],
   });
   // Fetching runs several processes: all of them go.
   const abort = (): void => {

@@ -1,5 +1,5 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Repository, Sha } from '../site/identity.ts';
 import type { Source } from '../site/ports.ts';
@@ -18,6 +18,8 @@ export interface Snapshot {
   tree(path: string): Promise<string | undefined>;
   /** A file's bytes; undefined when there is no plain file at `path`. */
   read(path: string, maxBytes: number): Promise<Buffer | 'too-large' | undefined>;
+  /** The same into `file`, which must not exist: for what is large. */
+  save(path: string, file: string, maxBytes: number): Promise<'saved' | 'too-large' | undefined>;
   /**
    * Writes the files at and below these paths into `folder`, at their places in the repository. Links stay links; submodules are empty
    * folders; LFS files their pointers; nothing that the repository configures is run.
@@ -228,6 +230,12 @@ function snapshot(folder: string, sha: Sha): Snapshot {
     const [, mode, id] = /^(\d{6}) \w+ ([0-9a-f]+)\t/.exec(out.toString('utf8')) ?? [];
     return mode === undefined || id === undefined ? undefined : { mode, id };
   };
+  const plain = async (path: string, maxBytes: number): Promise<{ readonly id: string } | 'too-large' | undefined> => {
+    const found = await entry(path);
+    if (found === undefined || !found.mode.startsWith('100')) return undefined;
+    const size = Number((await must({ folder, args: ['cat-file', '-s', found.id] })).toString('utf8'));
+    return size > maxBytes ? 'too-large' : found;
+  };
   return {
     sha,
     async tree(path) {
@@ -235,10 +243,19 @@ function snapshot(folder: string, sha: Sha): Snapshot {
       return (await entry(path))?.id;
     },
     async read(path, maxBytes) {
-      const found = await entry(path);
-      if (found === undefined || !found.mode.startsWith('100')) return undefined;
-      const size = Number((await must({ folder, args: ['cat-file', '-s', found.id] })).toString('utf8'));
-      return size > maxBytes ? 'too-large' : await must({ folder, args: ['cat-file', 'blob', found.id] });
+      const found = await plain(path, maxBytes);
+      return typeof found === 'object' ? must({ folder, args: ['cat-file', 'blob', found.id] }) : found;
+    },
+    async save(path, file, maxBytes) {
+      const found = await plain(path, maxBytes);
+      if (typeof found !== 'object') return found;
+      await using output = await open(file, 'wx', 0o600);
+      await must({ folder, args: ['cat-file', 'blob', found.id], output: output.fd }).catch(async (error: unknown) => {
+        // git does not say why it could not be written.
+        await refuseIfFull(dirname(file));
+        throw error;
+      });
+      return 'saved';
     },
     checkout: (paths, into, signal) => orDiskFull(() => checkout({ folder, sha, paths, into, ...(signal ? { signal } : {}) })),
   };

@@ -20,11 +20,11 @@ import type { Served } from '../site/site.ts';
 import { isApproved } from '../site/site-changes.ts';
 import type { Store } from '../store/store.ts';
 import type { ArtefactUsers } from './artefact-users.ts';
-import { keepSeed } from './artefacts.ts';
 import type { Builder } from './build.ts';
 import type { Leash } from './git.ts';
 import type { ProvisionParts, Run } from './launch.ts';
 import { deployInRegion } from './regions.ts';
+import { openSeeds, type Seeds } from './seeds.ts';
 import { openSources, type Snapshot, type Sources } from './source.ts';
 import { openStorage, type Storage } from './storage/storage.ts';
 
@@ -46,13 +46,11 @@ export type StagesOptions = {
   readonly log: (line: string) => void;
 };
 
-/** A seed is run as one text, which PostgreSQL and we hold in memory. */
-const MAX_SEED_MIB = 64;
-
-type Parts = Pick<StagesOptions, 'facts' | 'source' | 'dataDir' | 'policy' | 'idleMs' | 'url' | 'log'> & {
+type Parts = Pick<StagesOptions, 'facts' | 'source' | 'policy' | 'idleMs' | 'url' | 'log'> & {
   readonly store: Pick<Store, 'apply'> & { readonly repositories: Pick<Store['repositories'], 'find'> };
   readonly target: Pick<Target, 'prepare' | 'deploy'>;
   readonly sources: Pick<Sources, 'fetch'>;
+  readonly seeds: Seeds;
   readonly builder: Pick<Builder, 'ensureArtefact'>;
   readonly use: (site: SiteId, launch: LaunchId, key: string) => Promise<void>;
 };
@@ -67,12 +65,13 @@ export async function openStages(
 ): Promise<Pick<ProvisionParts, 'stages' | 'useOnly' | 'forgetSource'> & { readonly storage: Storage & Forgetting }> {
   const { dataDir, leash, log } = options;
   const sources = await openSources({ dataDir, leash, log });
+  const seeds = await openSeeds(dataDir);
   const builder = await options.openBuilder(log, opening);
   const users = options.artefacts;
   const storage = openStorage({ dataDir, users });
   return {
     storage: { ...storage, forgetStrangers: async () => sources.keepOnly(await options.store.repositories.all()) },
-    stages: (run) => storage.during(() => runStages({ ...options, sources, builder, use: users.use }, run)),
+    stages: (run) => storage.during(() => runStages({ ...options, sources, seeds, builder, use: users.use }, run)),
     useOnly: users.useOnly,
     forgetSource: ({ forge, repository: id }) => sources.remove({ forge, id }),
   };
@@ -94,7 +93,7 @@ export async function runStages(parts: Parts, run: Run): ReturnType<ProvisionPar
   const region = effectiveRegion({ region: site.wishes.region ?? config.region }, parts.policy);
   if ('refusal' in region) throw new Fault(region.refusal.code, { details: region.refusal.details });
   run.hide(secretsIn(config.env));
-  const database = await wishDatabase(parts, snapshot, config);
+  const database = await wishDatabase(parts, { run, repository, snapshot }, config);
 
   const settings: RunSettings = { env: config.env, port: config.port, health: config.health, idleMs: config.idle ?? parts.idleMs };
   const deploy = async (region: string): Promise<Served> => {
@@ -172,6 +171,8 @@ function fetchCommit(parts: Parts, { site, watch }: Run, repository: Repository)
   });
 }
 
+const nameOf = ({ forge, id }: Repository): string => `${forge}-${id}`;
+
 type Reading = { readonly run: Run; readonly repository: Repository; readonly snapshot: Snapshot };
 
 /** The base branch's settings as they are now, with what the commit's own file may say. */
@@ -194,20 +195,16 @@ async function readSettings(parts: Parts, { run, repository, snapshot }: Reading
   return settings.config;
 }
 
-async function wishDatabase(parts: Parts, snapshot: Snapshot, config: RepoConfig): Promise<DatabaseWish | null> {
+async function wishDatabase({ seeds }: Parts, { repository, snapshot }: Reading, config: RepoConfig): Promise<DatabaseWish | null> {
   if (config.database === null) return null;
   const { engine, seed } = config.database;
-  if (seed === null) return { engine, seed: null };
-  const content = await snapshot.read(seed, MAX_SEED_MIB * 1024 * 1024);
-  if (content === undefined) throw new Fault('seed-missing', { details: { seed } });
-  if (content === 'too-large') throw new Fault('seed-failed', { details: { seed, cause: `it is larger than ${MAX_SEED_MIB} MiB` } });
-  return { engine, seed: await keepSeed(parts.dataDir, seed, content) };
+  return { engine, seed: seed === null ? null : await seeds.keep({ snapshot, repository: nameOf(repository), path: seed }) };
 }
 
 type Building = Reading & { readonly config: RepoConfig; readonly region: string };
 
 async function build(parts: Parts, { run, repository, snapshot, config, region }: Building): Promise<Artefact> {
-  const of = { repository: `${repository.forge}-${repository.id}`, trust: run.site.head.trust };
+  const of = { repository: nameOf(repository), trust: run.site.head.trust };
   const { launch, watch, site } = run;
   const claim = (key: string): Promise<void> => parts.use(site.id, launch, key);
   const { artefact, cache } = await parts.builder.ensureArtefact({

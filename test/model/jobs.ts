@@ -176,7 +176,7 @@ function provisioning(on: Stage, { store, facts, target, sight, step }: Launchin
     facts: () => facts,
     source: () => ({ address: async () => ({ url: 'https://forge.example', authorization: null }), headRef: () => 'refs/heads/main' }),
     target,
-    dataDir: '/none',
+    seeds: { keep: () => Promise.reject(new Error('there is no database')) },
     policy: policyOf(on),
     idleMs: 15 * MINUTE,
     url: (label: string) => `http://${label}.preview.localhost`,

@@ -58,7 +58,13 @@ export function watchCommits({ sight, step, crimes, ...known }: Watching) {
     fetch: (site: Site, sha: Sha): Promise<Snapshot> =>
       step('fetch', async () => {
         look('fetch', site, sha);
-        return { sha, tree: async () => undefined, read: async () => undefined, checkout: async () => undefined };
+        return {
+          sha,
+          tree: async () => undefined,
+          read: async () => undefined,
+          save: async () => undefined,
+          checkout: async () => undefined,
+        };
       }),
     build: (site: Site, sha: Sha): Promise<{ readonly artefact: FolderArtefact; readonly cache: 'none' }> =>
       step('build', async () => {

@@ -19,6 +19,7 @@ export function snapshotOf(files: Files): Snapshot {
     sha: SHA,
     tree: async (path) => sha256(JSON.stringify([path, files])),
     read: async () => undefined,
+    save: async () => undefined,
     async checkout(_, folder) {
       await mkdir(folder, { recursive: true });
       for (const [name, content] of Object.entries(files)) {

@@ -3,11 +3,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { keepSeed, openArtefacts } from '../../src/provision/artefacts.ts';
+import { openArtefacts } from '../../src/provision/artefacts.ts';
 import { copyFolder } from '../../src/provision/copy.ts';
 import { openDependencies } from '../../src/provision/dependencies.ts';
 import { openLaunchLog } from '../../src/provision/log.ts';
 import { publish } from '../../src/provision/output.ts';
+import { openSeeds } from '../../src/provision/seeds.ts';
 import { openSources } from '../../src/provision/source.ts';
 import { orDiskFull } from '../../src/provision/storage/disk.ts';
 import { openAppLog } from '../../src/provision/targets/local/app-log.ts';
@@ -63,6 +64,18 @@ describe('source', () => {
     expect(source.said).toEqual([]);
   });
 
+  test('a seed that can’t be kept says so', async () => {
+    await using source = await openSource(noise(1, 4 * MIB));
+    const snapshot = await source.fetchCommit();
+    const seeds = await openSeeds(disk.path);
+    const keep = () => seeds.keep({ snapshot, repository: 'github-7', path: 'f0' });
+    await disk.leave(1);
+    await expect(keep()).rejects.toMatchObject(FULL);
+    expect(await readdir(join(disk.path, 'seeds'))).toEqual([]);
+    await disk.leave(32);
+    expect(await keep()).toMatchObject({ name: 'f0' });
+  });
+
   test.each([0, 2])('a checkout with %i MiB left says it, and the cache is not taken for damaged', async (free) => {
     await using source = await openSource(noise(4, MIB));
     const snapshot = await source.fetchCommit();
@@ -110,11 +123,6 @@ describe('build', () => {
     await using cramped = await openDependencies(disk.path);
     expect(await cramped.keep('key', join(elsewhere, 'app'))).toBe(false);
     expect(await readdir(join(disk.path, 'dependencies'))).toEqual([]);
-  });
-
-  test('a seed that can’t be kept says so', async () => {
-    await disk.leave(1);
-    await expect(keepSeed(disk.path, 'seed.sql', randomBytes(4 * MIB))).rejects.toMatchObject(FULL);
   });
 });
 

@@ -140,6 +140,17 @@ test('files are read up to a size, links never', async () => {
   expect(await snapshot.read('nothing', 100)).toBeUndefined();
 });
 
+test('files are saved up to a size, links never', async () => {
+  const snapshot = await fetchCommit(await server.commit({ file: '12345', link: { link: 'file' } }));
+  const to = join(dataDir, 'saved');
+  expect(await snapshot.save('file', to, 4)).toBe('too-large');
+  expect(await snapshot.save('link', to, 100)).toBeUndefined();
+  expect(await snapshot.save('nothing', to, 100)).toBeUndefined();
+  expect(existsSync(to)).toBe(false);
+  expect(await snapshot.save('file', to, 5)).toBe('saved');
+  expect(await readFile(to, 'utf8')).toBe('12345');
+});
+
 test('locks of a git that was killed do not stand in the way', async () => {
   const first = await server.commit({ a: 'first' });
   await fetchCommit(first);

@@ -57,7 +57,13 @@ async function launched(deploy: (doing: Doing) => Promise<void>) {
       },
     },
     sources: {
-      fetch: async () => ({ sha: FORK.sha, tree: async () => undefined, read: async () => undefined, checkout: async () => undefined }),
+      fetch: async () => ({
+        sha: FORK.sha,
+        tree: async () => undefined,
+        read: async () => undefined,
+        save: async () => undefined,
+        checkout: async () => undefined,
+      }),
     },
     builder: {
       async ensureArtefact({ region }) {
@@ -66,7 +72,7 @@ async function launched(deploy: (doing: Doing) => Promise<void>) {
       },
     },
     use: async () => undefined,
-    dataDir: '/none',
+    seeds: { keep: () => Promise.reject(new Error('there is no database')) },
     policy: POLICY,
     idleMs: 1,
     url: (label) => `https://${label}.preview.acme.dev`,

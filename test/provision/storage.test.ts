@@ -2,8 +2,9 @@ import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ArtefactUsers, openArtefactUsers } from '../../src/provision/artefact-users.ts';
-import { keepSeed, openArtefacts } from '../../src/provision/artefacts.ts';
+import { openArtefacts } from '../../src/provision/artefacts.ts';
 import { openDependencies } from '../../src/provision/dependencies.ts';
+import { openSeeds } from '../../src/provision/seeds.ts';
 import { openSources } from '../../src/provision/source.ts';
 import { touch } from '../../src/provision/storage/disk.ts';
 import type { Bounds } from '../../src/provision/storage/shelves.ts';
@@ -139,10 +140,15 @@ describe('with little space left', () => {
   test('what an unfinished launch uses stays; once it is over, it may go', async () => {
     await fill(5);
     const storage = open();
-    const seed = Buffer.alloc(MIB, 'x');
+    const seeds = await openSeeds(dataDir);
+    const snapshot = {
+      tree: async () => 'id',
+      save: async (_: string, to: string) => writeFile(to, Buffer.alloc(MIB, 'x')).then(() => 'saved' as const),
+    };
+    const keep = () => seeds.keep({ snapshot, repository: 'github-7', path: 'seed.sql' });
     const dependencies = await openDependencies(dataDir);
     await storage.during(async () => {
-      const { file } = await keepSeed(dataDir, 'seed.sql', seed);
+      const { file } = await keep();
       await touch(join(dataDir, 'sources', 's.git'));
       // An archive that is none: it is in use from the moment that it is asked for.
       await dependencies.restore('d', dataDir).catch(() => undefined);
@@ -152,7 +158,7 @@ describe('with little space left', () => {
       expect(await all()).toEqual(['d.tar', 's.git', launchLog(2), file.slice(join(dataDir, 'seeds').length + 1)]);
       // The same seed for another launch counts as a use, however old it is.
       await utimes(file, longAgo, longAgo);
-      await keepSeed(dataDir, 'seed.sql', seed);
+      await keep();
       await storage.makeRoom();
       expect(await has('seeds')).toHaveLength(1);
     });

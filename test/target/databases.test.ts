@@ -34,6 +34,16 @@ async function asApp<T>(url: string, deed: (client: pg.Client) => Promise<T>): P
   }
 }
 
+/** How many sessions of that name are at work. */
+async function sessions(name: string): Promise<unknown> {
+  await using admin = await openAdmin();
+  const { rows } = await admin.db.query(
+    `select count(*)::int as n from pg_stat_activity where application_name = $1 and state = 'active'`,
+    [name],
+  );
+  return rows[0]?.n;
+}
+
 test('two pulls that open the same seed at once: it is run once, and each has its own copy', async () => {
   const seed = await w.seed(`create table visits (n int); insert into visits values (1); create view seen as select * from visits`);
   const [one, two] = await Promise.all([w.databases.ensure(site(), seed, never), w.databases.ensure(site(), seed, never)]);
@@ -65,6 +75,55 @@ test('a hostile seed cannot leave its own database', async () => {
   const hostile = await w.seed(`reset role; reset session authorization; copy (select 1) to program 'id'`);
   await expect(w.databases.ensure(site(), hostile, never)).rejects.toMatchObject({ code: 'seed-failed' });
   expect((await w.databases.list()).filter(({ name }) => name.startsWith('mft_'))).toEqual([]);
+});
+
+const BEGIN = 'create table visits (n int);\n';
+test.each([
+  ['a line', `${BEGIN}select 1;\nnonsense;`, 'syntax error at or near "nonsense" (line 3)'],
+  ['a byte order mark', `\uFEFF${BEGIN}nonsense;`, 'syntax error at or near "nonsense" (line 2)'],
+  ['characters of more than one byte', `${BEGIN}select 'žluťoučký 🦀🦀🦀';\n\nselect nothing`, 'column "nothing" does not exist (line 4)'],
+  // More than is sent at a time.
+  [
+    'a million characters before',
+    `${BEGIN}select '${'é\n'.repeat(500_000)}';\nnonsense`,
+    'syntax error at or near "nonsense" (line 500003)',
+  ],
+  ['what is not UTF-8', Buffer.from(`${BEGIN}select 'caf\xe9'`, 'latin1'), 'invalid byte sequence for encoding "UTF8": 0xe9 0x27'],
+  ['a zero', `${BEGIN}\0select 1`, 'invalid message format'],
+  ['what would be read from us', `${BEGIN}copy visits from stdin;`, 'COPY from stdin failed: No source stream defined'],
+])('a seed with a mistake is told with its line: %s', async (_, sql, cause) => {
+  const seed = await w.seed(sql);
+  await expect(w.databases.ensure(site(), seed, never)).rejects.toMatchObject({ code: 'seed-failed', details: { cause } });
+});
+
+test('a seed is run whole, an empty one too, whatever it selects', async () => {
+  const sql = `\uFEFF${BEGIN}${'insert into visits values (1);\n'.repeat(20_000)}select * from visits`;
+  const { url } = await w.databases.ensure(site(), await w.seed(sql), never);
+  expect((await asApp(url, (client) => client.query('select count(*)::int as n from visits'))).rows).toEqual([{ n: 20_000 }]);
+  await w.databases.ensure(site(), await w.seed(''), never);
+});
+
+test('a seed that selects without end costs us no memory', async () => {
+  const before = process.memoryUsage().rss;
+  let most = 0;
+  const looking = setInterval(() => {
+    most = Math.max(most, process.memoryUsage().rss - before);
+  }, 20);
+  try {
+    await w.databases.ensure(site(), await w.seed(`select repeat('x', 100000) from generate_series(1, 6000)`), never);
+  } finally {
+    clearInterval(looking);
+  }
+  expect(most / 1024 / 1024).toBeLessThan(300);
+});
+
+test('a seed is given up in the middle', async () => {
+  const abort = new AbortController();
+  const mine = site();
+  const made = w.databases.ensure(mine, await w.seed('select pg_sleep(100)'), abort.signal).catch((error: unknown) => error);
+  await expect.poll(() => sessions('mayfly-seed'), { timeout: 20_000 }).toBe(1);
+  abort.abort(new Error('overtaken'));
+  expect(await made).toMatchObject({ message: 'overtaken' });
 });
 
 test('a database that is found again keeps its data and its password; once dropped, its role is gone too', async () => {

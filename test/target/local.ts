@@ -103,7 +103,7 @@ export async function openLocalWorld(
 
 export type DatabaseWorld = AsyncDisposable & {
   readonly databases: SiteDatabases;
-  seed(sql: string): Promise<NonNullable<DatabaseWish['seed']>>;
+  seed(sql: string | Buffer): Promise<NonNullable<DatabaseWish['seed']>>;
   templates(): Promise<readonly string[]>;
 };
 
@@ -186,7 +186,7 @@ async function writeArtefact(
   return { key, folder: place, runtime: runtime ?? { kind: 'process', command: 'node server.js', cwd: '.' }, detected: 'a test' };
 }
 
-export async function writeSeed(folder: string, sql: string): Promise<DatabaseWish> {
+export async function writeSeed(folder: string, sql: string | Buffer): Promise<DatabaseWish> {
   const sha256 = createHash('sha256').update(sql).digest('hex');
   const file = join(folder, `${sha256}.sql`);
   await writeFile(file, sql);

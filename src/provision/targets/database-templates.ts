@@ -1,15 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
-import pg from 'pg';
-import { Fault } from '../../site/problem.ts';
-import { isDiskFull } from '../storage/disk.ts';
 import { alone } from './database-turns.ts';
 import { type Admin, addressOf, createRole, dropDatabase, isComplete, markComplete, quoted } from './databases.ts';
+import { runSeed, type Seed } from './seeding.ts';
 
-/** `file` is absolute and holds what `sha256` says; `name` is what people call it. */
-export type Seed = { readonly name: string; readonly file: string; readonly sha256: string };
-
-const SEED_TIMEOUT_MS = 120_000;
-const SEED_MAX_BYTES = 64 * 1024 * 1024;
 export type Kept = { readonly count: number; readonly bytes: number };
 /** The most templates that are kept, in number and in size together; the least recently used go first, the last one never. */
 const KEPT: Kept = { count: 20, bytes: 4 * 1024 ** 3 };
@@ -52,64 +44,16 @@ async function usedNow(db: Admin['db']): Promise<string> {
 
 async function fill(admin: Admin, name: string, { seed, signal }: { readonly seed: Seed; readonly signal: AbortSignal }): Promise<void> {
   const { db, adminUrl, password } = admin;
-  const sql = await readSeed(seed);
   await createRole(admin, name, 2);
   await db.query(`create database ${quoted(name)} owner ${quoted(name)} template template0`);
   await db.query(`revoke all on database ${quoted(name)} from public`);
-  await runSeed(addressOf(adminUrl, { database: name, user: name, password: password(name) }), { sql, seed, signal });
+  await runSeed(addressOf(adminUrl, { database: name, user: name, password: password(name) }), seed, signal);
   // From here on nobody signs in: a copy needs a template without sessions, and what a seed left running must not go on.
   await db.query(`alter role ${quoted(name)} nologin`);
   await db.query(`alter database ${quoted(name)} allow_connections false`);
   await db.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`, [name]);
   // Its owner is an administrator, so that handing over what is in a copy never hands over the template itself.
   await db.query(`alter database ${quoted(name)} owner to current_user`);
-}
-
-async function readSeed(seed: Seed): Promise<string> {
-  const { size } = await stat(seed.file);
-  if (size > SEED_MAX_BYTES) {
-    throw new Fault('seed-failed', { details: { seed: seed.name, cause: `it is larger than ${SEED_MAX_BYTES / 1024 / 1024} MiB` } });
-  }
-  // A byte order mark is no SQL.
-  return (await readFile(seed.file, 'utf8')).replace(/^\uFEFF/, '');
-}
-
-type Seeding = { readonly sql: string; readonly seed: Seed; readonly signal: AbortSignal };
-
-/** The whole file as one multi-statement query: all of it or, unless it has its own transactions, nothing. */
-async function runSeed(url: string, { sql, seed, signal }: Seeding): Promise<void> {
-  const client = new pg.Client({ connectionString: url, application_name: 'mayfly-seed', statement_timeout: SEED_TIMEOUT_MS });
-  // What ends the connection also fails the query, and is told there.
-  client.on('error', () => undefined);
-  await client.connect();
-  // A seed may switch off the statement's own limit.
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(SEED_TIMEOUT_MS + 5_000)]);
-  const cut = (): void => void client.end();
-  const ended = new Promise<never>((_, reject) => limit.addEventListener('abort', () => reject(limit.reason), { once: true }));
-  try {
-    signal.throwIfAborted();
-    await Promise.race([client.query(sql), ended]);
-  } catch (error) {
-    signal.throwIfAborted();
-    if (isDiskFull(error)) throw new Fault('disk-full', { cause: error });
-    throw new Fault('seed-failed', { details: { seed: seed.name, cause: explain(error, sql) }, cause: error });
-  } finally {
-    // Never rejected unheard once the seed is through.
-    ended.catch(() => undefined);
-    if (limit.aborted) cut();
-    else await client.end();
-  }
-}
-
-/** The server's own sentence, with the line where it knows the place (counted in characters from 1). */
-function explain(error: unknown, sql: string): string {
-  if (!(error instanceof Error)) return 'it could not be run';
-  if (error.name === 'TimeoutError') return `it took longer than ${SEED_TIMEOUT_MS / 1000} s`;
-  if (error instanceof pg.DatabaseError && error.position) {
-    const line = [...sql].slice(0, Number(error.position) - 1).filter((char) => char === '\n').length + 1;
-    return `${error.message} (line ${line})`;
-  }
-  return error.message;
 }
 
 /** Drops the templates that were not used for longest beyond `kept`. Remains of ones that were never finished are left to their next use. */

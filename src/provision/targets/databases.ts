@@ -5,8 +5,9 @@ import { instanceTag } from '../../../infra/labels.ts';
 import type { SiteId } from '../../site/identity.ts';
 import { openPool } from '../../store/pool.ts';
 import { databaseName, databasePrefix, listDatabases, type SiteDatabase } from './database-names.ts';
-import { ensureTemplate, type Kept, type Seed } from './database-templates.ts';
+import { ensureTemplate, type Kept } from './database-templates.ts';
 import { alone, CONNECT_MS } from './database-turns.ts';
+import type { Seed } from './seeding.ts';
 
 export type DatabaseOptions = {
   /** A superuser's address, or of a role that may create databases and roles; never of Mayfly's own server. */

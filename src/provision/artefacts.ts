@@ -6,7 +6,7 @@ import type { FolderArtefact } from '../site/ports.ts';
 import type { RepoConfig } from '../site/repo-config.ts';
 import type { Trust } from '../site/site.ts';
 import { namesIn } from './names-in.ts';
-import type { Snapshot } from './source.ts';
+import type { Snapshot } from './snapshot.ts';
 import { orDiskFull } from './storage/disk.ts';
 
 /** Bumped when builds of this Mayfly are no longer the same as those before. */

@@ -12,7 +12,7 @@ import { detect, type Install, isOwnFolder } from './detect.ts';
 import type { Egress } from './egress.ts';
 import { findRegistry, type Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
-import type { Snapshot } from './source.ts';
+import type { Snapshot } from './snapshot.ts';
 import { orDiskFull } from './storage/disk.ts';
 
 const LIMIT_MS = 15 * 60_000;

@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { Fault } from '../site/problem.ts';
+import { saysDiskFull } from './storage/disk.ts';
 
 export type GitResult = { readonly code: number; readonly out: Buffer; readonly said: string };
 export type GitCall = {
@@ -88,6 +90,23 @@ export function git(call: GitCall): Promise<GitResult> {
       else resolve({ code: code ?? 128, out: Buffer.concat(out), said: said.trim() });
     });
   }).finally(() => call.signal?.removeEventListener('abort', abort));
+}
+
+/** Throws Fault `disk-full` when that is what git says. */
+export function refuseFullDisk(result: GitResult): void {
+  if (saysDiskFull(result.said)) throw new Fault('disk-full', { cause: new Error(lastWords(result)) });
+}
+
+/** The last line of what git said, for people. */
+export const lastWords = (result: GitResult): string =>
+  (result.said.split('\n').findLast((line) => line !== '') ?? `exit ${result.code}`).replace(/^fatal: /, '');
+
+/** Runs git to what it answers; throws Fault `disk-full`, or an error with its last words. */
+export async function must(call: GitCall): Promise<Buffer> {
+  const result = await git(call);
+  if (result.code === 0) return result.out;
+  refuseFullDisk(result);
+  throw new Error(`git ${call.args[0]}: ${lastWords(result)}`);
 }
 
 function environment(call: GitCall): Record<string, string> {

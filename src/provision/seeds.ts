@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { DatabaseWish } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
 import { chunksOf } from './chunks.ts';
-import type { Snapshot } from './source.ts';
+import type { Snapshot } from './snapshot.ts';
 import { orDiskFull, touch } from './storage/disk.ts';
 
 /** A seed is run as one text, which PostgreSQL holds in memory. */

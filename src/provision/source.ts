@@ -1,31 +1,16 @@
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Repository, Sha } from '../site/identity.ts';
 import type { Source } from '../site/ports.ts';
 import { Fault } from '../site/problem.ts';
-import { type GitCall, type GitResult, git, type Leash } from './git.ts';
-import { orDiskFull, refuseIfFull, saysDiskFull, touch } from './storage/disk.ts';
+import { git, type Leash, lastWords, must, refuseFullDisk } from './git.ts';
+import { openSnapshot, type Snapshot } from './snapshot.ts';
+import { orDiskFull, touch } from './storage/disk.ts';
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 700;
 const LIMIT_MS = 120_000;
-
-/** The files of one commit. Paths are relative to the repository's root, with `/`; `.` is the root itself. */
-export interface Snapshot {
-  readonly sha: Sha;
-  /** Git's id of the folder or file at `path`; undefined when there is none. The same id is the same content. */
-  tree(path: string): Promise<string | undefined>;
-  /** A file's bytes; undefined when there is no plain file at `path`. */
-  read(path: string, maxBytes: number): Promise<Buffer | 'too-large' | undefined>;
-  /** The same into `file`, which must not exist: for what is large. */
-  save(path: string, file: string, maxBytes: number): Promise<'saved' | 'too-large' | undefined>;
-  /**
-   * Writes the files at and below these paths into `folder`, at their places in the repository. Links stay links; submodules are empty
-   * folders; LFS files their pointers; nothing that the repository configures is run.
-   */
-  checkout(paths: readonly string[], folder: string, signal?: AbortSignal): Promise<void>;
-}
 
 export type FetchOrder = {
   readonly repository: Pick<Repository, 'forge' | 'id'>;
@@ -88,7 +73,7 @@ export async function openSources(options: SourcesOptions): Promise<Sources> {
         }
         throw error;
       }
-      return snapshot(folder, order.sha);
+      return openSnapshot(folder, order.sha);
     },
     remove: (repository) => inTurn(folderOf(repository), () => rm(folderOf(repository), { recursive: true, force: true })),
     async keepOnly(repositories) {
@@ -206,89 +191,4 @@ async function answers(folder: string, order: Fetch): Promise<boolean> {
   const { signal, leash } = order;
   const args = ['ls-remote', '--quiet', '--end-of-options', url, 'HEAD'];
   return (await git({ folder, args, authorization, signal, leash })).code === 0;
-}
-
-function refuseFullDisk(result: GitResult): void {
-  if (saysDiskFull(result.said)) throw new Fault('disk-full', { cause: new Error(lastWords(result)) });
-}
-
-const lastWords = (result: GitResult): string =>
-  (result.said.split('\n').findLast((line) => line !== '') ?? `exit ${result.code}`).replace(/^fatal: /, '');
-
-async function must(call: GitCall): Promise<Buffer> {
-  const result = await git(call);
-  if (result.code === 0) return result.out;
-  refuseFullDisk(result);
-  throw new Error(`git ${call.args[0]}: ${lastWords(result)}`);
-}
-
-const inside = (path: string): string => (path === '.' ? '' : path.replace(/^\.\//, '').replace(/\/+$/, ''));
-
-function snapshot(folder: string, sha: Sha): Snapshot {
-  const entry = async (path: string): Promise<{ readonly mode: string; readonly id: string } | undefined> => {
-    const out = await must({ folder, args: ['ls-tree', '-z', '--full-tree', sha, '--', inside(path)] });
-    const [, mode, id] = /^(\d{6}) \w+ ([0-9a-f]+)\t/.exec(out.toString('utf8')) ?? [];
-    return mode === undefined || id === undefined ? undefined : { mode, id };
-  };
-  const plain = async (path: string, maxBytes: number): Promise<{ readonly id: string } | 'too-large' | undefined> => {
-    const found = await entry(path);
-    if (found === undefined || !found.mode.startsWith('100')) return undefined;
-    const size = Number((await must({ folder, args: ['cat-file', '-s', found.id] })).toString('utf8'));
-    return size > maxBytes ? 'too-large' : found;
-  };
-  return {
-    sha,
-    async tree(path) {
-      if (inside(path) === '') return (await must({ folder, args: ['rev-parse', '--verify', `${sha}^{tree}`] })).toString('utf8').trim();
-      return (await entry(path))?.id;
-    },
-    async read(path, maxBytes) {
-      const found = await plain(path, maxBytes);
-      return typeof found === 'object' ? must({ folder, args: ['cat-file', 'blob', found.id] }) : found;
-    },
-    async save(path, file, maxBytes) {
-      const found = await plain(path, maxBytes);
-      if (typeof found !== 'object') return found;
-      await using output = await open(file, 'wx', 0o600);
-      await must({ folder, args: ['cat-file', 'blob', found.id], output: output.fd }).catch(async (error: unknown) => {
-        // git does not say why it could not be written.
-        await refuseIfFull(dirname(file));
-        throw error;
-      });
-      return 'saved';
-    },
-    checkout: (paths, into, signal) => orDiskFull(() => checkout({ folder, sha, paths, into, ...(signal ? { signal } : {}) })),
-  };
-}
-
-type Checkout = {
-  readonly folder: string;
-  readonly sha: Sha;
-  readonly paths: readonly string[];
-  readonly into: string;
-  readonly signal?: AbortSignal;
-};
-
-/** By an index of its own: `git archive` would honour the repository's `export-ignore`, a work tree would leave a `.git` behind. */
-async function checkout({ folder, sha, paths, into, signal }: Checkout): Promise<void> {
-  await mkdir(into, { recursive: true });
-  const index = `${into}.index`;
-  const aborted = signal ? { signal } : {};
-  try {
-    const wanted = paths.some((path) => inside(path) === '') ? [] : paths.map(inside);
-    const listing = await must({ folder, args: ['ls-tree', '-r', '-z', '--full-tree', sha, '--', ...wanted], ...aborted });
-    await must({ folder, args: ['update-index', '-z', '--index-info'], input: listing, index, workTree: into, ...aborted });
-    await must({ folder, args: ['checkout-index', '--all', '--force', '--quiet'], index, workTree: into, ...aborted });
-  } catch (error) {
-    if (!signal?.aborted && !(error instanceof Fault)) {
-      // git does not say why a file could not be written.
-      await refuseIfFull(into);
-      // Most likely the cache is damaged: it is dropped, and the next fetch makes it anew.
-      await rm(folder, { recursive: true, force: true });
-      throw new Fault('fetch-failed', { details: { cause: 'the source cache was damaged', attempts: '1' }, cause: error });
-    }
-    throw error;
-  } finally {
-    await rm(index, { force: true });
-  }
 }

@@ -25,7 +25,8 @@ import type { Leash } from './git.ts';
 import type { ProvisionParts, Run } from './launch.ts';
 import { deployInRegion } from './regions.ts';
 import { openSeeds, type Seeds } from './seeds.ts';
-import { openSources, type Snapshot, type Sources } from './source.ts';
+import type { Snapshot } from './snapshot.ts';
+import { openSources, type Sources } from './source.ts';
 import { openStorage, type Storage } from './storage/storage.ts';
 
 export type StagesOptions = {

@@ -1,4 +1,4 @@
-import type { Snapshot } from '../../src/provision/source.ts';
+import type { Snapshot } from '../../src/provision/snapshot.ts';
 import type { PullRef, Sha } from '../../src/site/identity.ts';
 import { mayRun } from '../../src/site/policy.ts';
 import type { Facts, FolderArtefact, Permission, PullNow } from '../../src/site/ports.ts';

@@ -6,7 +6,7 @@ import { sha256 } from '../../src/provision/artefacts.ts';
 import { type BuilderOptions, type BuildOrder, openBuilder } from '../../src/provision/build.ts';
 import { openEgress } from '../../src/provision/egress.ts';
 import { openSandbox } from '../../src/provision/sandbox.ts';
-import type { Snapshot } from '../../src/provision/source.ts';
+import type { Snapshot } from '../../src/provision/snapshot.ts';
 import { parseSha, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 
 export type Files = Readonly<Record<string, string | { readonly link: string }>>;

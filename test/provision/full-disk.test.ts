@@ -53,9 +53,8 @@ describe('source', () => {
   }
   const packs = async () => (await readdir(join(disk.path, 'sources/github-7.git/objects/pack'))).filter((name) => name.startsWith('tmp_'));
 
-  // git unpacks fewer than a hundred objects, and keeps more as one pack.
-  test.each([4, 200])('a fetch of %i files says it and leaves no half pack; with room it works', async (files) => {
-    await using source = await openSource(noise(files, (4 * MIB) / files));
+  test('a fetch says it and leaves no half pack; with room it works', async () => {
+    await using source = await openSource(noise(4, MIB));
     await disk.leave(2);
     await expect(source.fetchCommit()).rejects.toMatchObject(FULL);
     expect(await packs()).toEqual([]);

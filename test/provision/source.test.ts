@@ -69,6 +69,16 @@ test('what a crash left of dropped caches goes at the next start, what it left o
   expect([existsSync(gone), existsSync(half), said]).toEqual([false, false, []]);
 });
 
+test('what is fetched first is kept as it was packed; what a push brings is unpacked', async () => {
+  const [first, second] = [await server.commit({ a: 'first' }), await server.commit({ a: 'second' })];
+  const packs = async () => (await readdir(join(cache(), 'objects/pack'))).filter((name) => name.endsWith('.pack'));
+  await fetchCommit(first);
+  expect(await packs()).toHaveLength(1);
+  const snapshot = await fetchCommit(second);
+  expect(await packs()).toHaveLength(1);
+  expect((await snapshot.read('a', 100))?.toString()).toBe('second');
+});
+
 test('only what is asked for is written, and the id of a folder is that of its content', async () => {
   const one = await server.commit({ 'app/a': '1', 'shared/b': '2', 'other/c': '3' });
   const two = await server.commit({ 'other/c': '4' }, 'refs/heads/main', [one]);

@@ -62,8 +62,8 @@ async function observe(google: GoogleDouble, { steps, over }: Deed): Promise<Tol
 
 /** What happens to one pull, in this order. */
 async function deedsOn(mayfly: BenchMayfly): Promise<readonly Deed[]> {
-  const app = APPS.plain();
-  const repo = await mayfly.github.createRepository({ name: 'bench/cloud', files: app.files });
+  const app = APPS.plain;
+  const repo = await mayfly.github.createRepository({ name: 'bench/cloud', files: app.files() });
   const opened: { pull?: Pull } = {};
   const pull = (): Pull => opened.pull ?? never();
   /** Until a visitor gets it. */

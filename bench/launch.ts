@@ -26,6 +26,10 @@ type Ground = {
 /** `saidMs`: until the pull had its comment. */
 type Told = { readonly ms: number; readonly saidMs: number; readonly site: BenchSite };
 
+/** Whoever looks all the time works on the same processors as the launch: a visit is cheap, the API asks the database. */
+const LOOK = { lookEveryMs: 25, patienceMs: 180_000 };
+const FAILED_EVERY_MS = 1_000;
+
 /** From the push on, its webhook included, until a visitor gets what was pushed. */
 async function watch(
   mayfly: BenchMayfly,
@@ -38,13 +42,17 @@ async function watch(
     () => performance.now() - started,
   );
   const site = await until(`the site of #${pull.number}`, () => mayfly.site(pull));
-  await until(`#${pull.number} to show ${page.shows}`, async () => {
+  let askedAt = started;
+  const shows = async (): Promise<boolean> => {
     const { status, body } = await mayfly.visit(site, page.path);
     if (status === 200 && body.includes(page.shows)) return true;
+    if (performance.now() - askedAt < FAILED_EVERY_MS) return false;
+    askedAt = performance.now();
     const now = await mayfly.site(pull);
     if (now?.status === 'failed') throw new Error(`#${pull.number} failed: ${now.reason}`);
     return false;
-  });
+  };
+  await until(`#${pull.number} to show ${page.shows}`, shows, LOOK);
   const ms = performance.now() - started;
   return { ms, saidMs: await said, site: await mayfly.reaches(pull, 'ready') };
 }
@@ -54,7 +62,7 @@ const APART_MS = 6_000;
 
 async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]> {
   const { mayfly, folder, postgres, doing, said } = ground;
-  const app = APPS[name]();
+  const app = APPS[name];
   const rounds = doing.scale === 'smoke' ? 1 : 3;
   const path = PATH_OF[name];
   const stages = { cold: new Map<string, number[]>(), warm: new Map<string, number[]>(), unchanged: new Map<string, number[]>() };
@@ -78,9 +86,9 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
       ...{ path, shows: app.shows(word), postgres },
     });
   const cold = await inTurn(rounds, {
-    // A repository of its own each time: nothing of it has been fetched, installed or built before.
+    // A repository and files of its own each time: nothing of it has been fetched, installed, built or seeded before.
     ours: async (round) => {
-      const repo = await mayfly.github.createRepository({ name: `bench/${name}-${round}`, files: app.files, private: false });
+      const repo = await mayfly.github.createRepository({ name: `bench/${name}-${round}`, files: app.files(), private: false });
       repositories.push(repo);
       const word = shows('cold', round);
       const opened = () => mayfly.github.openPull(repo, { files: app.changed(word), branch: 'bench' });
@@ -107,10 +115,11 @@ async function measureApp(name: AppName, ground: Ground): Promise<readonly Row[]
     const started = performance.now();
     begun = started;
     await mayfly.github.push(pull, files);
-    const site = await until(`#${pull.number} to be live anew`, async () => {
+    const isLive = async (): Promise<BenchSite | false | undefined> => {
       const now = await mayfly.site(pull);
       return now?.status === 'ready' && now.sha === pull.sha && now.launches.length > (before?.launches.length ?? 0) && now;
-    });
+    };
+    const site = await until(`#${pull.number} to be live anew`, isLive, LOOK);
     const { body } = await mayfly.visit(site, path);
     if (!body.includes(app.shows(word))) throw new Error(`#${pull.number} does not show ${word}`);
     note(kind, site);

@@ -225,6 +225,23 @@ test('a move that fails leaves nothing where it went, and what was live is still
   expect([await visitor.leave(), await askOn(databaseOf(order), 'select b from a')]).toEqual([new Set(['here', 'again']), [{ b: 7 }]]);
 });
 
+test('a move into a region that goes down in the middle of it: the site is launched again where it is', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here') });
+  const first = await w.target.deploy(hold(), order, watching());
+  const next = nextRevision(order, { artefact: await artefactOf(of, 'there', OTHER), region: OTHER });
+  {
+    using down = new DisposableStack();
+    const entered = (stage: string): void => void (stage === 'check' && down.use(w.google.cloud.faults.regionDown(OTHER)));
+    await expect(w.target.deploy(hold(), next, watching({ entered }))).rejects.toThrow('google-unreachable');
+    const again = nextRevision(order, { artefact: await artefactOf(of, 'again') });
+    expect(await w.target.deploy(hold(), again, watching())).toEqual(first);
+    expect(await w.visit(first)).toBe('again');
+  }
+  await w.target.destroy(hold(), of, watching());
+  expect(await w.found(order)).toEqual([]);
+});
+
 test('whoever has the site next finds what it rests on: nothing is removed once the lease is lost', async () => {
   const lease = { checksLeft: Number.POSITIVE_INFINITY };
   const check = async (): Promise<void> => {

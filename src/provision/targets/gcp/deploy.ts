@@ -172,9 +172,10 @@ async function explain(parts: DeployParts, { order, watch }: Deploying, error: u
 async function clearAway({ services, isLost, liveIn, forget }: DeployParts, { order, held }: Deploying): Promise<void> {
   if (await isLost()) return;
   try {
+    // Before the region is asked, which may be down: a launch elsewhere would have the engine remove from it what it wrote down.
+    if (liveIn !== order.region) await forget();
     const there = await services.find(order.region, order.site);
     if (there !== undefined && !there.wasReady) await services.remove(there, held.signal);
-    if (liveIn !== order.region) await forget();
   } catch {
     // The next launch meets it and clears it away, as does the end of the site: what failed first is what is told.
   }

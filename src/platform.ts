@@ -9,6 +9,8 @@ import type { PlatformStack } from './platform/stack.ts';
 import * as words from './platform/words.ts';
 
 const DEFAULT_FILE = 'platform.yml';
+/** 128 and the number of SIGINT. */
+const STOPPED_EXIT_CODE = 130;
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 
 const PLATFORM: CommandLine<words.PlatformWish> = {
@@ -26,12 +28,14 @@ const PLATFORM: CommandLine<words.PlatformWish> = {
     const say = (text: string): void => void (wish.verb === 'preview' ? process.stdout : process.stderr).write(text);
     const color = process.stderr.isTTY === true ? 'always' : 'never';
     const { project, instance } = settings;
+    const stop = listenForStop();
     try {
       // Takes seconds to load: who is refused does not wait for it.
       const { openPlatformStack } = await import('./platform/stack.ts');
-      await using stack = await openPlatformStack({ project, instance, say, color, secretsProvider });
+      await using stack = await openPlatformStack({ project, instance, say, color, signal: stop.toEngine, secretsProvider });
       return await carryOut(stack, wish.verb, settings);
     } catch (error) {
+      if (stop.asked.aborted) return refuse(words.STOPPED, STOPPED_EXIT_CODE);
       const known = explain(error instanceof Error ? error.message : String(error), { project, instance, home: settings.places.home });
       if (known === undefined) throw error;
       return refuse(known);
@@ -114,9 +118,26 @@ async function carryOut(stack: PlatformStack, verb: words.Verb, settings: Platfo
 }
 
 /** @returns the exit code */
-function refuse(why: string): number {
+function refuse(why: string, code = 1): number {
   process.stderr.write(`${why}\n`);
-  return 1;
+  return code;
+}
+
+/**
+ * Who is stopped waits for the engine, which waits for Google: what is made meanwhile would otherwise be in no state. Ctrl-C in a terminal
+ * reaches the engine by itself; told twice, it would not wait.
+ */
+function listenForStop(): { readonly asked: AbortSignal; readonly toEngine: AbortSignal } {
+  const [asked, toEngine] = [new AbortController(), new AbortController()];
+  process.on('SIGINT', () => {
+    asked.abort();
+    if (process.stdin.isTTY !== true) toEngine.abort();
+  });
+  process.on('SIGTERM', () => {
+    asked.abort();
+    toEngine.abort();
+  });
+  return { asked: asked.signal, toEngine: toEngine.signal };
 }
 
 process.exitCode = await runCommand(process.argv.slice(2), PLATFORM);

@@ -3,7 +3,12 @@ import { text } from 'node:stream/consumers';
 
 export type Said = { readonly code: number | null; readonly out: string; readonly errors: string };
 
-export type Asked = { readonly args?: readonly string[]; readonly input?: string };
+export type Asked = {
+  readonly args?: readonly string[];
+  readonly input?: string;
+  /** Once it resolves, the program is interrupted. */
+  readonly interrupted?: Promise<void>;
+};
 
 /** `npm run reconcile -- …` without the set-up, to its end. */
 export const runReconcile = (environment: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Said> =>
@@ -13,11 +18,12 @@ export const runReconcile = (environment: Readonly<Record<string, string>>, ...a
 export async function runCommand(
   program: string,
   environment: Readonly<Record<string, string>>,
-  { args = [], input = '' }: Asked = {},
+  { args = [], input = '', interrupted }: Asked = {},
 ): Promise<Said> {
   const env = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...environment };
   const child = spawn(process.execPath, [program, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
   child.stdin.on('error', () => undefined).end(input);
+  interrupted?.then(() => child.kill('SIGINT'));
   const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
   const [code, out, errors] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
   return { code, out, errors };

@@ -35,6 +35,8 @@ export type StackPlace = {
   /** Where the engine's own report goes. */
   readonly say: (text: string) => void;
   readonly color: 'always' | 'never';
+  /** Aborted: the engine ends what it has begun, writes it down and begins nothing more. */
+  readonly signal: AbortSignal;
   /** `passphrase`, or the address of a key. */
   readonly secretsProvider: string;
 };
@@ -70,16 +72,17 @@ async function openWorkspace(secretsProvider: string): Promise<LocalWorkspace> {
   });
 }
 
-export async function openPlatformStack({ project, instance, say, color, secretsProvider }: StackPlace): Promise<PlatformStack> {
+export async function openPlatformStack({ project, instance, say, color, signal, secretsProvider }: StackPlace): Promise<PlatformStack> {
   const name = `${project}-${instance}`;
   const workspace = await openWorkspace(secretsProvider);
   const find = (): Promise<Stack | null> => Stack.select(name, workspace).catch(notThere);
   const planOf = async (stack: Stack, settings: PlatformSettings) => toPlan(settings, (await recall(stack)) ?? makeKept());
-  const shown = { onOutput: say, color } as const;
+  const shown = { onOutput: say, color, signal } as const;
   return {
     async up(settings) {
       const stack = await Stack.createOrSelect(name, workspace);
       const plan = await planOf(stack, settings);
+      signal.throwIfAborted();
       const done = await stack.up({ ...shown, program: platform(plan), suppressOutputs: true });
       return { changes: done.summary.resourceChanges ?? {}, outputs: toOutputs(done.outputs) };
     },
@@ -99,6 +102,7 @@ export async function openPlatformStack({ project, instance, say, color, secrets
       const stack = await find();
       if (stack === null) return null;
       const unknown = await interruptedIn(stack);
+      signal.throwIfAborted();
       const { summary } = await stack.destroy({ ...shown, continueOnError: true });
       await workspace.removeStack(name);
       return { changes: summary.resourceChanges ?? {}, unknown };

@@ -107,6 +107,7 @@ export const NOBODY_TO_ASK = 'There is nobody to ask here for the project’s na
 export const NOTHING_TO_REMOVE = 'There is no platform here: nothing to remove.';
 export const unknownLeft = (unknown: readonly string[]): string =>
   `Everything that is known is removed. What was being made when an \`up\` was killed may be there all the same, and cost money:\n${unknown.map((it) => `  ${it}`).join('\n')}\nWhat Google’s console still shows of it is to be deleted by hand.`;
+export const STOPPED = 'Stopped. The same command goes on where it ended.';
 export const REMOVED = 'Everything is removed. The key ring stays, as Google deletes none; it costs nothing.';
 
 /** What `preview` found. */

@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LocalWorkspace, PulumiCommand } from '@pulumi/pulumi/automation/index.js';
 import { expect, test } from 'vitest';
 import { PLATFORM_PROJECT } from '../../infra/platform/names.ts';
@@ -36,4 +37,22 @@ test('destroy after an up that was killed names what may be left', { timeout: 12
   DatabaseInstance mayfly-0123abcd
 What Google’s console still shows of it is to be deleted by hand.
 `);
+});
+
+test('an up that is interrupted writes down what it had begun, and the next one goes on from there', { timeout: 240_000 }, async () => {
+  await using w = await openPlatformWorld();
+  const { promise: begun, resolve: hasBegun } = Promise.withResolvers<void>();
+  w.google.onMade = async (type) => {
+    if (!type.endsWith(':DatabaseInstance')) return;
+    hasBegun();
+    // As long as the engine takes to hear of it, and more: Google takes ten minutes.
+    await delay(3_000);
+  };
+  const said = await w.runUntil(begun, SETTINGS, 'up');
+  expect(said.errors).toContain('Stopped. The same command goes on where it ended.');
+  expect(said.code).toBe(130);
+  w.google.onMade = async () => undefined;
+  expect(await w.run(SETTINGS, 'up')).toMatchObject({ code: 0 });
+  expect(await w.run(SETTINGS, 'destroy', '--yes')).toMatchObject({ code: 0 });
+  expect(w.google.all()).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runCommand, type Said } from '../command.ts';
+import { type Asked, runCommand, type Said } from '../command.ts';
 import { openPlatformProject, type PlatformProject } from '../doubles/google/platform/project.ts';
 import { type ServedGoogle, serveGoogle } from '../doubles/google/platform/provider.ts';
 
@@ -11,6 +11,8 @@ export interface PlatformWorld extends AsyncDisposable {
   readonly served: ServedGoogle;
   readonly environment: Readonly<Record<string, string>>;
   run(settings: string, ...args: readonly string[]): Promise<Said>;
+  /** Interrupted once `when` resolves. */
+  runUntil(when: Promise<void>, settings: string, ...args: readonly string[]): Promise<Said>;
 }
 
 export const SETTINGS = `
@@ -43,15 +45,17 @@ export async function openPlatformWorld(): Promise<PlatformWorld> {
     GOOGLE_APPLICATION_CREDENTIALS: join(folder, 'credentials.json'),
   };
   const file = join(folder, 'platform.yml');
+  const run = async (settings: string, asked: Asked): Promise<Said> => {
+    await writeFile(file, settings);
+    return runCommand('src/platform.ts', environment, { ...asked, args: [...(asked.args ?? []), '--settings', file] });
+  };
   const opened = opening.move();
   return {
     google,
     served,
     environment,
-    async run(settings, ...args) {
-      await writeFile(file, settings);
-      return runCommand('src/platform.ts', environment, { args: [...args, '--settings', file] });
-    },
+    run: (settings, ...args) => run(settings, { args }),
+    runUntil: (interrupted, settings, ...args) => run(settings, { args, interrupted }),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

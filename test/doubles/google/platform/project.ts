@@ -26,6 +26,8 @@ export interface PlatformProject {
   remove(type: string, id: string, state: Inputs): void;
   /** The next create or update whose id has this in it is refused with these words. */
   failNext(part: string, words: string): void;
+  /** Called when something is there and the provider does not know it yet: it goes on once that resolves. */
+  onMade: (type: string) => Promise<void>;
   /** Everything that was created, updated and deleted, in order. */
   readonly deeds: string[];
 }
@@ -53,6 +55,7 @@ export function openPlatformProject(project = 'acme-previews', number = '1234567
     project,
     number,
     servesFrom: new Set(),
+    onMade: async () => undefined,
     deeds,
     all: () => [...made.values()],
     has: (id) => [...made.values()].some((one) => one.id === id || one.outputs.selfLink === id),

@@ -39,7 +39,11 @@ function kindIn(project: PlatformProject, { type, unknown }: { readonly type: st
   return {
     check: (inputs) => [...project.check(type, inputs), ...problemsDescribed(type, inputs)].map((reason) => ({ path: '', reason })),
     isReplacing: (input) => kindOf(type).replacedBy.includes(input),
-    create: (inputs) => told(() => stateOf(project.create(type, inputs))),
+    async create(inputs) {
+      const made = await told(() => stateOf(project.create(type, inputs)));
+      await project.onMade(type);
+      return made;
+    },
     read: (id) => told(() => project.read(type, id)?.outputs),
     update: (id, inputs) => told(() => project.update(type, id, inputs).outputs),
     remove: (id, state) => told(() => project.remove(type, id, state)),

@@ -242,6 +242,23 @@ test('a move into a region that goes down in the middle of it: the site is launc
   expect(await w.found(order)).toEqual([]);
 });
 
+test('a worker that died in the middle of a move, wherever to, leaves nothing: the next launch looks for it', async () => {
+  const of = site();
+  const order = w.order({ site: of, artefact: await artefactOf(of, 'here'), database: await w.seed('create table a (b int)') });
+  await w.target.deploy(hold(), order, watching());
+  const next = nextRevision(order, { artefact: await artefactOf(of, 'there', OTHER), region: OTHER });
+  const served = await w.target.deploy(hold(), next, watching());
+  // The row says so, and nothing is tidied up any more.
+  const later = await w.laterTarget();
+  const last = nextRevision(next, { artefact: await artefactOf(of, 'again', OTHER) });
+  expect(await later.deploy(hold(), last, watching())).toEqual(served);
+  await later.settle(hold(), of, last.revision);
+  expect(kindsOf((await w.stocks[REGION]?.survey()) ?? [], order)).toEqual(['database']);
+  expect(await w.visit(served)).toBe('again');
+  await later.destroy(hold(), of, watching());
+  expect(await w.found(order)).toEqual([]);
+});
+
 test('whoever has the site next finds what it rests on: nothing is removed once the lease is lost', async () => {
   const lease = { checksLeft: Number.POSITIVE_INFINITY };
   const check = async (): Promise<void> => {

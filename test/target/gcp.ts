@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { inject } from 'vitest';
 import { stackName } from '../../infra/labels.ts';
 import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
-import { type Gcp, openGcp } from '../../src/provision/targets/gcp/open.ts';
+import { type Gcp, type GcpOptions, openGcp } from '../../src/provision/targets/gcp/open.ts';
 import type { SiteRow } from '../../src/provision/targets/gcp/target.ts';
 import type { SiteId } from '../../src/site/identity.ts';
 import type { DatabaseWish, DeployOrder, FolderArtefact, Held, ImageArtefact } from '../../src/site/ports.ts';
@@ -31,6 +31,8 @@ export type GcpWorld = AsyncDisposable &
     /** Mayfly's data dir. */
     readonly folder: string;
     readonly logLines: Record<string, unknown>[];
+    /** As a worker has it that was started after this one, and so knows of sites what their rows say. */
+    laterTarget(): Promise<GcpWorld['target']>;
     artefact(files: Readonly<Record<string, string>>, runtime?: FolderArtefact['runtime']): Promise<ImageArtefact>;
     seed(sql: string): Promise<DatabaseWish>;
     order(part: OrderPart): DeployOrder;
@@ -68,50 +70,54 @@ export async function openGcpWorld(settings: Settings = {}): Promise<GcpWorld> {
   const google = opening.use(await openGoogleDouble({ regions, previewDatabaseUrl: server, secondMs: SECOND_MS }));
   Object.assign(process.env, google.env);
   const { cloud, platform, tokens } = google;
-  const options = { kinds: runKinds(cloud), patienceMs: (seconds: number) => seconds * patienceMs };
-  const provider = opening.use(await openGcpProvider(cloud, options));
+  const patient = { kinds: runKinds(cloud), patienceMs: (seconds: number) => seconds * patienceMs };
+  const provider = opening.use(await openGcpProvider(cloud, patient));
   const logLines: Record<string, unknown>[] = [];
   const log = pino({ level: 'info' }, { write: (line) => void logLines.push(JSON.parse(line)) });
   const rows = new Map<SiteId, SiteRow>();
   const asGate = (origin: string) => ({ 'x-serverless-authorization': `Bearer ${tokens.identity(platform.gate, origin)}` });
-  const gcp = await openGcp(
-    {
-      instance,
-      dataDir: folder,
-      pulumi: {
-        url: backendUrl,
-        passphrase: randomBytes(16).toString('hex'),
-        secretsProvider: undefined,
-        credentials: null,
-        attach: provider.attach,
-      },
-      platform,
-      previewDatabaseUrl: server,
-      passwordKey: randomBytes(32),
-      google: opening.use(openGoogle({ project: platform.project, endpoint: google.endpoint })),
-      wrap: 'bubblewrap',
-      call: async (origin, path) => (await fetch(new URL(path, origin), { headers: asGate(origin) })).status,
-      rowOf: async (site) => rows.get(site),
-      check: settings.check ?? (async () => undefined),
-      ...(settings.limitMs === undefined ? {} : { limitMs: settings.limitMs }),
-      log,
+  const options: GcpOptions = {
+    instance,
+    dataDir: folder,
+    pulumi: {
+      url: backendUrl,
+      passphrase: randomBytes(16).toString('hex'),
+      secretsProvider: undefined,
+      credentials: null,
+      attach: provider.attach,
     },
-    opening,
-  );
-  const opened = opening.move();
-  const target: GcpWorld['target'] = {
-    ...gcp.target,
+    platform,
+    previewDatabaseUrl: server,
+    passwordKey: randomBytes(32),
+    google: opening.use(openGoogle({ project: platform.project, endpoint: google.endpoint })),
+    wrap: 'bubblewrap',
+    call: async (origin, path) => (await fetch(new URL(path, origin), { headers: asGate(origin) })).status,
+    rowOf: async (site) => rows.get(site),
+    check: settings.check ?? (async () => undefined),
+    ...(settings.limitMs === undefined ? {} : { limitMs: settings.limitMs }),
+    log,
+  };
+  const workers = opening.use(new AsyncDisposableStack());
+  const asRowsAreWritten = (worker: GcpWorld['target']): GcpWorld['target'] => ({
+    ...worker,
     // As rows are written: where it is being put up, then what is live.
     async deploy(held, order, watch) {
       rows.set(order.site, { region: order.region, live: rows.get(order.site)?.live ?? null });
-      const served = await gcp.target.deploy(held, order, watch);
+      const served = await worker.deploy(held, order, watch);
       if (served.kind === 'remote') rows.set(order.site, { region: order.region, live: served });
       return served;
     },
-  };
+  });
+  const gcp = await openGcp(options, workers);
+  const opened = opening.move();
   return {
     ...gcp,
-    target,
+    target: asRowsAreWritten(gcp.target),
+    async laterTarget() {
+      const dataDir = join(folder, 'later');
+      await mkdir(join(dataDir, 'pulumi'), { recursive: true, mode: 0o700 });
+      return asRowsAreWritten((await openGcp({ ...options, dataDir }, workers)).target);
+    },
     google,
     provider,
     instance,

@@ -93,6 +93,8 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
   const known = new Set<SiteId>();
   /** Where something of them may be. */
   const touched = new Map<SiteId, Set<string>>();
+  /** Sites that another worker has launched, which may have died on the way from or to any region: it is looked for once. */
+  const unsure = new Set<SiteId>();
   const touch = (site: SiteId, ...where: readonly string[]): void =>
     void touched.set(site, new Set([...(touched.get(site) ?? []), ...where]));
 
@@ -126,6 +128,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       await order.prepared;
       const { site, region } = order;
       const { live = null } = (await options.rowOf(site)) ?? {};
+      if (live && !touched.has(site)) unsure.add(site);
       touch(site, region, ...(live ? [live.region] : []));
       const limited = { ...watch, signal: AbortSignal.any([watch.signal, held.signal, limit.signal]) };
       const operation = { held, site, watch: limited };
@@ -170,8 +173,9 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
       // Cloud Run serves one revision and keeps the others asleep; only what they alone rested on is to be removed.
       if (service?.revision !== keep.toLowerCase()) return;
       const left = touched.get(site) ?? new Set<string>();
+      const isUnsure = unsure.delete(site);
       const tidied = await eachOf(
-        stocks.filter(({ region }) => region === service.region || left.has(region)),
+        stocks.filter(({ region }) => region === service.region || left.has(region) || isUnsure),
         (stock) => stock.keepOnly(held, site, service),
       );
       await check(held);

@@ -83,7 +83,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     ...writers,
     launches: openLaunches(db),
     commands: openCommands(db),
-    inbox: openInbox(db),
+    inbox: openInbox({ db, pool }),
     repositories: openRepositories(db),
     reports: openReports(db),
     leases,

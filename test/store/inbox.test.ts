@@ -78,7 +78,7 @@ test('a burst is not asked for one by one while the database is away', async () 
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const pool = new pg.Pool({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
-  const inbox = openInbox(new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }));
+  const inbox = openInbox({ db: new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), pool });
   const ends = await Promise.allSettled(burst(1_000).map(inbox.put));
   expect(ends.every(({ status }) => status === 'rejected')).toBe(true);
   // Four at once alone, the rest by the hundred, each twice.

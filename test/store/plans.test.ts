@@ -19,7 +19,7 @@ test('no question that is asked often reads every site or delivery (T-F25)', asy
   await using db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }), log: ({ query }) => void asked.push(query) });
   const sites = openSites(db.withSchema(SCHEMA));
   const places = openPlaces(db.withSchema(SCHEMA));
-  const inbox = openInbox(db.withSchema(SCHEMA));
+  const inbox = openInbox({ db: db.withSchema(SCHEMA), pool });
   const first = await sites.list({ limit: 50 });
   if (first.next === null) throw new Error('one page holds everything');
   await sites.list({ limit: 50, after: first.next });

@@ -113,10 +113,13 @@ export async function openQueues({ databaseUrl, redisUrl, log, prefix = 'mayfly'
   };
 }
 
-/** Deliveries come in bursts, each of them once. A job is its id, which the inbox has taken before: no store refuses a single one. */
-const GATHERED: Gathering = { atOnce: 2, most: 100, isOnes: () => false };
+/**
+ * Deliveries come in bursts, each of them once. Adding a job is twice the work of storing a delivery: it waits until the answer is with its
+ * sender, and the deliveries that came with it are stored. A job is its id, which the inbox has taken before: no store refuses a single one.
+ */
+const GATHERED: Gathering = { atOnce: 2, most: 100, isOnes: () => false, afterMs: 5 };
 /** Two processes that wake the same sites together in another order would wait for each other: the store locks each id of a call in turn. */
-const ALONE: Gathering = { ...GATHERED, atOnce: Number.POSITIVE_INFINITY, most: 1 };
+const ALONE: Gathering = { atOnce: Number.POSITIVE_INFINITY, most: 1, isOnes: () => false };
 
 function openLane<Id extends string>(backend: QueueBackend, name: QueueName, gathering: Gathering): OpenLane<Id> {
   const queue = backend.queue(`mayfly-${name}`);

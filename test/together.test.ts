@@ -22,6 +22,19 @@ test('what comes first goes at once and alone; what comes meanwhile goes togethe
   expect(await done).toEqual(['did 1', 'did 2', 'did 3', 'did 4', 'did 5', 'did 6']);
 });
 
+test('what is to wait for others goes with those that came meanwhile', async () => {
+  const { work, calls, items } = held();
+  const add = together(work, { atOnce: 1, most: 10, isOnes: () => true, afterMs: 1 });
+  const done = Promise.all([1, 2, 3].map(add));
+  expect(items()).toEqual([]);
+  await expect.poll(items).toEqual([[1, 2, 3]]);
+  const later = add(4);
+  for (const { end } of calls) end();
+  await expect.poll(items).toEqual([[1, 2, 3], [4]]);
+  calls[1]?.end();
+  expect([await done, await later]).toEqual([['did 1', 'did 2', 'did 3'], 'did 4']);
+});
+
 describe('a call for several that throws', () => {
   function failing(error: Error) {
     const calls: (readonly number[])[] = [];

@@ -14,7 +14,8 @@ import { quantile } from './sample.ts';
 
 const PER_SECOND = 100;
 const BURST = 1_000;
-const PACED = 600;
+const PACED = 300;
+const ROUNDS = 6;
 
 type Signed = { readonly body: Buffer; readonly signature: string };
 /** How one delivery was answered, and after how many milliseconds. */
@@ -110,10 +111,11 @@ export const webhooks: Measurement = {
     await mayfly.start();
     github.sendWebhooksTo(null);
     const sides = { ours: `${mayfly.web}/api/github/webhooks`, plain: await startPlain(github, stack) };
-    const rounds = scale === 'whole' ? 3 : 1;
+    const rounds = scale === 'whole' ? ROUNDS : 1;
     const [count, calmly] = scale === 'whole' ? [BURST, PACED] : [50, 50];
     const seen = { ours: nothingYet(), plain: nothingYet() };
-    for (const url of Object.values(sides)) accepted(await paced(url, signed, 50));
+    // A server that has run for a minute is what people have: in the first thousand or so requests half of the code is not compiled yet.
+    for (const url of Object.values(sides)) for (let n = 0; n < 2; n++) accepted((await burst(url, signed, count)).answers);
     for (let round = 0; round < rounds; round++) {
       for (const side of ['ours', 'plain'] as const) {
         const calm = accepted(await paced(sides[side], signed, calmly));

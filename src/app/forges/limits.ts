@@ -8,6 +8,8 @@ export type Windows<Kind extends string> = Readonly<Record<Kind, readonly Window
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 3_600_000;
+/** The forge counts a request when it arrives, which may be so much after it was sent: what was late is still counted with what was not. */
+export const TRAVEL_MS = 3_000;
 /** Shorter than this is waited out; a longer pause goes back to the queue. */
 const PATIENCE_MS = 2_000;
 
@@ -45,11 +47,11 @@ export function createLimits<Kind extends string>(windows: Windows<Kind>, now: (
   /** When the next may go, in milliseconds since the epoch; now or before when it may. */
   function nextIn(access: string, { of, ms, max, cost }: Window): number {
     const log = spentBy(access, of);
-    log.splice(0, log.findLastIndex(({ at }) => at <= now() - (keptMs.get(of) ?? 0)) + 1);
+    log.splice(0, log.findLastIndex(({ at }) => at <= now() - (keptMs.get(of) ?? 0) - TRAVEL_MS) + 1);
     let left = max - cost;
     for (const one of log.toReversed()) {
       left -= one.cost;
-      if (left < 0) return one.at + ms;
+      if (left < 0) return one.at + ms + TRAVEL_MS;
     }
     return Number.NEGATIVE_INFINITY;
   }

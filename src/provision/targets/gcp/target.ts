@@ -208,6 +208,7 @@ export function openGcpTarget(options: GcpTargetOptions): Target {
         log.warn({ err: there.error, site, region }, 'not looked whether anything is left');
       }
       touched.delete(site);
+      unsure.delete(site);
     },
     // Instances end by themselves when nobody calls; there is nothing that could be stopped.
     sleep: async (site) => (await find(site)) !== undefined,

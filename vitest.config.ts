@@ -12,7 +12,7 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
-// Two cores, and tests that mostly wait: for processes, for leases of the dead, for the pause between two launches. Four workers keep both busy.
+// Two cores, and tests that mostly wait: for processes, for leases of the dead, for the pause between two launches. Three workers keep both busy.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],

@@ -9,6 +9,9 @@ import { orDiskFull, touch } from './storage/disk.ts';
 
 /** A seed is run as one text, which PostgreSQL holds in memory. */
 const MAX_MIB = 64;
+export const SEED_MAX_BYTES = MAX_MIB * 1024 * 1024;
+export const seedTooLarge = (seed: string): Fault =>
+  new Fault('seed-failed', { details: { seed, cause: `it is larger than ${MAX_MIB} MiB` } });
 /** Seeds whose hash is remembered; then all are forgotten, and each is hashed once more. */
 const MOST_KNOWN = 1_000;
 
@@ -55,9 +58,9 @@ export async function openSeeds(dataDir: string): Promise<Seeds> {
 }
 
 async function saveHashed(snapshot: SeedOrder['snapshot'], path: string, file: string): Promise<string> {
-  const saved = await snapshot.save(path, file, MAX_MIB * 1024 * 1024);
+  const saved = await snapshot.save(path, file, SEED_MAX_BYTES);
   if (saved === undefined) throw new Fault('seed-missing', { details: { seed: path } });
-  if (saved === 'too-large') throw new Fault('seed-failed', { details: { seed: path, cause: `it is larger than ${MAX_MIB} MiB` } });
+  if (saved === 'too-large') throw seedTooLarge(path);
   await using content = await open(file);
   const hash = createHash('sha256');
   for await (const chunk of chunksOf(content)) hash.update(chunk);

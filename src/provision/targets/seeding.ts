@@ -4,13 +4,13 @@ import type { Writable } from 'node:stream';
 import pg from 'pg';
 import { Fault } from '../../site/problem.ts';
 import { chunksOf } from '../chunks.ts';
+import { SEED_MAX_BYTES, seedTooLarge } from '../seeds.ts';
 import { isDiskFull } from '../storage/disk.ts';
 
 /** `file` is absolute and holds what `sha256` says; `name` is what people call it. */
 export type Seed = { readonly name: string; readonly file: string; readonly sha256: string };
 
 const SEED_TIMEOUT_MS = 120_000;
-const SEED_MAX_BYTES = 64 * 1024 * 1024;
 /** A byte order mark is no SQL. */
 const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 
@@ -50,9 +50,7 @@ export async function runSeed(url: string, seed: Seed, signal: AbortSignal): Pro
 
 async function sqlOf(file: FileHandle, seed: Seed): Promise<Sql> {
   const { size } = await file.stat();
-  if (size > SEED_MAX_BYTES) {
-    throw new Fault('seed-failed', { details: { seed: seed.name, cause: `it is larger than ${SEED_MAX_BYTES / 1024 / 1024} MiB` } });
-  }
+  if (size > SEED_MAX_BYTES) throw seedTooLarge(seed.name);
   const { buffer } = await file.read(Buffer.alloc(BYTE_ORDER_MARK.length), 0, BYTE_ORDER_MARK.length, 0);
   const start = buffer.equals(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
   return { file, start, bytes: size - start };

@@ -44,4 +44,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD curl -fsS "http:/
 # Mayfly starts as root to give every site, build and embedded database a user of its own that has no rights; nothing of a pull
 # request ever runs as root. As another user it works too, with one user for all sites.
 ENTRYPOINT ["tini", "--"]
-CMD ["node", "--disable-warning=ExperimentalWarning", "--max-semi-space-size=4", "src/main.ts"]
+CMD ["node", "scripts/run.mjs", "src/main.ts"]

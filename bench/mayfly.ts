@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { nodeFlags } from '../scripts/node-flags.mjs';
 import { fullName } from '../test/doubles/github/state.ts';
 import { createGitHub, type GitHub, type Pull } from '../test/doubles/github.ts';
 import { endProcess, type Running, startProcess } from '../test/launcher.ts';
@@ -118,9 +119,7 @@ export async function openMayfly(settings: Settings = {}, { github: given, googl
         .map((text): unknown => JSON.parse(text)),
     /** Resolves when it says that it is up. */
     async start(): Promise<void> {
-      // As `npm start` does.
-      const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4'];
-      running = await startProcess(environment, { flags, ...(google ? { google } : {}) });
+      running = await startProcess(environment, { flags: nodeFlags, ...(google ? { google } : {}) });
       said.push(running.said);
       if (it.web !== '') github.sendWebhooksTo(`${it.web}/api/github/webhooks`);
     },

@@ -4,6 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { nodeFlags } from '../scripts/node-flags.mjs';
 import type { GitHub } from './github.ts';
 
 /** Mayfly itself, as `npm start` runs it: a process of its own, told by its environment alone. */
@@ -80,7 +81,7 @@ export async function startMayfly(options: MayflyOptions): Promise<Mayfly> {
   await mkdir(dataDir, { recursive: true });
   const apiToken = randomBytes(24).toString('hex');
   const unboxed = whyUnboxed();
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts'], {
+  const child = spawn(process.execPath, [...nodeFlags, 'src/main.ts'], {
     cwd: join(import.meta.dirname, '..'),
     env: environment(options, { apiToken, dataDir, unboxed: unboxed !== undefined }),
     stdio: ['ignore', 'pipe', 'pipe'],

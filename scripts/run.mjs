@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeFlags } from './node-flags.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const node = join(root, 'node_modules/node/bin/node');
@@ -14,8 +15,7 @@ if (entry === undefined) {
 }
 // What is compiled of the modules is kept for the next start: half a second less each time. A folder that is closed to us does without.
 const env = { NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'), ...process.env };
-// Room for new objects: Node's own 16 MB, three times over, keep 39 MiB more of an idle Mayfly in memory (136 MiB, 97 MiB with 4).
-const args = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', join(root, entry), ...rest];
+const args = [...nodeFlags, join(root, entry), ...rest];
 
 function runAsChild() {
   const child = spawn(node, args, { stdio: 'inherit', env });

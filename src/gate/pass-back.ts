@@ -48,7 +48,12 @@ export function passBack(
     response.end(body);
     return true;
   }
-  incoming.pipe(response, { end: false });
+  // As `pipe` would, which for one small answer costs a tenth of the gate's time.
+  incoming.on('data', (chunk: Buffer) => {
+    if (response.write(chunk)) return;
+    incoming.pause();
+    response.once('drain', () => incoming.resume());
+  });
   incoming.on('end', () => {
     const trailers = toTrailers(incoming.rawTrailers);
     if (trailers.length > 0 && response.chunkedEncoding) response.addTrailers(trailers);

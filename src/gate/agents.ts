@@ -12,27 +12,28 @@ export interface Agents extends Disposable {
 const KEPT = { keepAlive: true, maxFreeSockets: 256, timeout: 30_000 };
 
 /** Node's agent, without what it does anew for each request though it never changes: a sixth of the gate's time. */
-class AppAgent extends http.Agent {
-  readonly #heard = new WeakSet<Duplex>();
-
-  /** By which a connection is found again: behind an app's socket is that app and nobody else. */
-  override getName(options: http.ClientRequestArgs = {}): string {
-    return options.socketPath ?? super.getName(options);
-  }
-
-  /**
-   * For how long an app keeps an idle connection it says with each answer, and the same each time: once heard, the connection has its timer.
-   * @returns whether the connection is kept, which Node goes by although its types do not say so
-   */
-  override keepSocketAlive(socket: Duplex): unknown {
-    if (this.#heard.has(socket)) return true;
-    this.#heard.add(socket);
-    return super.keepSocketAlive(socket);
-  }
+function createPlainAgent(): http.Agent {
+  const agent = new http.Agent(KEPT);
+  const byOrigin = agent.getName.bind(agent);
+  const hear = agent.keepSocketAlive.bind(agent);
+  const heard = new WeakSet<Duplex>();
+  return Object.assign(agent, {
+    /** By which a connection is found again: behind an app's socket is that app and nobody else. */
+    getName: (options: http.ClientRequestArgs = {}): string => options.socketPath ?? byOrigin(options),
+    /**
+     * For how long an app keeps an idle connection it says with each answer, and the same each time: once heard, the connection has its timer.
+     * @returns whether it is kept, by which Node goes although its types do not say so
+     */
+    keepSocketAlive(socket: Duplex): unknown {
+      if (heard.has(socket)) return true;
+      heard.add(socket);
+      return hear(socket);
+    },
+  });
 }
 
 export function openAgents(): Agents {
-  const plain = new AppAgent(KEPT);
+  const plain = createPlainAgent();
   const tls = new https.Agent(KEPT);
   // Keeps no connection but the TLS sessions: a new connection then costs one round trip less.
   const resuming = new https.Agent({ keepAlive: false, maxCachedSessions: 1_000 });

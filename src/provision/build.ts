@@ -27,7 +27,7 @@ export type BuildOrder = {
   readonly repository: string;
   readonly trust: Trust;
   readonly launch: LaunchId;
-  readonly watch: Pick<Watch, 'signal' | 'log'>;
+  readonly watch: Omit<Watch, 'entered'>;
   /** `none`: build again, from nothing. */
   readonly caches: 'use' | 'none';
   /** Told the artefact's key before it is looked for or made, so that nobody removes it in between. */

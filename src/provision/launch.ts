@@ -151,14 +151,17 @@ async function launch(parts: ProvisionParts, site: Site, { held, stop }: Under):
   await using launchLog = await parts.openLog(site.id, id);
   const stopwatch = createStopwatch('fetch');
   const news = inOrder(parts, { site: started.site, launch: id, held, stopwatch });
-  const watch: Watch = { signal: AbortSignal.any([held.signal, stop, overtaken.signal]), log: launchLog.write, entered: news.entered };
+  const rest: Promise<void>[] = [];
+  const signal = AbortSignal.any([held.signal, stop, overtaken.signal]);
+  const watch: Watch = { signal, log: launchLog.write, entered: news.entered, later: (more) => void rest.push(more) };
   const note = (notes: LaunchNotes): Promise<void> => store.launches.note(id, { notes }, { held });
   launchLog.write(`Launching ${shortSha(site.head.sha)}\n`);
   const losses = store.losses();
   let end: Pick<Launch, 'outcome' | 'reason'>;
   let away: Fault | null = null;
   try {
-    const live = await parts.stages({ site: started.site, launch: id, held, watch, note, hide: (secrets) => launchLog.hide(secrets) });
+    const run = { site: started.site, launch: id, held, watch, note, hide: (secrets: readonly string[]) => launchLog.hide(secrets) };
+    const live = await parts.stages(run).finally(() => Promise.all(rest));
     await news.settled();
     await store.launches.note(id, { stages: stopwatch.stop() }, { held });
     const done = await store.apply(site.id, { type: 'launchSucceeded', launch: id, sha: site.head.sha, live }, { held });

@@ -186,7 +186,13 @@ export type DeployOrder = {
   readonly trust: Head['trust'];
 };
 
-export type Watch = { readonly signal: AbortSignal; readonly log: (chunk: string) => void; readonly entered: (stage: Stage) => void };
+export type Watch = {
+  readonly signal: AbortSignal;
+  readonly log: (chunk: string) => void;
+  readonly entered: (stage: Stage) => void;
+  /** Told of what is still to be logged when its own work is done: the launch is over when that is. It must not throw. */
+  readonly later: (rest: Promise<void>) => void;
+};
 
 /** Something that wears our label. */
 export type Found = {

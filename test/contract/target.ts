@@ -46,6 +46,7 @@ export const watching = (part: Partial<Watch> = {}): Watch => ({
   signal: new AbortController().signal,
   log: () => undefined,
   entered: () => undefined,
+  later: () => undefined,
   ...part,
 });
 

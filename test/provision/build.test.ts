@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, symlink, writeFile } from 'node:fs/p
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { dependenciesKey } from '../../src/provision/dependencies.ts';
+import { watching } from '../contract/target.ts';
 import { createBuilder, type Files } from './builder.ts';
 
 let b: Awaited<ReturnType<typeof createBuilder>>;
@@ -81,7 +82,7 @@ test('a build without its output is told which folder was missing', async () => 
 test('a build that is aborted ends at once with what it was aborted with, and leaves nothing', async () => {
   const controller = new AbortController();
   const seen = Promise.withResolvers<void>();
-  const watch = { signal: controller.signal, log: (chunk: string) => void (chunk.includes('under way') && seen.resolve()) };
+  const watch = watching({ signal: controller.signal, log: (chunk) => void (chunk.includes('under way') && seen.resolve()) });
   const building = b.build(built('echo under way; sleep 300'), { ...by, watch });
   await Promise.race([seen.promise, building]);
   controller.abort(new Error('overtaken'));

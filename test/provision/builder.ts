@@ -8,6 +8,7 @@ import { openEgress } from '../../src/provision/egress.ts';
 import { openSandbox } from '../../src/provision/sandbox.ts';
 import type { Snapshot } from '../../src/provision/snapshot.ts';
 import { parseSha, toLaunchId, toSiteId } from '../../src/site/identity.ts';
+import { watching } from '../contract/target.ts';
 
 export type Files = Readonly<Record<string, string | { readonly link: string }>>;
 const SHA = parseSha('a'.repeat(40));
@@ -56,7 +57,7 @@ export async function createBuilder(more: Partial<BuilderOptions> & { readonly m
         repository: 'github-1',
         trust: 'trusted',
         launch: toLaunchId(`L${launches}`),
-        watch: { signal: new AbortController().signal, log: (chunk) => void log.push(chunk) },
+        watch: watching({ log: (chunk) => void log.push(chunk) }),
         caches: 'use',
         ...order,
       });

@@ -8,6 +8,7 @@ import { openCloudBuilds } from '../../src/provision/targets/gcp/cloud-build.ts'
 import { openImages } from '../../src/provision/targets/gcp/images.ts';
 import { openRegionStock } from '../../src/provision/targets/gcp/stocks.ts';
 import { toLaunchId } from '../../src/site/identity.ts';
+import { watching } from '../contract/target.ts';
 import { silent } from '../store/open.ts';
 import { createGcpBuilder, REGION, SITE } from './gcp-builder.ts';
 
@@ -195,10 +196,26 @@ test('what a build prints is in the launch’s log, without which of Google’s 
   expect(b.said()).toBe('Detected: Dockerfile\none\n[2/3] RUN two\n> three\n\nStep #4: their own\nERROR\n');
 });
 
+test('what a build prints last is told while the site is put up, and the launch is over when it was', async () => {
+  b.builds.hold();
+  const said: string[] = [];
+  const rest: Promise<void>[] = [];
+  const watch = watching({ log: (text) => void said.push(text), later: (more) => void rest.push(more) });
+  const building = b.build(docker, { watch });
+  await b.builds.begun(1);
+  using _away = b.cloud.faults.withhold('logging.logEntries.list');
+  for (const one of b.builds.asked) b.builds.end(one, { status: 'SUCCESS', lines: ['built it'] });
+  await building;
+  expect(said).toEqual(['Detected: Dockerfile\n']);
+  _away[Symbol.dispose]();
+  await Promise.all(rest);
+  expect(said).toEqual(['Detected: Dockerfile\n', 'built it\n', 'DONE\n']);
+});
+
 test('a launch that is aborted cancels its build, and leaves nothing', async () => {
   b.builds.hold();
   const abort = new AbortController();
-  const building = b.build(docker, { watch: { signal: abort.signal, log: () => undefined } });
+  const building = b.build(docker, { watch: watching({ signal: abort.signal }) });
   await b.builds.begun(1);
   const reason = new Error('overtaken');
   abort.abort(reason);
@@ -214,14 +231,14 @@ test('a launch that is aborted while its archive is sent begins no build', async
   const reason = new Error('overtaken');
   // Told once the files are there: packing 25 MB of noise takes longer than a moment.
   const log = (): void => void setImmediate(() => abort.abort(reason));
-  await expect(b.build(large, { watch: { signal: abort.signal, log } })).rejects.toBe(reason);
+  await expect(b.build(large, { watch: watching({ signal: abort.signal, log }) })).rejects.toBe(reason);
   expect([b.builds.asked, objects(), await readdir(join(b.dataDir, 'work'))]).toEqual([[], [], []]);
 });
 
 test('a build that a crash left running is waited for when it is of this tree, and cancelled when it is not', async () => {
   b.builds.hold();
   const lost = new AbortController();
-  const of = (files: typeof docker) => b.build(files, { watch: { signal: lost.signal, log: () => undefined } }).catch(() => undefined);
+  const of = (files: typeof docker) => b.build(files, { watch: watching({ signal: lost.signal }) }).catch(() => undefined);
   using cancelling = b.cloud.faults.withhold('cloudbuild.builds.update');
   const first = of(docker);
   await b.builds.begun(1);

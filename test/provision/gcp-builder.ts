@@ -6,6 +6,7 @@ import { openGcpBuilder } from '../../src/provision/targets/gcp/build.ts';
 import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
 import { openCloudLogs } from '../../src/provision/targets/gcp/logs.ts';
 import { toLaunchId, toSiteId } from '../../src/site/identity.ts';
+import { watching } from '../contract/target.ts';
 import { openArtifactRegistry } from '../doubles/google/artifact-registry.ts';
 import { expectNothingUnknown, openGoogleCloud } from '../doubles/google/cloud.ts';
 import { serveGoogle } from '../doubles/google/http.ts';
@@ -74,7 +75,7 @@ export async function createGcpBuilder(
         repository: 'github-1',
         trust: 'trusted',
         launch: toLaunchId(`01JD00000000000000000000L${launches}`),
-        watch: { signal: new AbortController().signal, log: (chunk) => void log.push(chunk) },
+        watch: watching({ log: (chunk) => void log.push(chunk) }),
         caches: 'use',
         ...order,
       });

@@ -132,7 +132,7 @@ test('an app’s log that may not be read is told with the role; that the app di
     remove: async () => undefined,
   };
   const said: string[] = [];
-  const watch = { signal: never, log: (text: string) => void said.push(text), entered: () => undefined };
+  const watch = { signal: never, log: (text: string) => void said.push(text), entered: () => undefined, later: () => undefined };
   expect((await judge({ services, logs: b.logs, watch }, service))?.code).toBe('health-timeout');
   expect(said).toEqual([`${told}\n`]);
 });

@@ -10,6 +10,7 @@ import { openGoogle } from '../../src/provision/targets/gcp/google.ts';
 import { openCloudLogs } from '../../src/provision/targets/gcp/logs.ts';
 import { parseRepositoryId, parseSha, toForgeId, toLaunchId, toSiteId } from '../../src/site/identity.ts';
 import { Fault, sentence } from '../../src/site/problem.ts';
+import { watching } from '../contract/target.ts';
 import { expectNothingUnknown } from '../doubles/google/cloud.ts';
 import { type GoogleDouble, openGoogleDouble } from '../doubles/google.ts';
 import { type Files, snapshotOf } from './builder.ts';
@@ -55,7 +56,7 @@ function build(files: Files, { config, ...more }: More = {}) {
     repository: 'github-1',
     trust: 'trusted',
     launch: toLaunchId(`01JD00000000000000000000L${launches}`),
-    watch: { signal: new AbortController().signal, log: (chunk) => void log.push(chunk) },
+    watch: watching({ log: (chunk) => void log.push(chunk) }),
     caches: 'use',
     ...more,
   });

@@ -35,7 +35,7 @@ async function launched(deploy: (doing: Doing) => Promise<void>) {
   const revoke = (): void => {
     permission = 'read';
   };
-  const watch = { signal: held.signal, log: nothing, entered: nothing };
+  const watch = { signal: held.signal, log: nothing, entered: nothing, later: nothing };
   const parts: Parameters<typeof runStages>[0] = {
     store: {
       repositories: { find: async () => REPOSITORY },

@@ -202,9 +202,9 @@ async function finish({ order, parts, recipe }: Building, name: string, agoMs?: 
     await following.drained(watch.signal);
     throw judged(ended, { recipe, limitS, region, said });
   }
-  // What it printed last may come while the site is put up: nobody waits for that.
+  // What it printed last comes while the site is put up.
   const rest = listening.move();
-  void following.drained(watch.signal).finally(() => rest.disposeAsync());
+  watch.later(following.drained(watch.signal).finally(() => rest.disposeAsync()));
   const digest = digestIn(ended) ?? (await attempts.images(order, () => images.pushed(order, order.launch)));
   if (digest === undefined) throw new Fault('cloud-build-failed', { details: { cause: 'its results name no image' } });
   return digest;

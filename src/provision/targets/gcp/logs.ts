@@ -41,9 +41,9 @@ export type CloudLogsOptions = {
 const LOOK_MS = 3_000;
 /** Lines come out of order, some late: so far back each look goes again. */
 const OVERLAP_MS = 30_000;
-/** So long is waited for the last lines of a build that is over. */
+/** So long is waited for the last lines of a build that is over, with a look as often as the limit lets us. */
 const DRAIN_MS = 12_000;
-const QUIET_LOOKS = 3;
+const QUIET_LOOKS = 6;
 const MOST_LINES = 20_000;
 /** What Cloud Build and the buildpacks' lifecycle put before each line: which step says it, which the reader has not asked for. */
 const AROUND = /^(?:Step #\d+(?: - "[^"]*")?: )?(?:\[(?:analyzer|detector|restorer|builder|exporter)\] ?)?/;
@@ -58,6 +58,8 @@ type Follower = {
   /** Looks in a row that brought nothing. */
   quiet: number;
   over: boolean;
+  /** Somebody waits for the rest: the next look comes as soon as it may. */
+  draining: boolean;
 };
 
 /** Cloud Logging for all of this process: one shared tail, whoever listens to it. */
@@ -68,6 +70,8 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
   const followers = new Set<Follower>();
   const closing = new AbortController();
   let tail: Promise<void> | undefined;
+  /** Ends the wait between two looks. */
+  let hurry = Promise.withResolvers<void>();
   const look = async (): Promise<void> => {
     const asked = [...followers];
     const lines = await reader.read({ filter: buildFilter(google.project, asked), order: 'asc', most: MOST_LINES, signal: closing.signal });
@@ -81,19 +85,30 @@ export function openCloudLogs(options: CloudLogsOptions): CloudLogs {
         if (!closing.signal.aborted) log(`logs of builds can't be read: ${toApiFailure(error)?.words ?? String(error)}`);
         for (const follower of followers) follower.quiet += 1;
       });
-      await pause(lookMs, undefined, { signal: closing.signal }).catch(() => undefined);
+      hurry = Promise.withResolvers();
+      const isAwaited = [...followers].some(({ draining, over }) => draining && !over);
+      if (!isAwaited) await Promise.race([pause(lookMs, undefined, { signal: closing.signal }).catch(() => undefined), hurry.promise]);
     }
     tail = undefined;
   };
   return {
     follow(build, tell, agoMs = OVERLAP_MS) {
-      const follower: Follower = { build, tell, since: new Date(now().getTime() - agoMs), seen: new Map(), quiet: 0, over: false };
+      const follower: Follower = {
+        build,
+        tell,
+        since: new Date(now().getTime() - agoMs),
+        seen: new Map(),
+        quiet: 0,
+        over: false,
+        draining: false,
+      };
       followers.add(follower);
       tail ??= run();
       return {
         async drained(signal) {
           const until = AbortSignal.any([signal, closing.signal, AbortSignal.timeout(DRAIN_MS)]);
-          follower.quiet = 0;
+          Object.assign(follower, { quiet: 0, draining: true });
+          hurry.resolve();
           while (!follower.over && follower.quiet < QUIET_LOOKS && !until.aborted) {
             await pause(Math.min(lookMs, 250), undefined, { signal: until }).catch(() => undefined);
           }

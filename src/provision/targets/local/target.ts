@@ -132,7 +132,7 @@ export function openLocalTarget(options: LocalTargetOptions): Target {
     },
     async destroy(held, site, { signal }) {
       known.delete(site);
-      const watch: Watch = { signal, log: () => undefined, entered: () => undefined };
+      const watch: Watch = { signal, log: () => undefined, entered: () => undefined, later: () => undefined };
       const failed = await operate('destroy', { held, site, watch }, { database: null, served: null, isNew: false }).then(
         () => undefined,
         (error: unknown) => ({ error }),

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import https from 'node:https';
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 
 /** The connections to apps. */
 export interface Agents extends Disposable {
@@ -16,18 +16,26 @@ function createPlainAgent(): http.Agent {
   const agent = new http.Agent(KEPT);
   const byOrigin = agent.getName.bind(agent);
   const hear = agent.keepSocketAlive.bind(agent);
-  const heard = new WeakSet<Duplex>();
+  /** In milliseconds. */
+  const heard = new WeakMap<Socket, number>();
   return Object.assign(agent, {
     /** By which a connection is found again: behind an app's socket is that app and nobody else. */
     getName: (options: http.ClientRequestArgs = {}): string => options.socketPath ?? byOrigin(options),
     /**
-     * For how long an app keeps an idle connection it says with each answer, and the same each time: once heard, the connection has its timer.
+     * Ends an idle connection before its app does. For how long the app keeps it is taken from the first answer on it, and not read out of
+     * the head of each; the timer is set anew each time, since Node takes it away with each answer.
      * @returns whether it is kept, by which Node goes although its types do not say so
      */
-    keepSocketAlive(socket: Duplex): unknown {
-      if (heard.has(socket)) return true;
-      heard.add(socket);
-      return hear(socket);
+    keepSocketAlive(socket: Socket): unknown {
+      const ms = heard.get(socket);
+      if (ms === undefined) {
+        const kept: unknown = hear(socket);
+        heard.set(socket, socket.timeout ?? 0);
+        return kept;
+      }
+      socket.unref();
+      socket.setTimeout(ms);
+      return true;
     },
   });
 }

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expect, test } from 'vitest';
-import { createWorld, HOST, raw } from './world.ts';
+import { createWorld, HOST, raw, readyAs, type World } from './world.ts';
 
 test('a request goes to the app, its answer to the visitor, and search engines are told to stay out', async () => {
   await using w = await createWorld((request, response) => {
@@ -131,6 +131,57 @@ test('connections to the app are kept, and a dead one is replaced without a word
     else response.end('again');
   });
   expect(await w.ask('/')).toMatchObject({ status: 200, body: 'again' });
+});
+
+test('a connection that the app keeps for one second only is not used again', async () => {
+  const used = new Set<object>();
+  await using w = await createWorld((request, response) => {
+    used.add(request.socket);
+    response.end('ok');
+  });
+  w.app.keepAliveTimeout = 1_000;
+  for (let index = 0; index < 3; index++) expect((await w.ask('/')).body).toBe('ok');
+  expect(used.size).toBe(3);
+});
+
+test('a connection that is kept to one app is never used for another', async () => {
+  await using other = await createWorld((_, response) => response.end('other'));
+  await using w: World = await createWorld((_, response) => response.end('one'), {
+    runner: {
+      reach: async (service) => ({ socket: String((service === 'site/one' ? w : other).app.address()) }),
+      visit: () => ({ [Symbol.dispose]: () => undefined }),
+      isAwake: () => true,
+    },
+  });
+  for (const service of ['one', 'other', 'one', 'other']) {
+    w.put(readyAs({ kind: 'process', service: `site/${service}` }));
+    expect((await w.ask('/')).body).toBe(service);
+  }
+});
+
+test('an app waits for a visitor who does not read, and nothing is lost', async () => {
+  const chunk = Buffer.alloc(64 * 1024, 7);
+  const total = 2_048 * chunk.length;
+  let sent = 0;
+  await using w = await createWorld(async (_, response) => {
+    for (; sent < total; sent += chunk.length) if (!response.write(chunk)) await once(response, 'drain');
+    response.end();
+  });
+  const request = http.get({ port: w.gate.port, headers: { host: HOST }, agent: false });
+  const [response]: http.IncomingMessage[] = await once(request, 'response');
+  let before = -1;
+  await expect
+    .poll(() => {
+      const stands = sent === before;
+      before = sent;
+      return stands;
+    })
+    .toBe(true);
+  // Some of it is with the system, in the buffers of four sockets.
+  expect(sent).toBeLessThan(total / 2);
+  let received = 0;
+  for await (const part of response ?? []) received += part.length;
+  expect(received).toBe(total);
 });
 
 test('a visitor who leaves ends the request to the app', async () => {

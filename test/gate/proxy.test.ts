@@ -144,6 +144,21 @@ test('a connection that the app keeps for one second only is not used again', as
   expect(used.size).toBe(3);
 });
 
+test.each([1, 3])('after %i requests an idle connection is closed by the gate before the app does it', async (requests) => {
+  const closers: Promise<string>[] = [];
+  const used = new Set<object>();
+  await using w = await createWorld(({ socket }, response) => {
+    if (!used.has(socket)) closers.push(Promise.race([once(socket, 'end').then(() => 'gate'), once(socket, 'close').then(() => 'app')]));
+    used.add(socket);
+    response.end('ok');
+  });
+  // The app says two seconds and stays for some more, so that a busy machine makes no difference.
+  Object.assign(w.app, { keepAliveTimeout: 2_000, keepAliveTimeoutBuffer: 5_000 });
+  for (let index = 0; index < requests; index++) expect((await w.ask('/')).body).toBe('ok');
+  expect(used.size).toBe(1);
+  expect(await Promise.all(closers)).toEqual(['gate']);
+});
+
 test('a connection that is kept to one app is never used for another', async () => {
   await using other = await createWorld((_, response) => response.end('other'));
   await using w: World = await createWorld((_, response) => response.end('one'), {

@@ -3,6 +3,7 @@ import { openCloudLogs } from '../../src/provision/targets/gcp/logs.ts';
 import { judge } from '../../src/provision/targets/gcp/run-verdict.ts';
 import type { SiteService, SiteServices } from '../../src/provision/targets/gcp/services.ts';
 import { Fault, sentence } from '../../src/site/problem.ts';
+import { watching } from '../contract/target.ts';
 import { createGcpBuilder } from './gcp-builder.ts';
 
 let b: Awaited<ReturnType<typeof createGcpBuilder>>;
@@ -132,7 +133,7 @@ test('an app’s log that may not be read is told with the role; that the app di
     remove: async () => undefined,
   };
   const said: string[] = [];
-  const watch = { signal: never, log: (text: string) => void said.push(text), entered: () => undefined, later: () => undefined };
+  const watch = watching({ signal: never, log: (text) => void said.push(text) });
   expect((await judge({ services, logs: b.logs, watch }, service))?.code).toBe('health-timeout');
   expect(said).toEqual([`${told}\n`]);
 });

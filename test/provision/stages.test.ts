@@ -4,6 +4,7 @@ import { NO_HOME } from '../../src/site/home.ts';
 import type { DeployOrder, Held } from '../../src/site/ports.ts';
 import { Fault } from '../../src/site/problem.ts';
 import type { Head, Site } from '../../src/site/site.ts';
+import { watching } from '../contract/target.ts';
 import { HEAD, LAUNCH, SITES, TERMS } from '../site/site-examples.ts';
 
 const held: Held = { name: 'site', holder: 'us', epoch: 1, signal: new AbortController().signal };
@@ -35,7 +36,7 @@ async function launched(deploy: (doing: Doing) => Promise<void>) {
   const revoke = (): void => {
     permission = 'read';
   };
-  const watch = { signal: held.signal, log: nothing, entered: nothing, later: nothing };
+  const watch = watching({ signal: held.signal });
   const parts: Parameters<typeof runStages>[0] = {
     store: {
       repositories: { find: async () => REPOSITORY },

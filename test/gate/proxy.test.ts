@@ -152,8 +152,8 @@ test.each([1, 3])('after %i requests an idle connection is closed by the gate be
     used.add(socket);
     response.end('ok');
   });
-  // The app says two seconds and stays for some more, so that a busy machine makes no difference.
-  Object.assign(w.app, { keepAliveTimeout: 2_000, keepAliveTimeoutBuffer: 5_000 });
+  // The app says four seconds and stays for some more, so that a busy machine makes no difference.
+  Object.assign(w.app, { keepAliveTimeout: 4_000, keepAliveTimeoutBuffer: 5_000 });
   for (let index = 0; index < requests; index++) expect((await w.ask('/')).body).toBe('ok');
   expect(used.size).toBe(1);
   expect(await Promise.all(closers)).toEqual(['gate']);
